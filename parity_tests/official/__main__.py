@@ -1,0 +1,64 @@
+"""The official process: ``python -m parity_tests.official JOB.json`` does what the job says.
+
+A job is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
+records models, cells and the data loader. It is written by :mod:`parity_tests.oracle`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity_tests.official import record, standin
+from parity_tests.recording import Recording
+from pytorch_sketch_rnn.npz import read_npz
+
+
+def train(job: dict[str, Any]) -> None:
+    """Run the official trainer: its data loading, its loop, its saver."""
+    trainer = standin.sketch_rnn_train
+    reset_graph = trainer.reset_graph
+
+    def reset_and_seed() -> None:
+        reset_graph()
+        standin.tf.set_random_seed(job["seed"])
+
+    trainer.reset_graph = reset_and_seed
+    np.random.seed(job["seed"])
+    trainer.FLAGS(
+        ["train", f"--data_dir={job['data_dir']}", f"--log_root={job['log_root']}", f"--hparams={job['hparams']}"]
+    )
+    trainer.main([])
+
+
+def record_all(job: dict[str, Any]) -> None:
+    """Write one file for each recording: ``<out>/<name>.h5``."""
+    out, seed = Path(job["out"]), job["seed"]
+    splits = read_npz(Path(job["strokes"]))
+    for cell in job.get("cells", []):
+        _save(record.record_cell(cell["kind"], cell["sizes"], cell["hyper"], seed), out)
+    for model in job.get("models", []):
+        strokes = _normalised(splits["train"], model["hparams"]["max_seq_len"])
+        for recording in record.record_model(model | {"seed": seed, "strokes": strokes}):
+            _save(recording, out)
+    if "data" in job:
+        _save(record.record_data(splits, job["data"], seed), out)
+
+
+def _normalised(strokes: list[np.ndarray], limit: int) -> list[np.ndarray]:
+    loader = standin.utils.DataLoader(strokes, 1, limit)
+    loader.normalize()
+    return loader.strokes
+
+
+def _save(recording: Recording, out: Path) -> None:
+    path = out / f"{recording.name.replace('/', '-')}.h5"
+    recording.save(path)
+    print(f"recorded {path}", flush=True)
+
+
+if __name__ == "__main__":
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    {"train": train, "record": record_all}[job["do"]](job)

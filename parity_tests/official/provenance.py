@@ -1,0 +1,23 @@
+"""Where a recording comes from."""
+
+import hashlib
+import platform
+import sys
+from importlib.metadata import version
+from typing import Any
+
+from parity_tests.official.standin import official_folder
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """Versions, SHA-256 of the official source files, the command and the seed."""
+    files = sorted(official_folder().glob("*.py"))
+    return {
+        "official": "magenta/models/sketch_rnn, run unmodified",
+        "versions": {name: version(name) for name in ("magenta", "tensorflow", "tf_keras", "numpy", "h5py")}
+        | {"python": platform.python_version()},
+        "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+        "machine": platform.machine(),
+        "command": ["python", "-m", "parity_tests.official", *sys.argv[1:]],
+        "seed": seed,
+    }

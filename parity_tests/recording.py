@@ -1,0 +1,96 @@
+"""Recordings in HDF5: the only thing that crosses from the official process to ours, besides genuine checkpoints.
+
+A file holds groups of named arrays (a name may hold slashes): ``weights``, ``inputs`` and ``draws``, which both sides
+share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data).
+As attributes it holds its kind, the hyperparameters, where it came from, and a SHA-256 over all of that.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.files import atomic_path
+
+SCHEMA = 1
+
+
+def _stored(name: str) -> str:
+    """A name as it stands in the file and back: "a" and "a/b" may both be arrays, which HDF5's folders forbid."""
+    return name.translate(str.maketrans("/.", "./"))
+
+
+@dataclasses.dataclass
+class Recording:
+    """Named arrays in groups, with what they claim to be."""
+
+    kind: str  # "model", "cell" or "data"
+    name: str  # of the configuration, for reports
+    hparams: dict[str, Any]
+    provenance: dict[str, Any]  # versions, SHA-256 of the official files, command, seed
+    groups: dict[str, dict[str, np.ndarray]]
+
+    def __getitem__(self, group: str) -> dict[str, np.ndarray]:
+        return self.groups[group]
+
+    def digest(self) -> str:
+        """SHA-256 over the claims and every array: name, dtype, shape, bytes."""
+        sha = hashlib.sha256(json.dumps(self._claims(), sort_keys=True).encode())
+        for name, array in self._arrays():
+            sha.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            sha.update(np.ascontiguousarray(array))
+        return sha.hexdigest()
+
+    def _claims(self) -> dict[str, Any]:
+        claims = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "groups"}
+        return claims | {"schema": SCHEMA}
+
+    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        for group in sorted(self.groups):
+            for name in sorted(self.groups[group]):
+                yield f"{group}/{name}", self.groups[group][name]
+
+    def save(self, path: Path) -> None:
+        """Write the file, atomically."""
+        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["claims"] = json.dumps(self._claims(), sort_keys=True)
+            file.attrs["sha256"] = self.digest()
+            for group, arrays in self.groups.items():
+                target = file.create_group(group)
+                for name, array in arrays.items():
+                    options = {"compression": "gzip", "shuffle": True} if array.size > 64 else {}
+                    target.create_dataset(_stored(name), data=array, **options)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file and check that it is what it claims to be.
+
+        Raises:
+            BadInput: when it is missing, cut short, of another schema, or does not match its SHA-256.
+        """
+        try:
+            with h5py.File(os.fspath(path), "r") as file:
+                claims = json.loads(file.attrs["claims"])
+                schema = claims.pop("schema")
+                if schema != SCHEMA:
+                    raise BadInput(f"{path}: a recording of schema {schema}, expected {SCHEMA}; record it anew")
+                groups = {
+                    group: {_stored(name): dataset[()] for name, dataset in arrays.items()}
+                    for group, arrays in file.items()
+                }
+                claimed = file.attrs["sha256"]
+                recording = cls(groups=groups, **claims)
+        except BadInput:
+            raise
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise BadInput(f"{path}: expected a recording in HDF5, but {error}; record it anew") from None
+        if recording.digest() != claimed:
+            raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
+        return recording

@@ -1,0 +1,81 @@
+"""Where every random number of the model comes from: it is asked for by name, and the caller chooses who answers.
+
+Names are ``latent``, ``encoder/fw/recurrent``, ``encoder/bw/recurrent``, ``decoder/recurrent``, ``decoder/input`` and
+``decoder/output``. A mask covers a whole sequence, [T, B, n], in the order in which its cell takes the steps: the
+backward encoder begins at the last point of each sketch.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.errors import BadInput
+
+
+class Draws(Protocol):
+    """A source of random numbers; ``like`` gives the dtype and device of the answer."""
+
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+        """A dropout mask: 1 / keep_prob with probability keep_prob, else 0."""
+        ...
+
+    def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Standard normal numbers."""
+        ...
+
+    def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Uniform numbers in [0, 1)."""
+        ...
+
+
+class TorchDraws:
+    """Draws from a torch generator, by default the global one of the device."""
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        self.generator = generator
+
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+        """See :class:`Draws`."""
+        return like.new_empty(shape).bernoulli_(keep_prob, generator=self.generator).div_(keep_prob)
+
+    def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """See :class:`Draws`."""
+        return like.new_empty(shape).normal_(generator=self.generator)
+
+    def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """See :class:`Draws`."""
+        return like.new_empty(shape).uniform_(generator=self.generator)
+
+
+class RecordedDraws:
+    """Answers with recorded numbers, each name once."""
+
+    def __init__(self, recorded: Mapping[str, np.ndarray]) -> None:
+        self.left = dict(recorded)
+
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+        """The recorded mask of that name.
+
+        Raises:
+            BadInput: when there is none left, or it has another shape.
+        """
+        return self._take(name, shape, like)
+
+    def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """The recorded normal numbers of that name; raises like :meth:`mask`."""
+        return self._take(name, shape, like)
+
+    def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """The recorded uniform numbers of that name; raises like :meth:`mask`."""
+        return self._take(name, shape, like)
+
+    def _take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        if name not in self.left:
+            raise BadInput(f"no recorded draw {name!r} is left; left are: {', '.join(sorted(self.left)) or 'none'}")
+        value = self.left.pop(name)
+        if value.shape != tuple(shape):
+            raise BadInput(f"recorded draw {name!r} has shape {list(value.shape)}, the model asks for {list(shape)}")
+        return torch.as_tensor(value, dtype=like.dtype, device=like.device)

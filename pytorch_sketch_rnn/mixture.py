@@ -1,0 +1,96 @@
+"""The mixture density of one pen movement.
+
+Source: Magenta ``model.py`` (``get_mixture_coef``, ``tf_2d_normal``); Graves 2013 (arXiv 1308.0850), equations 18-25.
+"""
+
+import dataclasses
+import math
+from functools import cached_property
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# A point that is this many deviations away has density 0 in either precision; the bound keeps squares finite.
+_FAR = 1e6
+# Beyond these the official density is 0/0 or infinite; inside them it is untouched.
+_MIN_LOG_SIGMA = -60.0
+_MAX_CORR_LOGIT = 40.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """A mixture of M two-dimensional normals and three pen states at each step.
+
+    The fields are the decoder's raw output, [..., M] or [..., 3]; Magenta's parameters are the properties ``pi``,
+    ``mu1``, ``mu2``, ``sigma1``, ``sigma2``, ``corr`` [..., M] and ``pen``, ``pen_logits`` [..., 3].
+    """
+
+    pen_logits: Tensor
+    pi_logits: Tensor
+    mu1: Tensor
+    mu2: Tensor
+    log_sigma1: Tensor
+    log_sigma2: Tensor
+    corr_logits: Tensor
+
+    @classmethod
+    def from_output(cls, output: Tensor) -> Self:
+        """Split the decoder's output [..., 3 + 6 M]: pen first, then one block of M for each parameter."""
+        return cls(output[..., :3], *output[..., 3:].chunk(6, dim=-1))
+
+    @cached_property
+    def pi(self) -> Tensor:
+        """Weights of the components."""
+        return F.softmax(self.pi_logits, dim=-1)
+
+    @cached_property
+    def sigma1(self) -> Tensor:
+        """Standard deviations of dx."""
+        return self.log_sigma1.exp()
+
+    @cached_property
+    def sigma2(self) -> Tensor:
+        """Standard deviations of dy."""
+        return self.log_sigma2.exp()
+
+    @cached_property
+    def corr(self) -> Tensor:
+        """Correlations of dx and dy."""
+        return self.corr_logits.tanh()
+
+    @cached_property
+    def pen(self) -> Tensor:
+        """Probabilities of: pen down, pen up, end of sketch."""
+        return F.softmax(self.pen_logits, dim=-1)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Magenta's parameters by name."""
+        names = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")
+        return {name: getattr(self, name) for name in names}
+
+    def log_density(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """Log of the mixture's density at the offsets x1, x2 [...] -> [...].
+
+        Finite, with finite gradients, also where the official density overflows: nothing leaves log space, and
+        1 - corr^2 is taken from the logit.
+        """
+        log_omr2 = _log_one_minus_tanh2(self.corr_logits)  # log(1 - corr^2)
+        u1 = _standardised(x1.unsqueeze(-1) - self.mu1, self.log_sigma1)
+        u2 = _standardised(x2.unsqueeze(-1) - self.mu2, self.log_sigma2)
+        # equation 25 over 2 (1 - corr^2), as a sum of squares: no cancellation
+        across = ((u1 - self.corr * u2) * torch.exp(-0.5 * log_omr2)).clamp(-_FAR, _FAR)
+        log_normal = -0.5 * (across.square() + u2.square() + log_omr2)
+        log_normal = log_normal - self.log_sigma1 - self.log_sigma2 - math.log(2 * math.pi)
+        return torch.logsumexp(F.log_softmax(self.pi_logits, dim=-1) + log_normal, dim=-1)
+
+
+def _standardised(distance: Tensor, log_sigma: Tensor) -> Tensor:
+    return (distance * torch.exp(-log_sigma.clamp(min=_MIN_LOG_SIGMA))).clamp(-_FAR, _FAR)
+
+
+def _log_one_minus_tanh2(logit: Tensor) -> Tensor:
+    """log(1 - tanh(r)^2) = 2 log sech(r), exact where tanh has long been rounded to 1."""
+    r = logit.abs().clamp(max=_MAX_CORR_LOGIT)
+    return 2 * (math.log(2) - r - torch.log1p(torch.exp(-2 * r)))

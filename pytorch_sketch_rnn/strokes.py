@@ -1,0 +1,122 @@
+"""Stroke formats, conversions between them, and interpolation.
+
+A sketch is one of
+
+* stroke-3, [n, 3]: dx, dy, and 1 where the pen is lifted after this point, else 0;
+* stroke-5, [n, 5]: dx, dy, and a one-hot pen state p1 (down), p2 (lifted), p3 (end of sketch), see section 3.1 of
+  Ha & Eck 2017, https://arxiv.org/abs/1704.03477;
+* polylines: a list of lines, each a list of absolute points [x, y].
+
+Offsets count from the origin, and the first one only moves: the first line begins at the first point reached.
+
+Source: Magenta ``utils.py``. Results equal its results bit for bit, except where a docstring says "departs".
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from pytorch_sketch_rnn.errors import BadInput
+
+Lines = list[list[list[float]]]
+
+
+def to_big_strokes(stroke: np.ndarray, max_len: int = 250) -> np.ndarray:
+    """Convert stroke-3 [n, 3] to float64 stroke-5 [max_len, 5], padded with p3 = 1; no start token is put in front.
+
+    Raises:
+        BadInput: where n > max_len (departs: Magenta asserts).
+    """
+    length = len(stroke)
+    if length > max_len:
+        raise BadInput(
+            f"stroke: expected at most max_len = {max_len} points, got {length}; raise max_len or shorten it"
+        )
+    big = np.zeros((max_len, 5))
+    big[:length, :2] = stroke[:, :2]
+    big[:length, 3] = stroke[:, 2]
+    big[:length, 2] = 1 - big[:length, 3]
+    big[length:, 4] = 1
+    return big
+
+
+def to_normal_strokes(big_stroke: np.ndarray) -> np.ndarray:
+    """Convert stroke-5 [n, 5] to float64 stroke-3 [m, 3], where m is the first row with p3 > 0, or n without one.
+
+    As in Magenta, an end of sketch in row 0 counts as none: all n rows are kept.
+    """
+    ended = np.flatnonzero(big_stroke[:, 4] > 0)
+    length = (ended[0] if ended.size else 0) or len(big_stroke)
+    return np.array(big_stroke[:length, [0, 1, 3]], dtype=np.float64)
+
+
+def strokes_to_lines(strokes: np.ndarray) -> Lines:
+    """Convert stroke-3 [n, 3] to polylines.
+
+    As in Magenta, points after the last lifted pen (== 1) belong to no line and are dropped.
+    """
+    lines: Lines = []
+    line: list[list[float]] = []
+    x = y = 0.0
+    for dx, dy, lifted in strokes:
+        x += float(dx)
+        y += float(dy)
+        line.append([x, y])
+        if lifted == 1:
+            lines.append(line)
+            line = []
+    return lines
+
+
+def lines_to_strokes(lines: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
+    """Convert polylines to stroke-3 [n, 3]: int64 where all coordinates are integers, else float64."""
+    points = [[0, 0, 0]]
+    for line in lines:
+        points.extend([point[0], point[1], 0] for point in line)
+        points[-1][2] = 1  # an empty line finds this set already, or finds the origin, which is left out below
+    strokes = np.array(points)
+    strokes[1:, :2] -= strokes[:-1, :2]
+    return strokes[1:]
+
+
+def get_bounds(data: np.ndarray, factor: float = 10) -> tuple[float, float, float, float]:
+    """Return (min x, max x, min y, max y) of offsets [n, >= 2], each divided by ``factor``; the origin is included."""
+    xs = list(accumulate((float(dx) / factor for dx in data[:, 0]), initial=0.0))
+    ys = list(accumulate((float(dy) / factor for dy in data[:, 1]), initial=0.0))
+    return min(xs), max(xs), min(ys), max(ys)
+
+
+def scale_bound(stroke: np.ndarray, average_dimension: float = 10.0) -> np.ndarray:
+    """Scale [n, 3] so that the longer side of its bounds, origin included, is ``average_dimension``.
+
+    Departs: returns a scaled copy, where Magenta changes its argument. Integers become float64, where Magenta fails.
+
+    Raises:
+        BadInput: where the bounds have no extent (Magenta divides by zero).
+    """
+    min_x, max_x, min_y, max_y = get_bounds(stroke, 1)
+    extent = max(max_x - min_x, max_y - min_y)
+    if extent == 0:
+        raise BadInput("stroke: expected a sketch with an extent, got one where every point is the origin")
+    scaled = stroke.astype(stroke.dtype if stroke.dtype.kind == "f" else np.float64)
+    scaled[:, :2] /= extent / average_dimension
+    return scaled
+
+
+def lerp(p0: np.ndarray, p1: np.ndarray, t: float) -> np.ndarray:
+    """Interpolate on the straight line from p0 (t = 0) to p1 (t = 1)."""
+    return (1.0 - t) * p0 + t * p1
+
+
+def slerp(p0: np.ndarray, p1: np.ndarray, t: float) -> np.ndarray:
+    """Interpolate on the arc from the vector p0 (t = 0) to the vector p1 (t = 1), both [k].
+
+    Departs for parallel vectors, for which Magenta gives NaN: they are interpolated on the straight line, its limit.
+    """
+    cosine = np.dot(p0 / np.linalg.norm(p0), p1 / np.linalg.norm(p1))
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    sine = np.sin(angle)
+    if sine == 0:
+        return lerp(p0, p1, t)
+    return np.sin((1.0 - t) * angle) / sine * p0 + np.sin(t * angle) / sine * p1

@@ -1,0 +1,65 @@
+"""Named intermediates: whoever wants to see inside a computation hands it a tape."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class Tape:
+    """Takes down tensors by name: ``tape(i=i, j=j)``.
+
+    ``scope("hyper_ix")`` gives a tape that writes the same record under ``hyper_ix/``. What a cell writes at each step
+    of a sequence is stacked by :meth:`stacked`.
+    """
+
+    enabled = True
+
+    def __init__(self, prefix: str = "", record: dict[str, list[Tensor]] | None = None) -> None:
+        self.prefix = prefix
+        self.record: dict[str, list[Tensor]] = {} if record is None else record
+
+    def __call__(self, **tensors: Tensor) -> None:
+        for name, tensor in tensors.items():
+            self.record.setdefault(self.prefix + name, []).append(tensor)
+
+    def scope(self, name: str) -> Self:
+        """A tape for the same record, whose names begin with ``name/``."""
+        return type(self)(f"{self.prefix}{name}/", self.record)
+
+    def steps(self) -> Self:
+        """An empty tape of the same kind, for the steps of a sequence."""
+        return type(self)()
+
+    def stacked(self) -> dict[str, Tensor]:
+        """What each step [B, ...] wrote, as [B, T, ...]."""
+        return {name: torch.stack(values, dim=1) for name, values in self.record.items()}
+
+    def values(self) -> dict[str, Tensor]:
+        """Each tensor by its name.
+
+        Raises:
+            ValueError: when a name was written twice.
+        """
+        twice = [name for name, values in self.record.items() if len(values) != 1]
+        if twice:
+            raise ValueError(f"written more than once: {', '.join(twice)}; use a fresh tape for each computation")
+        return {name: values[0] for name, values in self.record.items()}
+
+
+class _NoTape(Tape):
+    """A tape that forgets everything, so that no one has to ask whether there is one."""
+
+    enabled = False
+
+    def __call__(self, **tensors: Tensor) -> None:
+        pass
+
+    def scope(self, name: str) -> Self:
+        return self
+
+    def steps(self) -> Self:
+        return self
+
+
+NO_TAPE = _NoTape()

@@ -1,0 +1,109 @@
+"""``python -m weight_port convert SRC OUT`` and ``python -m weight_port inspect SRC``."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytorch_sketch_rnn.errors import BadInput, run_command
+from weight_port.convert import Plan
+from weight_port.folder import convert_source, examine
+from weight_port.infer import Inferred
+from weight_port.source import ACCEPTED_FORMS, Source, open_source
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(prog="python -m weight_port", description="Magenta Sketch-RNN models into PyTorch.")
+    commands = result.add_subparsers(dest="command", required=True)
+    convert = commands.add_parser("convert", help="write a folder that SketchRNN.from_pretrained reads")
+    inspect = commands.add_parser("inspect", help="show hyperparameters, variables, and what is skipped and why")
+    for command in (convert, inspect):
+        command.add_argument("source", metavar="SRC", type=Path, help=ACCEPTED_FORMS)
+        command.add_argument("--member", help="which model of a .zip archive")
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a hyperparameter that the weights do not tell, such as max_seq_len=250 (may be repeated)",
+        )
+    convert.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
+    convert.add_argument("--force", action="store_true", help="replace OUT where it is a converted model")
+    return result
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    flags = dict(_parse_setting(setting) for setting in arguments.set)
+    with open_source(arguments.source, arguments.member) as source:
+        if arguments.command == "inspect":
+            _inspect(source, flags)
+            return 0
+        inferred, plan = convert_source(source, arguments.out, flags, force=arguments.force)
+    _print_hyperparameters(inferred)
+    _print_coverage(plan)
+    print(f"wrote {arguments.out}")
+    print(f"next: python -m pytorch_sketch_rnn sample {arguments.out} -o sketches.svg --count 12 --temperature 0.4")
+    return 0
+
+
+def _parse_setting(setting: str) -> tuple[str, Any]:
+    name, equals, text = setting.partition("=")
+    if not equals:
+        raise BadInput(f"--set {setting}: expected NAME=VALUE, such as max_seq_len=250")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text  # a string, such as lstm
+
+
+def _inspect(source: Source, flags: dict[str, Any]) -> None:
+    variables = source.variables
+    names = variables.names()
+    print(f"{source.location}: {source.format}, {len(names)} variables")
+    inferred, plan = examine(source, flags)
+    _print_hyperparameters(inferred)
+    roles = (
+        dict.fromkeys(plan.weights, "weight")
+        | dict.fromkeys(plan.optimizer, "optimizer state")
+        | {name: f"skipped: {reason}" for name, reason in plan.skipped.items()}
+    )
+    width = max(map(len, names))
+    for name in names:
+        print(f"  {name:{width}}  {str(variables.dtype(name)):8} {str(list(variables.shape(name))):14} {roles[name]}")
+    _print_coverage(plan)
+    if source.missing:
+        print(f"MISSING: {', '.join(source.missing)}: the index is here but the data file with the weights is not,")
+        print("so this checkpoint cannot be converted; put the data file beside the index")
+
+
+def _print_hyperparameters(inferred: Inferred) -> None:
+    titles = {
+        "weights": "from the weights",
+        "config": "from model_config.json",
+        "model": "from the model's info",
+        "flag": "from --set",
+        "default": "not known, Magenta's default taken (change with --set)",
+    }
+    for origin, title in titles.items():
+        values = inferred.named(origin)
+        if values:
+            print(f"{title}: " + ", ".join(f"{name}={value}" for name, value in values.items()))
+    if inferred.ignored:
+        print(f"ignored in model_config.json, unknown to Magenta 2.1.4: {', '.join(inferred.ignored)}")
+
+
+def _print_coverage(plan: Plan) -> None:
+    print(
+        f"{len(plan.weights)} weights, each used once; {len(plan.optimizer)} variables of optimizer state; "
+        f"{len(plan.skipped)} skipped"
+    )
+    for name, reason in plan.skipped.items():
+        print(f"  skipped {name}: {reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,299 @@
+"""Open whatever a user may hold of a Sketch-RNN model, and serve its variables under their official names.
+
+Sources of the layouts: TensorFlow's ``checkpoint_state.proto`` (the text file ``checkpoint``), and the folders that
+Magenta's trainer writes.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from pytorch_sketch_rnn.errors import BadInput
+from weight_port import sketch_rnn_js
+from weight_port.archive import CONFIG_NAME, unpack_model
+from weight_port.json_file import read_json
+from weight_port.tensor_bundle import BUNDLE_FILE, Entry, TensorBundle
+
+MAX_TEXT_BYTES = 2**20
+
+ACCEPTED_FORMS = (
+    "a folder with a TensorFlow checkpoint, a checkpoint's prefix (.../vector-1000), its .index or .data-... file, "
+    "a .zip archive with such a folder, or a sketch-rnn-js .json model"
+)
+
+_Value = TypeVar("_Value")
+
+
+class Variables(Protocol):
+    """The variables of a model, whatever its format. An unknown name raises BadInput."""
+
+    def names(self) -> list[str]:
+        """The official names of all variables, in the order of the file."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A variable's shape, without reading its value."""
+
+    def dtype(self, name: str) -> np.dtype | None:
+        """A variable's type, without reading its value; None where NumPy has no such type."""
+
+    def read(self, name: str) -> np.ndarray:
+        """A variable's value. Raises BadInput where it cannot be had."""
+
+
+@dataclass(frozen=True)
+class BundleVariables:
+    """The variables of a TensorFlow checkpoint."""
+
+    bundle: TensorBundle
+
+    def names(self) -> list[str]:
+        """The official names of all variables, in the order of the index."""
+        return list(self.bundle.entries)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A variable's shape."""
+        return self._entry(name).shape
+
+    def dtype(self, name: str) -> np.dtype | None:
+        """A variable's type; None where NumPy has no such type."""
+        return self._entry(name).dtype
+
+    def read(self, name: str) -> np.ndarray:
+        """A read-only view of the data file, its checksum verified; see :meth:`TensorBundle.read`."""
+        return self.bundle.read(name)
+
+    def _entry(self, name: str) -> Entry:
+        return _look_up(self.bundle.entries, name, f"{self.bundle.prefix}")
+
+
+@dataclass(frozen=True)
+class ArrayVariables:
+    """Variables that are in memory already."""
+
+    arrays: Mapping[str, np.ndarray]
+    location: str
+
+    def names(self) -> list[str]:
+        """The official names of all variables, in the order of the file."""
+        return list(self.arrays)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A variable's shape."""
+        return self.read(name).shape
+
+    def dtype(self, name: str) -> np.dtype:
+        """A variable's type."""
+        return self.read(name).dtype
+
+    def read(self, name: str) -> np.ndarray:
+        """A variable's value."""
+        return _look_up(self.arrays, name, self.location)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that a source was read from: ``label`` for people, ``path`` while the source is open."""
+
+    label: str
+    path: Path
+
+    def sha256(self) -> str:
+        """The SHA-256 of the file's bytes, in hexadecimal."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BadInput(f"{self.label}: cannot be read ({error.strerror})") from None
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open model.
+
+    Attributes:
+        format: "tensor bundle" or "sketch-rnn-js".
+        location: What to call the model in messages.
+        variables: Its variables under their official names.
+        config: The parsed ``model_config.json`` beside the checkpoint, of any form; None if there is none.
+        config_path: What to call that file in messages; None if there is none.
+        files: The files that the above comes from, those that are there.
+        missing: The names of data files that the checkpoint's index asks for and that are not there.
+        info: The ``info`` of a sketch-rnn-js model; empty for a checkpoint.
+    """
+
+    format: str
+    location: str
+    variables: Variables
+    config: object | None = None
+    config_path: str | None = None
+    files: list[SourceFile] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    info: dict[str, object] = field(default_factory=dict)
+
+
+@contextmanager
+def open_source(path: Path, member: str | None = None) -> Iterator[Source]:
+    """Open a model in any of the forms of ``ACCEPTED_FORMS``.
+
+    Args:
+        path: What the user gave.
+        member: Which model of a .zip archive: its folder, or its .json file. Needed only if there are several.
+
+    Raises:
+        BadInput: There is no model at ``path``, or it is damaged, or it is not clear which one is meant.
+    """
+    is_file = os.path.isfile(path)
+    if is_file and path.suffix.lower() == ".zip":
+        with _open_archive(path, member) as source:
+            yield source
+        return
+    if member is not None:
+        raise BadInput(f"{path}: --member {member} chooses a model in a .zip archive, and this is none")
+    if os.path.isdir(path):
+        yield _open_folder(path)
+    elif is_file and path.suffix.lower() == ".json":
+        yield _open_js_model(path)
+    else:
+        yield _open_bundle(_prefix_of(path))
+
+
+def _prefix_of(path: Path) -> Path:
+    if os.path.isfile(f"{path}.index"):
+        return path
+    if not os.path.isfile(path):
+        raise BadInput(f"{path}: does not exist; give {ACCEPTED_FORMS}")
+    match = BUNDLE_FILE.fullmatch(path.name)
+    if match is None:
+        raise BadInput(f"{path}: is of an unknown type; give {ACCEPTED_FORMS}")
+    return path.parent / match["prefix"]
+
+
+def _open_js_model(path: Path) -> Source:
+    model = sketch_rnn_js.read_model(path)
+    return Source(
+        format="sketch-rnn-js",
+        location=str(path),
+        variables=ArrayVariables(model.variables, str(path)),
+        files=[SourceFile(str(path), path)],
+        info=model.info,
+    )
+
+
+def _open_bundle(prefix: Path) -> Source:
+    bundle = TensorBundle.open(prefix)
+    missing = bundle.missing_shards
+    files = [prefix.parent / f"{prefix.name}.index", *sorted(set(bundle.shard_paths) - set(missing))]
+    config_path = prefix.parent / CONFIG_NAME
+    config = None
+    has_config = os.path.isfile(config_path)
+    if has_config:
+        config = read_json(config_path, MAX_TEXT_BYTES)
+        files.append(config_path)
+    return Source(
+        format="tensor bundle",
+        location=str(prefix),
+        variables=BundleVariables(bundle),
+        config=config,
+        config_path=str(config_path) if has_config else None,
+        files=[SourceFile(str(path), path) for path in files],
+        missing=[path.name for path in missing],
+    )
+
+
+def _open_folder(folder: Path, *, stay_inside: bool = False) -> Source:
+    """The checkpoint that a folder's ``checkpoint`` file names, or its only one.
+
+    ``stay_inside``: never follow a path in ``checkpoint`` to another folder.
+    """
+    try:
+        indexes = sorted(name for name in os.listdir(folder) if name.endswith(".index") and name != ".index")
+    except OSError as error:
+        raise BadInput(f"{folder}: this folder cannot be read ({error.strerror})") from None
+    if os.path.isfile(folder / "checkpoint"):
+        prefix = _named_prefix(folder, indexes, stay_inside)
+    elif len(indexes) == 1:
+        prefix = folder / indexes[0].removesuffix(".index")
+    elif indexes:
+        raise BadInput(
+            f"{folder}: has several checkpoints and no file 'checkpoint' to name one; give one of {_enumerate(indexes)}"
+        )
+    else:
+        raise BadInput(f"{folder}: has no checkpoint, that is no .index file; give {ACCEPTED_FORMS}")
+    return _open_bundle(prefix)
+
+
+def _named_prefix(folder: Path, indexes: list[str], stay_inside: bool) -> Path:
+    written = _checkpoint_path(folder / "checkpoint")
+    # Training elsewhere leaves paths of another machine, maybe with backslashes; the files came along in this folder.
+    inside = folder / re.split(r"[/\\]", written)[-1]
+    for prefix in [inside] if stay_inside else [folder / written, inside]:
+        if os.path.isfile(f"{prefix}.index"):
+            return prefix
+    raise BadInput(
+        f"{folder / 'checkpoint'}: names {written!r}, but its .index is not there; "
+        + (f"there is {_enumerate(indexes)}" if indexes else "the folder has no .index file at all")
+    )
+
+
+def _checkpoint_path(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise BadInput(f"{path}: is larger than {MAX_TEXT_BYTES} bytes, so it is no text file of TensorFlow")
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
+    match = re.search(rb'^[ \t]*model_checkpoint_path[ \t]*:[ \t]*"((?:[^"\\\n]|\\.)+)"', text, re.MULTILINE)
+    if match is None:
+        raise BadInput(f"{path}: has no line 'model_checkpoint_path: \"...\"'; give the .index file itself")
+    # A backslash stands before a quote or a backslash, or before the three octal digits of a byte beyond ASCII.
+    return re.sub(rb"\\([0-7]{3}|.)", _unescaped, match[1]).decode("utf-8", "replace")
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    return bytes([int(escape[1], 8) % 256]) if len(escape[1]) == 3 else escape[1]
+
+
+@contextmanager
+def _open_archive(path: Path, member: str | None) -> Iterator[Source]:
+    with tempfile.TemporaryDirectory(prefix="weight-port-", ignore_cleanup_errors=True) as temporary:
+        chosen, files = unpack_model(path, member, Path(temporary))
+        is_js = files == [chosen]
+        home = str(PurePosixPath(chosen).parent) if is_js else chosen
+
+        def in_archive(text: str) -> str:
+            """Say where a file is in the archive, not in the temporary folder, which the user never sees."""
+            text = text.replace(f"{temporary}{os.sep}", f"{path}!" if home == "." else f"{path}!{home}/")
+            return text.replace(temporary, f"{path}!{home}")
+
+        try:
+            if is_js:
+                source = _open_js_model(Path(temporary, PurePosixPath(chosen).name))
+            else:
+                source = _open_folder(Path(temporary), stay_inside=True)
+            yield replace(
+                source,
+                location=in_archive(source.location),
+                config_path=source.config_path and in_archive(source.config_path),
+                files=[SourceFile(in_archive(file.label), file.path) for file in source.files],
+            )
+        except BadInput as error:
+            raise BadInput(in_archive(str(error))) from None
+
+
+def _enumerate(names: list[str]) -> str:
+    shown = ", ".join(names[:20])
+    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"
+
+
+def _look_up(values: Mapping[str, _Value], name: str, location: str) -> _Value:
+    if name not in values:
+        raise BadInput(f"{location}: the model has no variable {name!r}")
+    return values[name]
