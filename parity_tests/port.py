@@ -143,7 +143,9 @@ def replay_data(recording: Recording) -> Arrays:
     loaders = {}
     for split in ("train", "valid"):
         strokes = np.split(inputs[f"{split}/points"], inputs[f"{split}/offsets"][1:-1])
-        augmentation = {n: hparams[n] for n in ("random_scale_factor", "augment_stroke_prob")} if split == "train" else {}
+        augmentation = (
+            {n: hparams[n] for n in ("random_scale_factor", "augment_stroke_prob")} if split == "train" else {}
+        )
         loaders[split] = DataLoader(
             strokes, hparams["batch_size"], hparams["max_seq_len"], rng, order=inputs[f"{split}/order"], **augmentation
         )

@@ -104,7 +104,9 @@ class HParams:
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a JSON file of hyperparameters") from None
+            raise BadInput(
+                f"{path}: cannot be read ({error.strerror}); expected a JSON file of hyperparameters"
+            ) from None
         except ValueError as error:
             raise BadInput(f"{path}: expected JSON, but {error}") from None
         if isinstance(values, list):

@@ -158,9 +158,7 @@ def sample_batch(
     return [result[i, :length].copy() for i, length in enumerate(lengths.tolist())]
 
 
-def _draw_points(
-    parameters: dict[str, Tensor], temperature: float, draws: Draws, step: int
-) -> tuple[Tensor, Tensor]:
+def _draw_points(parameters: dict[str, Tensor], temperature: float, draws: Draws, step: int) -> tuple[Tensor, Tensor]:
     """Offsets [rows, 2] and pen states [rows] from mixtures [rows, 1, ...]."""
     here = {name: values[:, 0] for name, values in parameters.items()}
     rows = len(here["pi"])

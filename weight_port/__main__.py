@@ -15,7 +15,9 @@ from weight_port.source import ACCEPTED_FORMS, Source, open_source
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(prog="python -m weight_port", description="Magenta Sketch-RNN models into PyTorch.")
+    result = argparse.ArgumentParser(
+        prog="python -m weight_port", description="Magenta Sketch-RNN models into PyTorch."
+    )
     commands = result.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="write a folder that SketchRNN.from_pretrained reads")
     inspect = commands.add_parser("inspect", help="show hyperparameters, variables, and what is skipped and why")

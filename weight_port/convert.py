@@ -96,5 +96,7 @@ def convert_variables(variables: Mapping[str, np.ndarray], plan: Plan, location:
         if value.dtype.kind not in kinds or (kinds == "f" and value.dtype.itemsize not in (4, 8)):
             raise BadInput(f"{location}: {officials[name]} holds {value.dtype}, expected float32 or float64")
         if not np.isfinite(value).all():
-            raise BadInput(f"{location}: {officials[name]} holds NaN or infinity; the training went astray before it was saved")
+            raise BadInput(
+                f"{location}: {officials[name]} holds NaN or infinity; the training went astray before it was saved"
+            )
     return Converted(weights, optimizer)

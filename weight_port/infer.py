@@ -94,7 +94,9 @@ def infer_structure(shapes: Shapes, location: str) -> dict[str, Any]:
     if structure["conditional"]:
         sides = [_cell_at(shapes, scope, location) for scope, _ in ENCODER_CELLS]
         if sides[0] != sides[1]:
-            raise BadInput(f"{location}: the encoder's directions differ: {sides[0][:2]} forward, {sides[1][:2]} backward")
+            raise BadInput(
+                f"{location}: the encoder's directions differ: {sides[0][:2]} forward, {sides[1][:2]} backward"
+            )
         enc_model, enc_rnn_size, enc_hyper = sides[0]
         if hyper and enc_hyper and hyper != enc_hyper:
             raise BadInput(f"{location}: the inner cells differ: {enc_hyper} in the encoder, {hyper} in the decoder")
@@ -149,4 +151,6 @@ def _check_against(structure: dict[str, Any], values: dict[str, Any], source: st
         if name in values and values[name] != structure[name]
     ]
     if wrong:
-        raise BadInput(f"{location}: {'; '.join(wrong)}. Mend or remove {source}, or give the weights that belong to it")
+        raise BadInput(
+            f"{location}: {'; '.join(wrong)}. Mend or remove {source}, or give the weights that belong to it"
+        )

@@ -1,7 +1,7 @@
-"""The official process: ``python -m parity_tests.official JOB.json`` does what the job says.
+"""The official process: ``python -m parity_tests.official JOB.json`` does the tasks of the job, one after the other.
 
-A job is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
-records models, cells and the data loader. It is written by :mod:`parity_tests.oracle`.
+A task is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
+records models, cells and the data loader. Jobs are written by :mod:`parity_tests.oracle`.
 """
 
 import json
@@ -26,6 +26,7 @@ def train(job: dict[str, Any]) -> None:
         standin.tf.set_random_seed(job["seed"])
 
     trainer.reset_graph = reset_and_seed
+    record.set_hyper_sizes(job["hyper"])
     np.random.seed(job["seed"])
     trainer.FLAGS(
         ["train", f"--data_dir={job['data_dir']}", f"--log_root={job['log_root']}", f"--hparams={job['hparams']}"]
@@ -40,15 +41,15 @@ def record_all(job: dict[str, Any]) -> None:
     for cell in job.get("cells", []):
         _save(record.record_cell(cell["kind"], cell["sizes"], cell["hyper"], seed), out)
     for model in job.get("models", []):
-        strokes = _normalised(splits["train"], model["hparams"]["max_seq_len"])
+        strokes = _normalised(splits["train"])
         for recording in record.record_model(model | {"seed": seed, "strokes": strokes}):
             _save(recording, out)
     if "data" in job:
         _save(record.record_data(splits, job["data"], seed), out)
 
 
-def _normalised(strokes: list[np.ndarray], limit: int) -> list[np.ndarray]:
-    loader = standin.utils.DataLoader(strokes, 1, limit)
+def _normalised(strokes: list[np.ndarray]) -> list[np.ndarray]:
+    loader = standin.utils.DataLoader(strokes, 1, max(map(len, strokes)))
     loader.normalize()
     return loader.strokes
 
@@ -60,5 +61,5 @@ def _save(recording: Recording, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    {"train": train, "record": record_all}[job["do"]](job)
+    for task in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+        {"train": train, "record": record_all}[task["do"]](task)

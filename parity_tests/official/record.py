@@ -38,7 +38,7 @@ class Session:
         self.probe = Probe()
         self.eval_probe = Probe()
         attach(self.probe, dtype)
-        _set_hyper_sizes(hyper)
+        set_hyper_sizes(hyper)
         tf.reset_default_graph()
         tf.set_random_seed(seed)
         np.random.seed(seed)
@@ -166,7 +166,7 @@ def dropout_values(keep_prob: float, seed: int) -> set[float]:
         return set(np.unique(sess.run(tf.nn.dropout(tf.ones([1000]), rate=1 - keep_prob, seed=seed))).tolist())
 
 
-def _set_hyper_sizes(hyper: dict[str, int]) -> None:
+def set_hyper_sizes(hyper: dict[str, int]) -> None:
     """Give the official HyperLSTMCell other default sizes: its ``model.py`` never names them."""
     names = rnn.HyperLSTMCell.__init__.__code__.co_varnames[1 : rnn.HyperLSTMCell.__init__.__code__.co_argcount]
     defaults = dict(zip(names[1:], rnn.HyperLSTMCell.__init__.__defaults__, strict=True)) | hyper
@@ -189,17 +189,14 @@ def moved(weights: dict[str, np.ndarray], trainable: set[str], scale: float, see
 
 
 def make_batch(strokes: list[np.ndarray], batch: int, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Real sketches as Magenta pads them, with lengths from 1 to full.
-
-    Row 0 is cut to one point; the last row goes on with another sketch until it is full.
-    """
+    """The beginnings of real sketches as Magenta pads them, of 1 point, of all steps, and of lengths in between."""
     rng = np.random.RandomState(seed)
-    chosen = [strokes[i] for i in rng.permutation(len(strokes))[:batch]]
-    chosen[0] = chosen[0][:1]
-    chosen[-1] = np.concatenate([chosen[-1]] * (steps // len(chosen[-1]) + 1))[:steps]
-    loader = utils.DataLoader([], batch, steps)
-    lengths = [min(len(sketch), steps) for sketch in chosen]
-    return loader.pad_batch([sketch[:steps] for sketch in chosen], steps), np.array(lengths)
+    lengths = np.concatenate([[1], rng.randint(2, steps, size=batch - 2), [steps]])
+    sketches = []
+    for length, index in zip(lengths, rng.permutation(len(strokes)), strict=False):
+        repeated = np.concatenate([strokes[index]] * (length // len(strokes[index]) + 1))
+        sketches.append(repeated[:length])
+    return utils.DataLoader([], batch, steps).pad_batch(sketches, steps), lengths
 
 
 def record_model(job: dict[str, Any]) -> list[Recording]:
@@ -307,7 +304,7 @@ def _build_cell_graph(
     """Step the cell in one precision and add what it computes, and in the first one its weights and state, to groups."""
     probe = Probe()
     attach(probe, dtype)
-    _set_hyper_sizes(hyper)
+    set_hyper_sizes(hyper)
     tf.reset_default_graph()
     tf.set_random_seed(seed)
     np.random.seed(seed)

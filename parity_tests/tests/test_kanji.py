@@ -75,8 +75,8 @@ def test_strokes_are_scaled_and_start_at_the_origin(install):
 
 
 def test_points_are_rounded_to_the_nearest_unit(install):
-    install({f"04e0{digit}.svg": ["M1.1,1.1c1,1,2,2,2.29,2.29"] for digit in range(3)})
-    np.testing.assert_array_equal(kanji_splits()["train"][0], [[0, 0, 0], [11, 11, 1]])
+    install({f"04e0{digit}.svg": ["M1,1c1,1,2,2,2.39,2.39"] for digit in range(3)})
+    np.testing.assert_array_equal(kanji_splits()["train"][0], [[0, 0, 0], [12, 12, 1]])
 
 
 @pytest.mark.parametrize(("epsilon", "points"), [(0.1, 17), (0.8, 9), (4, 5), (20, 2)])

@@ -1,0 +1,69 @@
+"""Which models the official code trains and records."""
+
+import dataclasses
+from typing import Any
+
+HYPER_DEFAULT = {"hyper_num_units": 256, "hyper_embedding_size": 32}
+HYPER_SMALL = {"hyper_num_units": 10, "hyper_embedding_size": 4}
+NOISE = 0.3  # how far the weights of the "moved" variant are moved, see official/record.py
+ALL_DROPOUT = {"use_input_dropout": True, "use_output_dropout": True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """A model: what official Magenta trains, and the batch that is recorded of it."""
+
+    name: str
+    hparams: dict[str, Any]  # official names; the rest stays at its default
+    hyper: dict[str, int] = dataclasses.field(default_factory=lambda: dict(HYPER_DEFAULT))
+    train_batch: int = 20
+    train_steps: int = 10
+    batch: int = 6  # sketches recorded
+    steps: int = 24  # steps recorded
+    sample_len: int = 30
+
+
+def _sizes(enc: int, dec: int, z: int, mixtures: int) -> dict[str, int]:
+    return {"enc_rnn_size": enc, "dec_rnn_size": dec, "z_size": z, "num_mixture": mixtures}
+
+
+def _cells(enc: str, dec: str) -> dict[str, str]:
+    return {"enc_model": enc, "dec_model": dec}
+
+
+_MEDIUM = _sizes(24, 32, 16, 8)
+_SMALL = _sizes(7, 9, 5, 3)
+
+# What `make parity` trains. The hyper cells have their official inner size of 256 throughout.
+LIVE = (
+    Configuration("lstm", _cells("lstm", "lstm") | _MEDIUM),
+    Configuration("layer_norm", _cells("layer_norm", "layer_norm") | _MEDIUM),
+    Configuration("hyper", _cells("hyper", "hyper") | _MEDIUM, batch=4, steps=16),
+    Configuration("lstm-unconditional", {"dec_model": "lstm", "conditional": False} | _MEDIUM),
+    Configuration("layer_norm-unconditional", {"dec_model": "layer_norm", "conditional": False} | _MEDIUM),
+    Configuration("hyper-unconditional", {"dec_model": "hyper", "conditional": False} | _MEDIUM, batch=4, steps=16),
+    Configuration("mix-all-dropout", _cells("layer_norm", "hyper") | _MEDIUM | ALL_DROPOUT, batch=4, steps=16),
+    Configuration("default-sizes", _cells("lstm", "layer_norm"), batch=4, steps=32),
+)
+
+# What `make fixtures` records: small enough to be kept in the repository.
+FIXTURES = tuple(
+    dataclasses.replace(configuration, hyper=dict(HYPER_SMALL), batch=4, steps=9, sample_len=12)
+    for configuration in (
+        Configuration("lstm", _cells("lstm", "lstm") | _SMALL),
+        Configuration("layer_norm", _cells("layer_norm", "layer_norm") | _SMALL),
+        Configuration("hyper", _cells("hyper", "hyper") | _SMALL),
+        Configuration("layer_norm-unconditional", {"dec_model": "layer_norm", "conditional": False} | _SMALL),
+        Configuration("mix-all-dropout", _cells("layer_norm", "hyper") | _SMALL | ALL_DROPOUT),
+        Configuration("mix-hyper-encoder", _cells("hyper", "lstm") | _SMALL),
+    )
+)
+
+
+def cell_jobs(units: int, batch: int, steps: int, hyper: dict[str, int]) -> list[dict[str, Any]]:
+    """The three cells on their own."""
+    sizes = {"input": 6, "units": units, "batch": batch, "steps": steps}
+    return [{"kind": kind, "sizes": sizes, "hyper": hyper} for kind in ("lstm", "layer_norm", "hyper")]
+
+
+DATA_HPARAMS = {"batch_size": 20, "max_seq_len": 60, "random_scale_factor": 0.15, "augment_stroke_prob": 0.3}

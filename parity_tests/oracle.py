@@ -1,0 +1,81 @@
+"""Starts the official process and waits for it. It is another process because torch and TensorFlow must not share one."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from parity_tests.configurations import NOISE, Configuration
+from pytorch_sketch_rnn.errors import BadInput
+
+HOW_TO_INSTALL = 'pip install "pytorch-sketch-rnn[oracle]" and then pip install --no-deps magenta==2.1.4'
+
+
+def require_oracle() -> None:
+    """Raises BadInput when TensorFlow or Magenta are not installed."""
+    missing = [name for name in ("tensorflow", "tf_keras") if importlib.util.find_spec(name) is None]
+    try:
+        importlib.metadata.distribution("magenta")
+    except importlib.metadata.PackageNotFoundError:
+        missing.append("magenta")
+    if missing:
+        raise BadInput(f"the official code needs {', '.join(missing)}, not installed here; {HOW_TO_INSTALL}")
+
+
+def run_official(tasks: Sequence[dict[str, Any]], folder: Path, name: str) -> None:
+    """Let one official process do some tasks, one after the other; see :mod:`parity_tests.official.__main__`.
+
+    Args:
+        tasks: what to do.
+        folder: for the job's file and its log.
+        name: of both.
+
+    Raises:
+        BadInput: when the process fails; the message holds its last line and where its log is.
+    """
+    job, log = folder / f"{name}.job.json", folder / f"{name}.log"
+    job.write_text(json.dumps(list(tasks), indent=1), encoding="utf-8")
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
+    with log.open("w", encoding="utf-8") as output:
+        command = [sys.executable, "-m", "parity_tests.official", str(job)]
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+    if code != 0:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
+        raise BadInput(f"the official process {name!r} ended with exit code {code}: {lines[-1]} (log: {log})")
+
+
+def train_task(configuration: Configuration, strokes: Path, log_root: Path, seed: int) -> dict[str, Any]:
+    """Let official Magenta train a configuration for some steps and save it below ``log_root``."""
+    hparams = configuration.hparams | {
+        "data_set": f"[{strokes.name}]",
+        "batch_size": configuration.train_batch,
+        "num_steps": configuration.train_steps + 1,
+        "save_every": configuration.train_steps,
+    }
+    return {
+        "do": "train",
+        "seed": seed,
+        "data_dir": str(strokes.parent),
+        "log_root": str(log_root),
+        "hparams": ",".join(f"{name}={value}" for name, value in hparams.items()),
+        "hyper": configuration.hyper,
+    }
+
+
+def record_task(configuration: Configuration, weights: str, strokes: Path, out: Path, seed: int) -> dict[str, Any]:
+    """Record a configuration from weights: the prefix of a checkpoint, or a recording that holds them."""
+    hparams = configuration.hparams | {"batch_size": configuration.batch, "max_seq_len": configuration.steps}
+    model = {
+        "name": configuration.name,
+        "hyper": configuration.hyper,
+        "hparams": hparams,
+        "weights": weights,
+        "noise": NOISE,
+        "sample_len": configuration.sample_len,
+    }
+    return {"do": "record", "seed": seed, "out": str(out), "strokes": str(strokes), "models": [model]}

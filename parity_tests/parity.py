@@ -1,0 +1,146 @@
+"""``make parity``: official Magenta trains, saves and is recorded; each model is converted and compared."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from parity_tests.compare import Row, compare
+from parity_tests.configurations import DATA_HPARAMS, HYPER_DEFAULT, LIVE, Configuration, cell_jobs
+from parity_tests.oracle import record_task, require_oracle, run_official, train_task
+from parity_tests.port import replay
+from parity_tests.recording import Recording
+from parity_tests.report import Report
+from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.kanji import kanji_splits
+from pytorch_sketch_rnn.model import WEIGHTS_FILE
+from pytorch_sketch_rnn.npz import write_npz
+from weight_port.convert import optimizer_names
+from weight_port.folder import OPTIMIZER_FILE, convert_source
+from weight_port.names import weight_names
+from weight_port.source import open_source
+
+SEED = 1
+PRECISIONS = ("float64", "float32", "exact")
+SKETCHES = 400  # kanji; enough for a batch of every split
+PROCESSES = 2
+
+
+def run_parity(out: Path, say: Callable[[str], None] = print) -> Report:
+    """Train, record, convert and compare every configuration; everything lands below ``out``.
+
+    Raises:
+        BadInput: when the official code is not installed, or its process fails.
+    """
+    require_oracle()
+    out.mkdir(parents=True, exist_ok=True)
+    strokes = out / "kanji.npz"
+    say(f"drawing {SKETCHES} kanji from the package kanjivg into {strokes}")
+    write_npz(strokes, kanji_splits(SKETCHES, seed=SEED, valid_fraction=0.1, test_fraction=0.1))
+    rows: list[Row] = []
+    recordings: list[Recording] = []
+    for name, paths in _recorded(out, strokes, say):
+        for path in paths:
+            recording = Recording.load(path)
+            rows += compare_recording(recording)
+            recordings.append(_small_part(recording))
+            if recording.name == f"{name}/as_is":
+                rows += _compare_converted(out / name, recording)
+    return Report("Parity with official Magenta 2.1.4", rows, conditions(recordings), recordings[0].provenance)
+
+
+def compare_recording(recording: Recording) -> list[Row]:
+    """Replay a recording in every precision that it holds."""
+    rows = []
+    for precision in PRECISIONS:
+        if precision in recording.groups:
+            rows += compare(replay(recording, precision), recording, precision)
+    return rows
+
+
+def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:
+    """What a comparison must have met at least once, lest a bug hide."""
+    below = above = bites = spares = False
+    for recording in recordings:
+        if recording.kind != "model":
+            continue
+        official, tolerance = recording["float64"], recording.hparams["kl_tolerance"]
+        if recording.hparams["conditional"]:
+            at_floor = float(official["train/kl_cost"]) == tolerance
+            below, above = below or at_floor, above or not at_floor
+        for name in official:
+            if name.startswith("gradient/"):
+                same = official[name] == official[name.replace("gradient/", "clipped/", 1)]
+                bites, spares = bites or not same.all(), spares or bool(same.any())
+    return {
+        "the KL cost below its floor": below,
+        "the KL cost above its floor": above,
+        "gradients that the clip cuts": bites,
+        "gradients that the clip leaves alone": spares,
+    }
+
+
+def _recorded(out: Path, strokes: Path, say: Callable[[str], None]) -> Iterable[tuple[str, list[Path]]]:
+    """Run the official side, two processes at a time; yield what each configuration left, as it comes."""
+    work: dict[str, Callable[[], list[Path]]] = {
+        configuration.name: lambda c=configuration: _train_and_record(c, out / c.name, strokes)
+        for configuration in LIVE
+    }
+    work["cells"] = lambda: _record_cells(out / "cells", strokes)
+    started = time.monotonic()
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        # the longest first, so that the two processes end together
+        running = {pool.submit(work[name]): name for name in sorted(work, key=lambda name: "hyper" not in name)}
+        try:
+            for done, future in enumerate(as_completed(running), start=1):
+                name, paths = running[future], future.result()
+                say(f"[{done}/{len(work)}] {name}: official run recorded ({time.monotonic() - started:.0f} s)")
+                yield name, paths
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _train_and_record(configuration: Configuration, folder: Path, strokes: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    prefix = folder / "magenta" / f"vector-{configuration.train_steps}"
+    tasks = [
+        train_task(configuration, strokes, prefix.parent, SEED),
+        record_task(configuration, str(prefix), strokes, folder, SEED),
+    ]
+    run_official(tasks, folder, configuration.name)
+    return [folder / f"{configuration.name}-{variant}.h5" for variant in ("as_is", "moved")]
+
+
+def _record_cells(folder: Path, strokes: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    task = {"do": "record", "seed": SEED, "out": str(folder), "strokes": str(strokes), "data": DATA_HPARAMS}
+    task["cells"] = cell_jobs(units=48, batch=5, steps=20, hyper=HYPER_DEFAULT)
+    run_official([task], folder, "cells")
+    return sorted(folder.glob("*.h5"))
+
+
+def _compare_converted(folder: Path, recording: Recording) -> list[Row]:
+    """Convert the checkpoint that official Magenta saved, and hold every array against what TensorFlow reads in it."""
+    converted = folder / "pytorch"
+    with open_source(folder / "magenta") as source:
+        inferred, plan = convert_source(source, converted, force=converted.exists())
+    files = [safetensors.numpy.load_file(converted / name) for name in (WEIGHTS_FILE, OPTIMIZER_FILE)]
+    ours_by_name = files[0] | files[1]
+    weights = weight_names(inferred.hparams)
+    official_names = {ours: official for official, ours in (weights | optimizer_names(weights)).items()}
+    ours = {f"converted/{official_names[name]}": value for name, value in ours_by_name.items()}
+    theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name not in plan.skipped}
+    bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
+    return compare(ours, bare, "exact")
+
+
+def _small_part(recording: Recording) -> Recording:
+    """What :func:`conditions` looks at, so that large recordings need not all stay in memory."""
+    if recording.kind != "model":
+        return recording
+    names = ("train/kl_cost", "gradient/", "clipped/")
+    kept = {name: value for name, value in recording["float64"].items() if name.startswith(names)}
+    return Recording(recording.kind, recording.name, recording.hparams, recording.provenance, {"float64": kept})
