@@ -39,7 +39,8 @@ def run_official(tasks: Sequence[dict[str, Any]], folder: Path, name: str) -> No
         BadInput: when the process fails; the message holds its last line and where its log is.
     """
     job, log = folder / f"{name}.job.json", folder / f"{name}.log"
-    job.write_text(json.dumps(list(tasks), indent=1), encoding="utf-8")
+    command = ["python", "-m", "parity_tests", *sys.argv[1:]]
+    job.write_text(json.dumps({"command": command, "tasks": list(tasks)}, indent=1), encoding="utf-8")
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
     with log.open("w", encoding="utf-8") as output:
         command = [sys.executable, "-m", "parity_tests.official", str(job)]

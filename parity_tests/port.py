@@ -210,10 +210,11 @@ def _padded(values: dict[str, Tensor], recording: Recording) -> dict[str, Tensor
 
 
 def _after(parameters: dict[str, Tensor], optimizer: TF1Adam, step: int) -> Arrays:
-    result = _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
+    result: Arrays = {}  # the slots first, from which the weights are computed
     for name, parameter in parameters.items():
-        slots = {f"after/{slot_name(name, slot)}": optimizer.state[parameter][slot] for slot in ("m", "v")}
-        result |= _arrays(slots)
+        slots = optimizer.state[parameter]
+        result |= _arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
+    result |= _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
     group = optimizer.param_groups[0]
     result |= {f"after/{official}": np.asarray(group[power]) for power, official in ADAM_POWERS.items()}
     result[f"after/{GLOBAL_STEP}"] = np.asarray(step)

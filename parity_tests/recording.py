@@ -20,6 +20,8 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
 SCHEMA = 1
+# What h5py and what is built on it raise for a damaged file or one of another kind, by no documented rule.
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 
 
 def _stored(name: str) -> str:
@@ -59,7 +61,7 @@ class Recording:
 
     def save(self, path: Path) -> None:
         """Write the file, atomically."""
-        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
             file.attrs["claims"] = json.dumps(self._claims(), sort_keys=True)
             file.attrs["sha256"] = self.digest()
             for group, arrays in self.groups.items():
@@ -85,12 +87,13 @@ class Recording:
                     group: {_stored(name): dataset[()] for name, dataset in arrays.items()}
                     for group, arrays in file.items()
                 }
-                claimed = file.attrs["sha256"]
+                claimed = str(file.attrs["sha256"])
                 recording = cls(groups=groups, **claims)
+                matches = recording.digest() == claimed
         except BadInput:
             raise
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        except _DAMAGE as error:
             raise BadInput(f"{path}: expected a recording in HDF5, but {error}; record it anew") from None
-        if recording.digest() != claimed:
+        if not matches:
             raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
         return recording

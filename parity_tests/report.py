@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -108,7 +109,7 @@ class Report:
             "provenance": self.provenance,
             "rows": [row.to_dict() | {"part": part_of(row)} for row in self.rows],
         }
-        texts = {"parity.json": json.dumps(_plain(content), indent=1), "parity.md": self.markdown()}
+        texts = {"parity.json": json.dumps(_plain(content), indent=1, allow_nan=False), "parity.md": self.markdown()}
         paths = [folder / name for name in texts]
         for path in paths:
             with atomic_path(path) as temporary:
@@ -167,9 +168,9 @@ def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinity."""
+    """JSON has no infinity and no NaN."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return None if isinstance(value, float) and value == float("inf") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

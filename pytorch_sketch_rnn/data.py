@@ -29,8 +29,8 @@ class Batch(NamedTuple):
 class DataLoader:
     """Batches of one split.
 
-    ``rng`` is the NumPy stream: ``np.random.RandomState(seed)`` gives what Magenta draws after ``np.random.seed(seed)``.
-    A stream may be shared by several loaders, as Magenta's training and validation share one.
+    ``rng`` is the NumPy stream: ``np.random.RandomState(seed)`` gives what Magenta draws after
+    ``np.random.seed(seed)``. A stream may be shared by several loaders, as Magenta's training and validation share one.
 
     How equal lengths are ordered depends on the NumPy version and on the CPU, so ``order`` may carry it: indices of
     the kept sketches (those not longer than ``max_seq_len``, in file order). It is readable as ``loader.order``.
@@ -65,8 +65,16 @@ class DataLoader:
         self.num_batches = len(kept) // batch_size  # what is left over is dropped
 
     def calculate_normalizing_scale_factor(self) -> np.float32:
-        """Standard deviation of all offsets, dx and dy together."""
-        return np.std(np.concatenate([sketch[:, :2].ravel() for sketch in self.strokes]))
+        """Standard deviation of all offsets, dx and dy together.
+
+        Raises:
+            BadInput: when it is 0 (Magenta divides by it), or there are no sketches.
+        """
+        offsets = [sketch[:, :2].ravel() for sketch in self.strokes]
+        scale_factor = np.std(np.concatenate(offsets)) if offsets else np.float32(0)
+        if scale_factor == 0:
+            raise BadInput(f"{len(offsets)} sketches whose offsets are all the same have no scale to normalise by")
+        return scale_factor
 
     def normalize(self, scale_factor: np.float32) -> None:
         """Divide all offsets by the scale factor, in place."""

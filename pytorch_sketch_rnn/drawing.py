@@ -69,15 +69,19 @@ def save_drawing(path: Path, sketches: Sequence[np.ndarray], columns: int | None
         BadInput: for another suffix, where the file cannot be written, and as ``grid_svg`` does.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".svg", ".png"):
-        raise BadInput(f"{path}: expected a name that ends in .svg or .png, got {path.suffix or 'no suffix'}")
-    drawing = grid_svg(sketches, columns) if suffix == ".svg" else _grid_image(sketches, columns)
+    check_suffix(path)
+    drawing = grid_svg(sketches, columns) if path.suffix.lower() == ".svg" else _grid_image(sketches, columns)
     with atomic_path(path) as temporary:
         if isinstance(drawing, str):
             temporary.write_text(drawing, encoding="utf-8", newline="\n")
         else:
             drawing.save(temporary, format="PNG")
+
+
+def check_suffix(path: Path) -> None:
+    """Raise BadInput where :func:`save_drawing` could not tell the format, before any work is done."""
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise BadInput(f"{path}: expected a name that ends in .svg or .png, got {path.suffix or 'no suffix'}")
 
 
 def _grid_size(count: int, columns: int | None) -> tuple[int, int]:

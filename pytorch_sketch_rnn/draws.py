@@ -72,10 +72,15 @@ class RecordedDraws:
         """The recorded uniform numbers of that name; raises like :meth:`mask`."""
         return self._take(name, shape, like)
 
+    def check_all_used(self) -> None:
+        """Raises BadInput when a recorded draw was never asked for."""
+        if self.left:
+            raise BadInput(f"recorded draws that the model never asked for: {', '.join(sorted(self.left))}")
+
     def _take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         if name not in self.left:
             raise BadInput(f"no recorded draw {name!r} is left; left are: {', '.join(sorted(self.left)) or 'none'}")
         value = self.left.pop(name)
         if value.shape != tuple(shape):
             raise BadInput(f"recorded draw {name!r} has shape {list(value.shape)}, the model asks for {list(shape)}")
-        return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+        return torch.tensor(value, dtype=like.dtype, device=like.device)

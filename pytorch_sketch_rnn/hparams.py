@@ -13,6 +13,7 @@ from typing import Any, Self
 from pytorch_sketch_rnn.errors import BadInput
 
 CELL_TYPES = ("lstm", "layer_norm", "hyper")
+LARGEST_SIZE = 1_000_000  # beyond it a size is a mistake, and products of sizes leave 64 bits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,12 +62,15 @@ class HParams:
         for name in ("enc_model", "dec_model"):
             if getattr(self, name) not in CELL_TYPES:
                 raise BadInput(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(CELL_TYPES)}")
-        for name in (
-            "num_steps", "save_every", "max_seq_len", "dec_rnn_size", "enc_rnn_size", "z_size", "batch_size",
-            "num_mixture", "hyper_num_units", "hyper_embedding_size",
-        ):  # fmt: skip
+        for name in ("num_steps", "save_every"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in (
+            "max_seq_len", "dec_rnn_size", "enc_rnn_size", "z_size", "batch_size", "num_mixture", "hyper_num_units",
+            "hyper_embedding_size",
+        ):  # fmt: skip
+            if not 1 <= getattr(self, name) <= LARGEST_SIZE:
+                raise BadInput(f"{name} is {getattr(self, name)}, expected 1 to {LARGEST_SIZE}")
         for name in ("recurrent_dropout_prob", "input_dropout_prob", "output_dropout_prob"):
             if not 0 < getattr(self, name) <= 1:
                 raise BadInput(f"{name} is {getattr(self, name)}, expected a keep probability in (0, 1]")
@@ -107,7 +111,7 @@ class HParams:
             raise BadInput(
                 f"{path}: cannot be read ({error.strerror}); expected a JSON file of hyperparameters"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"{path}: expected JSON, but {error}") from None
         if isinstance(values, list):
             raise BadInput(
@@ -134,11 +138,11 @@ class HParams:
 
 def _checked(field: dataclasses.Field, value: Any) -> Any:
     """The value in its field's type; raises BadInput where it has another meaning."""
-    if field.type is bool and value in (0, 1) and isinstance(value, int):
+    if field.type is bool and isinstance(value, int) and value in (0, 1):
         return bool(value)
     if field.type is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if field.type is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if field.type is float and isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
         return float(value)
     if field.type is str and isinstance(value, str):
         return value
@@ -148,3 +152,10 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
             return tuple(names)
     expected = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string"}
     raise BadInput(f"{field.name} is {value!r}, expected {expected.get(field.type, 'a list of file names')}")
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False

@@ -95,10 +95,13 @@ class SketchRNN(nn.Module):
         if self.encoder is None:
             raise BadInput("this model is unconditional (decoder only): it has no encoder")
         lengths = torch.as_tensor(lengths, device=strokes.device)
-        if strokes.ndim != 3 or strokes.shape[2] != 5 or lengths.shape != strokes.shape[:1]:
+        if strokes.ndim != 3 or strokes.shape[2] != 5 or len(strokes) < 1 or lengths.shape != strokes.shape[:1]:
             raise BadInput(
-                f"expected strokes [B, T, 5] and lengths [B], got {list(strokes.shape)} and {list(lengths.shape)}"
+                "expected strokes [B, T, 5] and lengths [B] with B at least 1, "
+                f"got {list(strokes.shape)} and {list(lengths.shape)}"
             )
+        if lengths.dtype.is_floating_point or lengths.dtype in (torch.bool, torch.complex64, torch.complex128):
+            raise BadInput(f"lengths must be whole numbers, got {lengths.dtype}")
         longest = int(lengths.max())
         if int(lengths.min()) < 1 or longest > strokes.shape[1]:
             raise BadInput(f"lengths must lie in 1..{strokes.shape[1]}, got {lengths.tolist()}")
@@ -194,7 +197,7 @@ class SketchRNN(nn.Module):
         return self.draws.mask(name, shape, keep_prob, self.decoder.output_w)
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically.
+        """Write ``config.json`` and ``model.safetensors`` into a folder, both or, where one fails, neither.
 
         Raises:
             BadInput: when the folder cannot be made or written.
@@ -204,10 +207,13 @@ class SketchRNN(nn.Module):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"{folder}: cannot be made ({error.strerror})") from None
-        with atomic_path(folder / CONFIG_FILE) as path:
-            self.hparams.save(path)
-        with atomic_path(folder / WEIGHTS_FILE) as path:
-            safetensors.torch.save_file({name: value.contiguous() for name, value in self.state_dict().items()}, path)
+        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+        with atomic_path(folder / CONFIG_FILE) as config_path, atomic_path(folder / WEIGHTS_FILE) as weights_path:
+            self.hparams.save(config_path)
+            try:
+                safetensors.torch.save_file(weights, weights_path)
+            except safetensors.SafetensorError as error:  # also what it makes of a full disk
+                raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
 
     @classmethod
     def from_pretrained(
@@ -236,6 +242,9 @@ class SketchRNN(nn.Module):
         found = {name: value.shape for name, value in weights.items()}
         if expected != found:
             raise BadInput(f"{path}: does not fit {CONFIG_FILE}: {_difference(expected, found)}")
+        types = {value.dtype for value in weights.values()}
+        if types not in ({torch.float32}, {torch.float64}):
+            raise BadInput(f"{path}: expected all weights in float32 or all in float64, got {_names(types)}")
         model.load_state_dict(weights, assign=True)
         return model.to(device=device, dtype=dtype).eval()
 
@@ -254,3 +263,7 @@ def _difference(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -
     if unknown:
         parts.append(f"unknown {', '.join(unknown)}")
     return "; ".join(parts + shapes)
+
+
+def _names(types: set[torch.dtype]) -> str:
+    return " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in types))

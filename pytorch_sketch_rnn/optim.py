@@ -30,11 +30,11 @@ class TF1Adam(torch.optim.Optimizer):
     - m and v exist from the start, and every parameter must have a gradient.
 
     The state is that of a Magenta checkpoint: slots ``m`` and ``v`` for each parameter, ``beta1_power`` and
-    ``beta2_power`` in the parameter group.
+    ``beta2_power`` in the parameter group (float32 values held as Python floats, which every way of saving keeps).
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        powers = {"beta1_power": np.float32(BETA1), "beta2_power": np.float32(BETA2)}
+        powers = {"beta1_power": _float32(BETA1), "beta2_power": _float32(BETA2)}
         super().__init__(params, {"lr": lr, **powers})
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -45,12 +45,16 @@ class TF1Adam(torch.optim.Optimizer):
         """One step, with the learning rate in ``param_groups[..]["lr"]``.
 
         Raises:
-            ValueError: when a parameter has no gradient.
+            ValueError: when a parameter has no gradient; then nothing is changed.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    raise ValueError(f"a parameter of shape {list(parameter.shape)} has no gradient")
         for group in self.param_groups:
             self._step_group(group)
         return loss
@@ -61,16 +65,19 @@ class TF1Adam(torch.optim.Optimizer):
         power1, power2 = number(group["beta1_power"]), number(group["beta2_power"])
         lr_t = number(np.float32(group["lr"])) * np.sqrt(number(1) - power2) / (number(1) - power1)
         for parameter in group["params"]:
-            if parameter.grad is None:
-                raise ValueError(f"a parameter of shape {list(parameter.shape)} has no gradient")
             m, v = self.state[parameter]["m"], self.state[parameter]["v"]
             m.add_((parameter.grad - m) * float(number(1) - beta1))
             v.add_((parameter.grad.square() - v) * float(number(1) - beta2))
             parameter.sub_(m * float(lr_t) / (v.sqrt() + float(epsilon)))
-        group["beta1_power"] *= np.float32(BETA1)
-        group["beta2_power"] *= np.float32(BETA2)
+        group["beta1_power"] = float(np.float32(group["beta1_power"]) * np.float32(BETA1))
+        group["beta2_power"] = float(np.float32(group["beta2_power"]) * np.float32(BETA2))
 
 
 def _kernel_dtype(parameter: Tensor) -> type:
     """The NumPy scalar type in which the kernel computes its constants: that of the weights."""
     return np.float64 if parameter.dtype == torch.float64 else np.float32
+
+
+def _float32(value: float) -> float:
+    """The value rounded to float32."""
+    return float(np.float32(value))

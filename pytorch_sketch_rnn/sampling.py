@@ -51,12 +51,18 @@ def sample(
         z: latent vector [1, z]; None draws it (also for an unconditional model, which does not use it).
         uniform: the stream of ``random``; None: a fresh one.
         normal: the stream of ``np.random``; None: a fresh one.
+
+    Raises:
+        BadInput: for a temperature, ``seq_len`` or z that does not fit.
     """
     uniform = random.Random() if uniform is None else uniform
     normal = np.random.RandomState() if normal is None else normal
     check_temperature(temperature)
+    _check_at_least_1(seq_len=seq_len)
     if z is None:
         z = normal.randn(1, model.hparams.z_size)
+    elif model.hparams.conditional:
+        _check_latent(z, 1, model)
     weight = model.decoder.output_w
     latent = torch.as_tensor(z, dtype=weight.dtype, device=weight.device) if model.hparams.conditional else None
     state = model.decoder.initial_state(latent, 1)
@@ -92,7 +98,7 @@ def _component(
 
 
 def _pick(x: float, pdf: np.ndarray, temperature: float, greedy: bool) -> int:
-    """The index at which the cumulated ``pdf`` reaches x, at a temperature; the last one where rounding keeps it below."""
+    """The index at which the cumulated ``pdf`` reaches x, at a temperature; the last one if rounding keeps it below."""
     if greedy:
         return int(np.argmax(pdf))
     with np.errstate(divide="ignore"):  # a probability of 0 stays 0
@@ -126,15 +132,19 @@ def sample_batch(
 
     Returns:
         Stroke-3 [n, 3] each, float32, in units of the model's normalised offsets; n may be 0.
+
+    Raises:
+        BadInput: for a temperature, ``count``, ``max_len`` or z that does not fit.
     """
     check_temperature(temperature)
     draws = model.draws if draws is None else draws
     max_len = model.hparams.max_seq_len if max_len is None else max_len
+    _check_at_least_1(count=count, max_len=max_len)
     weight = model.decoder.output_w
-    if model.hparams.conditional and z is None:
+    if z is not None:
+        _check_latent(z, count, model)
+    elif model.hparams.conditional:
         z = draws.normal("latent", (count, model.hparams.z_size), weight)
-    if z is not None and z.shape != (count, model.hparams.z_size):
-        raise BadInput(f"expected z [{count}, {model.hparams.z_size}], got {list(z.shape)}")
     state = model.decoder.initial_state(z, count)
     point = weight.new_tensor(START_TOKEN).expand(count, 5)
     rows = torch.arange(count, device=weight.device)  # which sketch each row of the batch is
@@ -175,7 +185,9 @@ def _draw_points(parameters: dict[str, Tensor], temperature: float, draws: Draws
 
 
 def _pick_rows(x: Tensor, pdf: Tensor, temperature: float) -> Tensor:
-    cumulated = F.softmax(pdf.log() / temperature, dim=1).cumsum(dim=1)
+    below = pdf.log() - pdf.log().amax(dim=1, keepdim=True)
+    scaled = torch.where(below == 0, below, below / temperature)  # a temperature may be 0 in the dtype of the weights
+    cumulated = F.softmax(scaled, dim=1).cumsum(dim=1)
     return (cumulated < x.unsqueeze(1)).sum(dim=1).clamp(max=pdf.shape[1] - 1)
 
 
@@ -183,3 +195,16 @@ def check_temperature(temperature: float) -> None:
     """Raises BadInput unless the temperature is a positive, finite number."""
     if not (temperature > 0 and np.isfinite(temperature)):
         raise BadInput(f"temperature is {temperature}, expected a positive number (greedy mode is the limit at 0)")
+
+
+def _check_at_least_1(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise BadInput(f"{name} is {number}, expected at least 1")
+
+
+def _check_latent(z: Tensor | np.ndarray, count: int, model: SketchRNN) -> None:
+    if not model.hparams.conditional:
+        raise BadInput("this model is unconditional: z must be None")
+    if z.shape != (count, model.hparams.z_size):
+        raise BadInput(f"expected z [{count}, {model.hparams.z_size}], got {list(z.shape)}")

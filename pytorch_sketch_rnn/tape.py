@@ -20,6 +20,7 @@ class Tape:
         self.record: dict[str, list[Tensor]] = {} if record is None else record
 
     def __call__(self, **tensors: Tensor) -> None:
+        """Take down tensors by name."""
         for name, tensor in tensors.items():
             self.record.setdefault(self.prefix + name, []).append(tensor)
 

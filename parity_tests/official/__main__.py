@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.official import record, standin
+from parity_tests.official import provenance, record, standin
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.npz import read_npz
 
@@ -61,5 +61,7 @@ def _save(recording: Recording, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    for task in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    provenance.COMMAND[:] = job["command"]
+    for task in job["tasks"]:
         {"train": train, "record": record_all}[task["do"]](task)

@@ -1,0 +1,41 @@
+# Every target builds what it needs; `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help parity test fixtures lint format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+parity: $(READY) ## the proof, live: official Magenta trains and is recorded; everything is converted and compared
+	$(BIN)/python -m parity_tests parity
+
+test: $(READY) ## all tests, those against the committed recordings of the official code among them
+	$(BIN)/python -m pytest
+
+fixtures: $(READY) ## let the official code record the small fixtures anew
+	$(BIN)/python -m parity_tests fixtures
+
+lint: $(READY) ## style and types of names: ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## let ruff lay out the code
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure: conversion, sampling and a training step, ours beside the official code
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and everything that was made
+	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache *.egg-info
+
+# magenta comes without its dependencies: they pin packages of 2020 that its sketch half does not use.
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps magenta==2.1.4
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,86 @@
+"""The small recordings in ``fixtures/``: made by the official process, locked by their SHA-256, read without it."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from parity_tests.configurations import FIXTURES, HYPER_SMALL, cell_jobs
+from parity_tests.oracle import record_task, require_oracle, run_official, train_task
+from parity_tests.recording import Recording
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.kanji import kanji_splits
+from pytorch_sketch_rnn.npz import write_npz
+
+FOLDER = Path(__file__).parents[1] / "fixtures"
+LOCK = "SHA256SUMS"
+SEED = 1
+SKETCHES = 120
+DATA_HPARAMS = {"batch_size": 10, "max_seq_len": 40, "random_scale_factor": 0.15, "augment_stroke_prob": 0.3}
+
+
+def record_fixtures(out: Path) -> list[Path]:
+    """Let official Magenta train and record every small configuration; lock the result.
+
+    Raises:
+        BadInput: when the official code is not installed, or its process fails; nothing is changed then.
+    """
+    require_oracle()
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        recorded = scratch / "recorded"
+        recorded.mkdir()
+        strokes = scratch / "kanji.npz"
+        write_npz(strokes, kanji_splits(SKETCHES, seed=SEED, valid_fraction=0.2, test_fraction=0.2))
+        tasks = [{"do": "record", "seed": SEED, "out": str(recorded), "strokes": str(strokes), "data": DATA_HPARAMS}]
+        tasks[0]["cells"] = cell_jobs(units=8, batch=3, steps=6, hyper=HYPER_SMALL)
+        run_official(tasks, scratch, "cells")
+        for configuration in FIXTURES:
+            prefix = scratch / configuration.name / f"vector-{configuration.train_steps}"
+            tasks = [
+                train_task(configuration, strokes, prefix.parent, SEED),
+                record_task(configuration, str(prefix), strokes, recorded, SEED),
+            ]
+            run_official(tasks, scratch, configuration.name)
+        return _publish(sorted(recorded.glob("*.h5")), out)
+
+
+def _publish(recorded: list[Path], out: Path) -> list[Path]:
+    """Move the recordings into place, remove those that are no longer made, and lock them."""
+    out.mkdir(parents=True, exist_ok=True)
+    sums = []
+    for path in recorded:
+        content = path.read_bytes()
+        with atomic_path(out / path.name) as temporary:
+            temporary.write_bytes(content)
+        sums.append(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+    for stale in set(out.glob("*.h5")) - {out / path.name for path in recorded}:
+        stale.unlink()
+    with atomic_path(out / LOCK) as temporary:
+        temporary.write_text("".join(sums), encoding="utf-8")
+    return [out / path.name for path in recorded]
+
+
+def fixture_paths(folder: Path = FOLDER) -> list[Path]:
+    """The locked recordings, each held against its SHA-256.
+
+    Raises:
+        BadInput: when the lock is missing, or a recording is missing, unknown or not the one that was locked.
+    """
+    lock = folder / LOCK
+    if not lock.is_file():
+        raise BadInput(f"{lock}: is missing; record the fixtures with `make fixtures`")
+    locked = dict(reversed(line.split("  ", 1)) for line in lock.read_text(encoding="utf-8").splitlines())
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.h5"))}
+    if found != locked:
+        wrong = sorted(name for name in found | locked if found.get(name) != locked.get(name))
+        raise BadInput(
+            f"{folder}: {', '.join(wrong)} do not match {lock.name}; record the fixtures with `make fixtures`"
+        )
+    return [folder / name for name in sorted(found)]
+
+
+def load_fixtures(folder: Path = FOLDER) -> dict[str, Recording]:
+    """The locked recordings by name."""
+    recordings = [Recording.load(path) for path in fixture_paths(folder)]
+    return {recording.name: recording for recording in recordings}

@@ -1,0 +1,96 @@
+"""``python -m parity_tests verify SRC``: the official code run on a user's own model, and ours held against it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from parity_tests.configurations import Configuration
+from parity_tests.oracle import record_task, require_oracle, run_official
+from parity_tests.parity import (
+    ABOVE_FLOOR,
+    BELOW_FLOOR,
+    SEED,
+    SKETCHES,
+    compare_converted,
+    compare_recording,
+    conditions,
+)
+from parity_tests.recording import Recording
+from parity_tests.report import Report
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.kanji import kanji_splits
+from pytorch_sketch_rnn.npz import read_npz, write_npz
+from weight_port.folder import examine
+from weight_port.infer import HYPER_SIZES
+from weight_port.source import Source, open_source
+
+# What shapes the graph, and what changes what is computed; the rest of the hyperparameters only guides a training.
+STRUCTURE = (
+    "enc_model", "dec_model", "enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", "conditional",
+    "kl_tolerance", "grad_clip", "use_recurrent_dropout", "recurrent_dropout_prob", "use_input_dropout",
+    "input_dropout_prob", "use_output_dropout", "output_dropout_prob",
+)  # fmt: skip
+
+
+def verify(path: Path, member: str | None, data: Path | None, out: Path, say: Callable[[str], None] = print) -> Report:
+    """Compare one model with the official code run on it, its weights as they are and moved by noise.
+
+    A checkpoint is read by TensorFlow itself on the official side; a sketch-rnn-js model never was one, so its weights
+    are put into the official graph.
+
+    Args:
+        path: any form that weight_port takes.
+        member: which model of an archive.
+        data: a stroke set to run it on; None: kanji.
+        out: folder for the report and the recordings.
+        say: where progress goes.
+
+    Raises:
+        BadInput: when the model cannot be read, or the official side cannot run.
+    """
+    require_oracle()
+    with open_source(path, member) as source:
+        inferred, plan = examine(source)
+        if source.missing:
+            raise BadInput(f"{source.location}: {', '.join(source.missing)} is missing; put it beside the index")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{out}: cannot be made ({error.strerror})") from None
+        strokes = out / "strokes.npz"
+        write_npz(strokes, kanji_splits(SKETCHES, seed=SEED) if data is None else read_npz(data))
+        weights = _official_weights(source, plan.weights, inferred.hparams, out)
+        configuration = _configuration(inferred.hparams)
+        say(f"running the official code on {source.location}")
+        run_official([record_task(configuration, weights, strokes, out, SEED)], out, "verify")
+        recordings = [Recording.load(out / f"model-{variant}.h5") for variant in ("as_is", "moved")]
+        rows = compare_converted(source, out / "pytorch", recordings[0])
+    for recording in recordings:
+        rows += compare_recording(recording)
+    seen = conditions(recordings)
+    seen.pop(BELOW_FLOOR)  # a well trained model lies above
+    if not inferred.hparams.conditional:
+        seen.pop(ABOVE_FLOOR)
+    return Report(f"Parity of {source.location} with official Magenta 2.1.4", rows, seen, recordings[0].provenance)
+
+
+def _configuration(hparams: HParams) -> Configuration:
+    values = hparams.to_dict()
+    return Configuration(
+        "model",
+        {name: values[name] for name in STRUCTURE},
+        hyper={name: values[name] for name in HYPER_SIZES},
+        batch=4,
+        steps=32,
+    )
+
+
+def _official_weights(source: Source, names: dict[str, str], hparams: HParams, out: Path) -> str:
+    """Where the official side finds the weights: the checkpoint's prefix, or a file with the model's variables."""
+    if source.format == "tensor bundle":
+        index = next(file.path for file in source.files if file.path.suffix == ".index")
+        return str(index.with_suffix(""))
+    variables = {name: source.variables.read(name) for name in names}
+    bare = Recording("weights", "weights", hparams.to_dict(), {"source": source.location}, {"weights": variables})
+    bare.save(out / "weights.h5")
+    return str(out / "weights.h5")
