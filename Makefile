@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help parity test fixtures lint format bench clean
+.PHONY: help parity test fixtures lint format bench docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ format: $(READY) ## let ruff lay out the code
 
 bench: $(READY) ## measure: conversion, sampling and a training step, ours beside the official code
 	$(BIN)/python -m benchmarks
+
+docs: $(READY) ## put the tables of the last parity and bench into the README
+	$(BIN)/python docs/refresh.py
 
 clean: ## remove the environment and everything that was made
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache *.egg-info

@@ -5,7 +5,7 @@ from typing import Any
 
 HYPER_DEFAULT = {"hyper_num_units": 256, "hyper_embedding_size": 32}
 HYPER_SMALL = {"hyper_num_units": 10, "hyper_embedding_size": 4}
-NOISE = 0.3  # how far the weights of the "moved" variant are moved, see official/record.py
+NOISE = 0.3  # how far the weights of the "moved" variant are moved, see official/inputs.py
 ALL_DROPOUT = {"use_input_dropout": True, "use_output_dropout": True}
 
 

@@ -69,14 +69,13 @@ MUTANTS = (
     Mutant(
         "layer-norm epsilon 1e-5",
         cells.LayerNorm, "forward",
-        "eps=LAYER_NORM_EPSILON", "eps=1e-5",
+        "+ LAYER_NORM_EPSILON", "+ 1e-5",
         "cell/layer_norm", "i",
     ),
     Mutant(
         "unbiased variance",
         cells.LayerNorm, "forward",
-        "F.layer_norm(blocks, (self.num_units,), eps=LAYER_NORM_EPSILON)",
-        "(blocks - blocks.mean(-1, True)) * (blocks.var(-1, keepdim=True) + LAYER_NORM_EPSILON).rsqrt()",
+        "centred.square().mean(dim=2, keepdim=True)", "blocks.var(dim=2, keepdim=True)",
         "cell/layer_norm", "i",
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""Starts the official process and waits for it. It is another process because torch and TensorFlow must not share one."""
+"""Starts the official process and waits for it: another process, because torch and TensorFlow must not share one."""
 
 import importlib.metadata
 import importlib.util

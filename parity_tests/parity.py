@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import numpy as np
 import safetensors.numpy
 
 from parity_tests.compare import Row, compare
@@ -14,7 +13,6 @@ from parity_tests.oracle import record_task, require_oracle, run_official, train
 from parity_tests.port import replay
 from parity_tests.recording import Recording
 from parity_tests.report import Report
-from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.kanji import kanji_splits
 from pytorch_sketch_rnn.model import WEIGHTS_FILE
 from pytorch_sketch_rnn.npz import write_npz

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.data import DataLoader
-from pytorch_sketch_rnn.draws import RecordedDraws
+from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model import Forward, SketchRNN, make_cell
 from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 from pytorch_sketch_rnn.sampling import sample
@@ -31,6 +30,8 @@ SAMPLING_SEEDS = {"uniform": 17, "normal": 23}
 
 def replay(recording: Recording, dtype: str) -> Arrays:
     """Compute what the recording holds in that precision (``float32``, ``float64`` or, for data, ``exact``)."""
+    if recording.kind == "cell" and dtype == "exact":
+        return {"dropout_values": replay_dropout()}
     if recording.kind == "cell":
         return replay_cell(recording, getattr(torch, dtype))
     if recording.kind == "data":
@@ -55,6 +56,12 @@ def replay_cell(recording: Recording, dtype: torch.dtype) -> Arrays:
         output, state = cell(x, cell.unpack(torch.as_tensor(before, dtype=dtype)), mask, tape)
         tape(output=output, state=cell.pack(state))
     return _arrays(tape.stacked())
+
+
+def replay_dropout() -> np.ndarray:
+    """The values of a dropout mask of our own making, of the keep probability that cells are recorded with."""
+    mask = TorchDraws(torch.Generator().manual_seed(0)).mask("", (1000,), 0.9, torch.empty(0))
+    return mask.unique().numpy()
 
 
 def load_model(recording: Recording, dtype: torch.dtype) -> tuple[SketchRNN, TF1Adam]:
@@ -95,7 +102,7 @@ def replay_evaluation(model: SketchRNN, recording: Recording) -> Arrays:
     tape = Tape()
     with torch.no_grad():
         passed = model(sketches, lengths, tape)
-        costs = _costs(model, passed, sketches, is_training=False)
+        costs = model.costs_of(passed, sketches, kl_weight=0.0, is_training=False)._asdict()
     layers = {n: v for n, v in tape.values().items() if n.endswith(("/output", "_state"))}
     costs.pop("cost")  # the official evaluation model of this mode has none
     return _named("eval", _padded(layers, recording) | _outputs(passed) | costs)
@@ -108,7 +115,7 @@ def replay_training_step(model: SketchRNN, optimizer: TF1Adam, recording: Record
     sketches, lengths = _batch(model, recording)
     tape = Tape()
     passed = model(sketches, lengths, tape)
-    costs = _costs(model, passed, sketches, is_training=True, kl_weight=float(recording["inputs"]["kl_weight"]))
+    costs = model.costs_of(passed, sketches, float(recording["inputs"]["kl_weight"]))._asdict()
     optimizer.zero_grad()
     costs["cost"].backward()
     result = _named("train", _padded(tape.values(), recording) | _outputs(passed) | costs)
@@ -177,17 +184,6 @@ def _batch(model: SketchRNN, recording: Recording) -> tuple[Tensor, Tensor]:
     inputs = recording["inputs"]
     dtype = model.decoder.output_w.dtype
     return torch.as_tensor(inputs["sketches"], dtype=dtype), torch.as_tensor(inputs["lengths"])
-
-
-def _costs(
-    model: SketchRNN, passed: Forward, sketches: Tensor, *, is_training: bool, kl_weight: float = 0.0
-) -> dict[str, Tensor]:
-    r_cost = reconstruction_cost(passed.mixture, sketches[:, 1:], is_training=is_training)
-    if passed.mu is None:
-        kl = torch.zeros_like(r_cost)
-    else:
-        kl = kl_cost(passed.mu, passed.presig, model.hparams.kl_tolerance)
-    return {"r_cost": r_cost, "kl_cost": kl, "cost": r_cost + kl * kl_weight}
 
 
 def _outputs(passed: Forward) -> dict[str, Tensor]:

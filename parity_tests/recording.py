@@ -62,8 +62,9 @@ class Recording:
     def save(self, path: Path) -> None:
         """Write the file, atomically."""
         with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-            file.attrs["claims"] = json.dumps(self._claims(), sort_keys=True)
-            file.attrs["sha256"] = self.digest()
+            # Text of fixed length: HDF5 keeps the other kind without a checksum, where damage can make it hang.
+            file.attrs["claims"] = np.bytes_(json.dumps(self._claims(), sort_keys=True))
+            file.attrs["sha256"] = np.bytes_(self.digest())
             for group, arrays in self.groups.items():
                 target = file.create_group(group)
                 for name, array in arrays.items():
@@ -87,7 +88,7 @@ class Recording:
                     group: {_stored(name): dataset[()] for name, dataset in arrays.items()}
                     for group, arrays in file.items()
                 }
-                claimed = str(file.attrs["sha256"])
+                claimed = os.fsdecode(file.attrs["sha256"])
                 recording = cls(groups=groups, **claims)
                 matches = recording.digest() == claimed
         except BadInput:

@@ -15,6 +15,7 @@ from pytorch_sketch_rnn.files import atomic_path
 PARTS = (
     (r"converted/.*/Adam(_1)?|converted/.*(power|step)", "checkpoint: optimizer state as converted"),
     (r"converted/.*", "checkpoint: weights as converted"),
+    (r"cell/.*: dropout_values", "dropout, values of a mask"),
     (r"cell/lstm: .*", "LSTM cell alone"),
     (r"cell/layer_norm: .*", "layer-norm LSTM cell alone"),
     (r"cell/hyper: .*", "HyperLSTM cell alone"),
@@ -122,7 +123,8 @@ def describe(row: Row) -> str:
     head = f"{row.verdict.upper()} {row.recording} {row.quantity} ({row.precision})"
     if row.note:
         return f"{head}: {row.note}"
-    return f"{head}: error {row.error:.1e}, allowed {row.allowed:.1e}, at {_where(row)}: ours {row.ours}, theirs {row.theirs}"
+    numbers = f"error {row.error:.1e}, allowed {row.allowed:.1e}"
+    return f"{head}: {numbers}, at {_where(row)}: ours {row.ours}, theirs {row.theirs}"
 
 
 def _unnamed_place(part: str, names: list[str]) -> float:

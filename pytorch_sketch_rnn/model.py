@@ -174,19 +174,24 @@ class SketchRNN(nn.Module):
         return Forward(self.decode(sketches[:, :-1], z, tape), mu, presig, z)
 
     def costs(self, sketches: Tensor, lengths: Tensor, kl_weight: float, *, is_training: bool | None = None) -> Costs:
-        """Magenta's cost, r_cost and kl_cost of a batch.
+        """Magenta's cost, r_cost and kl_cost of a batch; the arguments are those of ``forward`` and ``costs_of``."""
+        return self.costs_of(self(sketches, lengths), sketches, kl_weight, is_training=is_training)
+
+    def costs_of(
+        self, passed: Forward, sketches: Tensor, kl_weight: float, *, is_training: bool | None = None
+    ) -> Costs:
+        """Magenta's cost, r_cost and kl_cost of a pass.
 
         Args:
-            sketches: see :meth:`forward`.
-            lengths: see :meth:`forward`.
+            passed: what :meth:`forward` gave.
+            sketches: what it was given, [B, T + 1, 5].
             kl_weight: weight of the KL cost.
             is_training: whether the pen loss counts the padding; None: as the hyperparameters say.
         """
         if is_training is None:
             is_training = self.hparams.is_training
-        passed = self(sketches, lengths)
         r_cost = reconstruction_cost(passed.mixture, sketches[:, 1:], is_training=is_training)
-        if self.encoder is None:
+        if passed.mu is None:
             return Costs(r_cost, r_cost, torch.zeros_like(r_cost))
         kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance)
         return Costs(r_cost + kl * kl_weight, r_cost, kl)

@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.official import provenance, record, standin
+from parity_tests.official import provenance, standin
+from parity_tests.official.record_cell import record_cell
+from parity_tests.official.record_data import record_data
+from parity_tests.official.record_model import record_model
+from parity_tests.official.session import set_hyper_sizes
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.npz import read_npz
 
@@ -26,7 +30,7 @@ def train(job: dict[str, Any]) -> None:
         standin.tf.set_random_seed(job["seed"])
 
     trainer.reset_graph = reset_and_seed
-    record.set_hyper_sizes(job["hyper"])
+    set_hyper_sizes(job["hyper"])
     np.random.seed(job["seed"])
     trainer.FLAGS(
         ["train", f"--data_dir={job['data_dir']}", f"--log_root={job['log_root']}", f"--hparams={job['hparams']}"]
@@ -39,13 +43,13 @@ def record_all(job: dict[str, Any]) -> None:
     out, seed = Path(job["out"]), job["seed"]
     splits = read_npz(Path(job["strokes"]))
     for cell in job.get("cells", []):
-        _save(record.record_cell(cell["kind"], cell["sizes"], cell["hyper"], seed), out)
+        _save(record_cell(cell["kind"], cell["sizes"], cell["hyper"], seed), out)
     for model in job.get("models", []):
         strokes = _normalised(splits["train"])
-        for recording in record.record_model(model | {"seed": seed, "strokes": strokes}):
+        for recording in record_model(model | {"seed": seed, "strokes": strokes}):
             _save(recording, out)
     if "data" in job:
-        _save(record.record_data(splits, job["data"], seed), out)
+        _save(record_data(splits, job["data"], seed), out)
 
 
 def _normalised(strokes: list[np.ndarray]) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # the cells derive from the RNNCell of Keras 2
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tensorflow.compat.v1 as tf  # noqa: E402
+import tensorflow.compat.v1 as tf
 
 if "torch" in sys.modules:
     raise RuntimeError("torch and TensorFlow must not share a process")

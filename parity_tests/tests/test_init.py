@@ -18,7 +18,7 @@ SHAPES = {"square": (8, 32), "large": (64, 256), "wide": (4, 24), "tall": (6, 16
 VECTOR, MATRIX = 4000, (60, 400)
 ORACLE = """
 import json
-from parity_tests.official.record import official_hparams, set_hyper_sizes
+from parity_tests.official.session import official_hparams, set_hyper_sizes
 from parity_tests.official.standin import model, rnn, tf
 seed = int(inputs["seed"])
 with tf.Session() as session:

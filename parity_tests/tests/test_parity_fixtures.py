@@ -4,12 +4,11 @@ import sys
 
 import pytest
 
-from parity_tests.compare import failures, first_departure
+from parity_tests.compare import compare, failures, first_departure
 from parity_tests.fixtures import FOLDER, fixture_paths, load_fixtures
 from parity_tests.mutants import MUTANTS
 from parity_tests.parity import compare_recording, conditions
 from parity_tests.port import replay
-from parity_tests.compare import compare
 from parity_tests.report import Report, describe
 
 

@@ -1,0 +1,1 @@
+"""Measurements, ours beside the official code; figures are printed, never asserted."""

@@ -1,0 +1,72 @@
+"""What is measured of ours: ``python -m benchmarks.our_side JOB.json`` prints one line of JSON."""
+
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model import SketchRNN
+from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.sampling import sample, sample_batch
+from weight_port.folder import convert_source
+from weight_port.source import open_source
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of each training step and of sampling, for one decoder; seconds and memory of converting it."""
+    converted = Path(job["converted"])
+    result = measure_conversion(Path(job["checkpoint"]), converted)
+    batch = np.load(job["batch"])
+    sketches = torch.as_tensor(batch["sketches"], dtype=torch.float32)
+    lengths = torch.as_tensor(batch["lengths"])
+    model = SketchRNN.from_pretrained(converted)
+    model.hparams = HParams.from_dict(model.hparams.to_dict() | job["hparams"])
+    optimizer = TF1Adam(model.parameters(), lr=1e-3)
+    model.train()
+    steps = []
+    for _ in range(job["warm_up"] + job["repeats"]):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        model.costs(sketches, lengths, kl_weight=0.01).cost.backward()
+        clip_by_value_(model.parameters(), model.hparams.grad_clip)
+        optimizer.step()
+        steps.append(time.perf_counter() - start)
+    model.eval()
+    sample(model, 20)
+    start = time.perf_counter()
+    sample(model, job["sample_len"], uniform=random.Random(1), normal=np.random.RandomState(1))
+    one = (time.perf_counter() - start) / job["sample_len"]
+    start = time.perf_counter()
+    drawn = sample_batch(model, job["sample_batch"], job["sample_len"])
+    many = (time.perf_counter() - start) / max(1, sum(map(len, drawn)))
+    return result | {"step": steps[job["warm_up"] :], "sample": one, "sample_batch": many}
+
+
+def measure_conversion(checkpoint: Path, converted: Path) -> dict[str, float]:
+    """Seconds, and the growth of resident memory (pages of the mapped checkpoint included), as MB and in weights."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before = _status("VmRSS")
+    start = time.perf_counter()
+    with open_source(checkpoint) as source:
+        convert_source(source, converted, force=converted.exists())
+        size = sum(file.path.stat().st_size for file in source.files if ".data-" in file.path.name)
+    seconds = time.perf_counter() - start
+    grown = _status("VmHWM") - before
+    return {"convert": seconds, "convert_mb": grown / 2**20, "checkpoint_mb": size / 2**20, "ratio": grown / size}
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise LookupError(field)
+
+
+if __name__ == "__main__":
+    print("RESULT " + json.dumps(measure(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))))

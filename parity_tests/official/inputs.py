@@ -1,0 +1,36 @@
+"""What both sides are given: sketches, moved weights, dropout masks. Seeded NumPy, no TensorFlow arithmetic."""
+
+import numpy as np
+
+from parity_tests.official.standin import utils
+
+
+def make_batch(strokes: list[np.ndarray], batch: int, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The beginnings of real sketches as Magenta pads them, of 1 point, of all steps, and of lengths in between."""
+    rng = np.random.RandomState(seed)
+    lengths = np.concatenate([[1], rng.randint(2, steps, size=batch - 2), [steps]])
+    sketches = []
+    for length, index in zip(lengths, rng.permutation(len(strokes)), strict=False):
+        repeated = np.concatenate([strokes[index]] * (length // len(strokes[index]) + 1))
+        sketches.append(repeated[:length])
+    return utils.DataLoader([], batch, steps).pad_batch(sketches, steps), lengths
+
+
+def moved(weights: dict[str, np.ndarray], trainable: set[str], scale: float, seed: int) -> dict[str, np.ndarray]:
+    """Weights with seeded noise on every trainable variable, rounded to float32 so that both precisions share them.
+
+    The noise has the standard deviation ``scale``, for matrices divided by the root of their rows, so that it moves
+    what they give by the same amount at any size.
+    """
+    rng = np.random.RandomState(seed)
+    result = dict(weights)
+    for name in sorted(trainable):
+        value = weights[name]
+        deviation = scale / np.sqrt(len(value)) if value.ndim == 2 else scale
+        result[name] = (value + rng.normal(0.0, deviation, value.shape)).astype(np.float32)
+    return result
+
+
+def dropout_mask(rng: np.random.RandomState, shape: tuple[int, ...], keep_prob: float) -> np.ndarray:
+    """0 or 1 / keep probability, as float32 rounds it, which both precisions then share."""
+    return ((rng.random_sample(shape) < keep_prob) / keep_prob).astype(np.float32)

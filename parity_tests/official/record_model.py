@@ -1,0 +1,88 @@
+"""Records a model: an evaluation, some sampling and a training step, from given weights, in both precisions."""
+
+from typing import Any
+
+import numpy as np
+
+from parity_tests.official.inputs import make_batch, moved
+from parity_tests.official.provenance import provenance
+from parity_tests.official.session import Session
+from parity_tests.official.standin import tf
+from parity_tests.recording import Recording
+
+DTYPES = ("float64", "float32")
+FED_VARIABLES = ("vector_rnn/Variable", "vector_rnn/Variable_1")  # learning rate and KL weight: fed, never stored
+
+
+def record_model(job: dict[str, Any]) -> list[Recording]:
+    """One model in both precisions: with its weights as they are, and moved by noise; all else is shared.
+
+    Moved, the KL cost lies above its floor and the clip bites.
+    """
+    values, seed = job["hparams"], job["seed"]
+    sketches, lengths = make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], seed)
+    inputs = {
+        "sketches": sketches, "lengths": lengths, "lr": np.float32(0.01), "kl_weight": np.float32(0.3)
+    }  # fmt: skip
+    recordings: dict[str, Recording] = {}
+    for dtype in DTYPES:
+        session = Session(values, job["hyper"], dtype, seed)
+        if dtype == DTYPES[0]:
+            draws = session.draws(seed)
+            as_is = read_weights(job["weights"], session)
+            weights = {"as_is": as_is, "moved": moved(as_is, session.trainable, job["noise"], seed)}
+            clip = _clip_that_bites(session, weights["moved"], inputs, draws)
+            changes = {"as_is": {}, "moved": {"kl_tolerance": 0.0, "grad_clip": clip}}
+            for variant in weights:
+                recordings[variant] = Recording(
+                    kind="model",
+                    name=f"{job['name']}/{variant}",
+                    hparams=session.hparams.values() | changes[variant] | job["hyper"],
+                    provenance=provenance(seed),
+                    groups={"weights": weights[variant], "inputs": inputs, "draws": draws},
+                )
+        for recording in recordings.values():
+            session.assign(recording["weights"])
+            recording.groups[dtype] = _computed(session, recording, job["sample_len"])
+    return list(recordings.values())
+
+
+def _computed(session: Session, recording: Recording, sample_len: int) -> dict[str, np.ndarray]:
+    inputs, draws = recording["inputs"], recording["draws"]
+    settings = {
+        session.kl_tolerance: recording.hparams["kl_tolerance"],
+        session.grad_clip: recording.hparams["grad_clip"],
+    }
+    result = session.evaluation(
+        {session.eval.input_data: inputs["sketches"], session.eval.sequence_lengths: inputs["lengths"]} | settings,
+        draws,
+    )
+    result |= session.samples(sample_len)
+    result |= session.training_step(session.feed(inputs) | settings, draws)
+    if session.dtype == "float64":  # in float32 a step of Adam turns noise in tiny gradients into whole steps
+        result |= {f"after/{name}": value for name, value in session.read().items() if name not in FED_VARIABLES}
+    return {name: np.asarray(value) for name, value in result.items()}
+
+
+def _clip_that_bites(
+    session: Session, weights: dict[str, np.ndarray], inputs: dict[str, Any], draws: dict[str, np.ndarray]
+) -> float:
+    """A tenth of the largest gradient: less would blow up, relative to what is left, the rounding of what is cut."""
+    session.assign(weights)
+    feed = session.feed(inputs) | {session.kl_tolerance: 0.0}
+    feed |= session.fed(session.probe, draws, inputs["lengths"])
+    gradients = session.sess.run(list(session.probe.raw_gradients.values()), feed)
+    return float(np.float32(0.1 * max(np.abs(gradient).max() for gradient in gradients)))
+
+
+def read_weights(source: str, session: Session) -> dict[str, np.ndarray]:
+    """Variables by their official names, as official code reads them from a checkpoint, or from a recording's group.
+
+    A recording serves models that never were a checkpoint; slots that it lacks keep their initial values.
+    """
+    if source.endswith(".h5"):
+        weights = Recording.load(source)["weights"]
+    else:
+        reader = tf.train.load_checkpoint(source)
+        weights = {name: reader.get_tensor(name) for name in session.variables if reader.has_tensor(name)}
+    return session.read() | weights

@@ -1,0 +1,158 @@
+"""The official graph of one model in one precision, ready to be fed and fetched."""
+
+import random
+from typing import Any
+
+import numpy as np
+
+from parity_tests.official.inputs import dropout_mask
+from parity_tests.official.probe import Probe, attach
+from parity_tests.official.standin import model as official_model
+from parity_tests.official.standin import rnn, tf
+
+MIXTURE = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")
+SAMPLING_MODES = {"greedy": (1.0, True), "sampled": (0.6, False)}  # temperature, greedy
+SAMPLING_SEEDS = {"uniform": 17, "normal": 23}
+
+
+def official_hparams(values: dict[str, Any]) -> Any:
+    """The official HParams with some values changed."""
+    hparams = official_model.get_default_hparams()
+    for name, value in values.items():
+        hparams.set_hparam(name, value)
+    return hparams
+
+
+def set_hyper_sizes(hyper: dict[str, int]) -> None:
+    """Give the official HyperLSTMCell other default sizes: its ``model.py`` never names them."""
+    names = rnn.HyperLSTMCell.__init__.__code__.co_varnames[1 : rnn.HyperLSTMCell.__init__.__code__.co_argcount]
+    defaults = dict(zip(names[1:], rnn.HyperLSTMCell.__init__.__defaults__, strict=True)) | hyper
+    rnn.HyperLSTMCell.__init__.__defaults__ = tuple(defaults[name] for name in names[1:])
+
+
+class Session:
+    """The official graph in one precision: the training model, the evaluation model and the sampling model.
+
+    ``kl_tolerance`` and ``grad_clip`` are placeholders, so that one graph serves several values of them.
+    """
+
+    def __init__(self, values: dict[str, Any], hyper: dict[str, int], dtype: str, seed: int) -> None:
+        self.dtype = dtype
+        self.probe = Probe()
+        self.eval_probe = Probe()
+        attach(self.probe, dtype)
+        set_hyper_sizes(hyper)
+        tf.reset_default_graph()
+        tf.set_random_seed(seed)
+        np.random.seed(seed)
+        self.hparams = official_hparams(values)
+        number = tf.as_dtype(dtype)
+        self.kl_tolerance = tf.placeholder_with_default(tf.constant(self.hparams.kl_tolerance, number), [])
+        self.grad_clip = tf.placeholder_with_default(tf.constant(self.hparams.grad_clip, number), [])
+        evaluation = official_model.copy_hparams(self.hparams)
+        for name in ("use_input_dropout", "use_recurrent_dropout", "use_output_dropout", "is_training"):
+            evaluation.set_hparam(name, False)
+        sampling = official_model.copy_hparams(evaluation)
+        sampling.batch_size = sampling.max_seq_len = 1
+        train_hparams = official_model.copy_hparams(self.hparams)
+        for hparams in (train_hparams, evaluation, sampling):
+            hparams.kl_tolerance, hparams.grad_clip = self.kl_tolerance, self.grad_clip
+        self.train = official_model.Model(train_hparams)
+        self.variables = {variable.op.name: variable for variable in tf.global_variables()}
+        self.trainable = {variable.op.name for variable in tf.trainable_variables()}
+        attach(self.eval_probe, dtype)
+        self.eval = official_model.Model(evaluation, reuse=True)
+        attach(Probe(), dtype)
+        self.sampling = official_model.Model(sampling, reuse=True)
+        self.sess = tf.Session()
+        self.sess.run(tf.global_variables_initializer())
+
+    def assign(self, weights: dict[str, np.ndarray]) -> None:
+        """Set variables by their official names; all trainable ones must be given, slots may be left out."""
+        missing = self.trainable - set(weights)
+        if missing:
+            raise ValueError(f"weights missing: {sorted(missing)}")
+        for name, variable in self.variables.items():
+            if name in weights:
+                variable.load(weights[name].astype(variable.dtype.as_numpy_dtype), self.sess)
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Every variable by its official name."""
+        return dict(zip(self.variables, self.sess.run(list(self.variables.values())), strict=True))
+
+    def feed(self, inputs: dict[str, Any]) -> dict[Any, Any]:
+        """What the training model is fed besides its draws."""
+        return {
+            self.train.input_data: inputs["sketches"],
+            self.train.sequence_lengths: inputs["lengths"],
+            self.train.lr: inputs["lr"],
+            self.train.kl_weight: inputs["kl_weight"],
+        }
+
+    def training_step(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Everything that one training step computes."""
+        fetches = {f"train/{name}": value for name, value in (self.probe.quantities | _outputs(self.train)).items()}
+        fetches |= {f"gradient/{name}": value for name, value in self.probe.raw_gradients.items()}
+        fetches |= {f"clipped/{name}": value for name, value in self.probe.clipped_gradients.items()}
+        feed = feed | self.fed(self.probe, draws, feed[self.train.sequence_lengths])
+        result, _ = self.sess.run([fetches, self.train.train_op], feed)
+        return result
+
+    def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the evaluation model computes, all dropout off and the pen loss of the padding masked."""
+        fetches = {f"eval/{name}": value for name, value in (self.eval_probe.quantities | _outputs(self.eval)).items()}
+        layers = ("/output", "_state")  # the training step shows what is inside them
+        fetches = {n: value for n, value in fetches.items() if n.count("/") == 1 or n.endswith(layers)}
+        return self.sess.run(fetches, feed | self.fed(self.eval_probe, draws, feed[self.eval.sequence_lengths]))
+
+    def draws(self, seed: int) -> dict[str, np.ndarray]:
+        """Random numbers for a step: masks [T, B, n] in the order in which a cell takes the steps, noise [B, z]."""
+        result = {}
+        for index, (name, draw) in enumerate(sorted(self.probe.draws.items())):
+            rng = np.random.RandomState([seed, index])
+            shape = draw.placeholder.shape.as_list()
+            if draw.keep_prob is None:
+                result[name] = rng.normal(size=shape).astype(np.float32)
+            else:
+                batch, steps, width = shape
+                result[name] = dropout_mask(rng, (steps, batch, width), draw.keep_prob)
+        return result
+
+    @staticmethod
+    def fed(probe: Probe, draws: dict[str, np.ndarray], lengths: np.ndarray) -> dict[Any, np.ndarray]:
+        """The draws as the graph wants them: masks [B, T, n], those of the backward encoder in the sketch's order."""
+        feed = {}
+        for name, draw in probe.draws.items():
+            value = draws[name]
+            if draw.keep_prob is not None:
+                value = value.transpose(1, 0, 2)
+            if name.startswith("encoder/bw/"):
+                value = np.stack([np.concatenate([m[:n][::-1], m[n:]]) for m, n in zip(value, lengths, strict=True)])
+            feed[draw.placeholder] = value
+        return feed
+
+    def samples(self, seq_len: int) -> dict[str, np.ndarray]:
+        """What official sampling draws, greedy and at a temperature."""
+        result = {}
+        for mode, (temperature, greedy) in SAMPLING_MODES.items():
+            random.seed(SAMPLING_SEEDS["uniform"])
+            np.random.seed(SAMPLING_SEEDS["normal"])
+            strokes, parameters = official_model.sample(
+                self.sess, self.sampling, seq_len=seq_len, temperature=temperature, greedy_mode=greedy
+            )
+            result[f"sample/{mode}/strokes"] = strokes
+            for name, values in zip(MIXTURE, zip(*parameters, strict=True), strict=False):
+                result[f"sample/{mode}/{name}"] = np.stack(values)
+        return result
+
+
+def _outputs(model: Any) -> dict[str, Any]:
+    batch, steps = model.hps.batch_size, model.hps.max_seq_len
+    outputs = {name: tf.reshape(getattr(model, name), [batch, steps, -1]) for name in MIXTURE}
+    outputs["r_cost"], outputs["kl_cost"] = model.r_cost, model.kl_cost
+    if model.hps.is_training:
+        outputs["cost"] = model.cost
+    if model.hps.conditional:
+        outputs |= {"mu": model.mean, "presig": model.presig, "z": model.batch_z}
+        outputs["decoder/initial_state"] = model.initial_state
+    return outputs

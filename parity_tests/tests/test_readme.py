@@ -1,0 +1,108 @@
+"""The README tells the truth: its commands run, its Python runs, its tables are there."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parity_tests.fixtures import load_fixtures
+from weight_port.sketch_rnn_js import DECODER_ORDER
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# commands that the checks of every change run as they stand, in a fresh clone
+RUN_BY_CI = {"make parity", "make test"}
+NEEDS_ORACLE = "python -m parity_tests verify"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder as the README's reader has it: a sketch-rnn-js model, and a checkpoint that `make parity` left."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_js_model(folder / "bird.gen.json")
+    write_checkpoint(folder / "out/parity/layer_norm/magenta")
+    return folder
+
+
+def write_js_model(path):
+    units, rng = 16, np.random.RandomState(0)
+    shapes = {"W_xh": [5, 4 * units], "W_hh": [units, 4 * units], "bias": [4 * units]}
+    shapes |= {"output_w": [units, 123], "output_b": [123]}
+    shapes = [shapes[name.split("/")[-1]] for name in DECODER_ORDER]
+    blobs = [base64.b64encode(rng.randint(-900, 900, shape).astype("<i2").tobytes()).decode() for shape in shapes]
+    info = {"mode": 2, "version": 6, "max_seq_len": 20, "name": "bird", "scale_factor": 70.0}
+    path.write_text(json.dumps([info, shapes, blobs]))
+
+
+def write_checkpoint(folder):
+    from bundle_writer import write_bundle
+
+    folder.mkdir(parents=True)
+    write_bundle(folder / "vector-10", load_fixtures()["layer_norm/as_is"]["weights"])
+    (folder / "checkpoint").write_text('model_checkpoint_path: "vector-10"\n')
+
+
+def run(command, folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in RUN_BY_CI and not c.startswith(NEEDS_ORACLE)])
+def test_command_runs(command, folder):
+    python, *arguments = command.split()
+    assert python == "python"
+    done = run(arguments, folder)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(NEEDS_ORACLE)])
+def test_command_that_needs_the_official_code_runs(command, folder):
+    done = run(command.split()[1:], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "EQUAL" in done.stdout
+
+
+def test_the_commands_that_ci_runs_are_those_of_the_readme():
+    script = (ROOT / ".ci/run").read_text()
+    assert set(COMMANDS) >= RUN_BY_CI
+    assert all(re.search(rf"^{command}$", script, flags=re.MULTILINE) for command in RUN_BY_CI)
+
+
+def test_python_runs(folder):
+    (code,) = blocks("python")
+    if not (folder / "out/layer_norm").is_dir():
+        done = run(["-m", "weight_port", "convert", "out/parity/layer_norm/magenta", "out/layer_norm"], folder)
+        assert done.returncode == 0, done.stderr
+    done = run(["-c", code], folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "sketches.png").stat().st_size > 0
+    assert "[2, 8, 3]" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["parity", "speed"])
+def test_tables_are_there(name):
+    table = re.search(rf"<!-- {name}:begin -->\n(.*?)<!-- {name}:end -->", README, flags=re.DOTALL)[1]
+    assert table.count("\n|") > 5
+
+
+def test_pictures_and_files_that_it_names_are_there():
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
+    for module in re.findall(r"`([a-z_]+\.py)`", README):
+        assert list(ROOT.glob(f"*/{module}")), module
