@@ -47,7 +47,8 @@ def run_official(tasks: Sequence[dict[str, Any]], folder: Path, name: str) -> No
         code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
     if code != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
-        raise BadInput(f"the official process {name!r} ended with exit code {code}: {lines[-1]} (log: {log})")
+        end = f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+        raise BadInput(f"the official process {name!r} {end}: {lines[-1]} (log: {log})")
 
 
 def train_task(configuration: Configuration, strokes: Path, log_root: Path, seed: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """``make parity``: official Magenta trains, saves and is recorded; each model is converted and compared."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,7 +13,7 @@ from parity_tests.configurations import DATA_HPARAMS, HYPER_DEFAULT, LIVE, Confi
 from parity_tests.oracle import record_task, require_oracle, run_official, train_task
 from parity_tests.port import replay
 from parity_tests.recording import Recording
-from parity_tests.report import Report
+from parity_tests.report import Report, start_report
 from pytorch_sketch_rnn.kanji import kanji_splits
 from pytorch_sketch_rnn.model import WEIGHTS_FILE
 from pytorch_sketch_rnn.npz import write_npz
@@ -36,7 +37,7 @@ def run_parity(out: Path, say: Callable[[str], None] = print) -> Report:
         BadInput: when the official code is not installed, or its process fails.
     """
     require_oracle()
-    out.mkdir(parents=True, exist_ok=True)
+    start_report(out)
     strokes = out / "kanji.npz"
     say(f"drawing {SKETCHES} kanji from the package kanjivg into {strokes}")
     write_npz(strokes, kanji_splits(SKETCHES, seed=SEED, valid_fraction=0.1, test_fraction=0.1))
@@ -104,8 +105,14 @@ def _recorded(out: Path, strokes: Path, say: Callable[[str], None]) -> Iterable[
             pool.shutdown(cancel_futures=True)
 
 
+def _fresh(folder: Path) -> None:
+    """An empty folder: nothing that an earlier run left may be taken for this run's."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
 def _train_and_record(configuration: Configuration, folder: Path, strokes: Path) -> list[Path]:
-    folder.mkdir(exist_ok=True)
+    _fresh(folder)
     prefix = folder / "magenta" / f"vector-{configuration.train_steps}"
     tasks = [
         train_task(configuration, strokes, prefix.parent, SEED),
@@ -116,7 +123,7 @@ def _train_and_record(configuration: Configuration, folder: Path, strokes: Path)
 
 
 def _record_cells(folder: Path, strokes: Path) -> list[Path]:
-    folder.mkdir(exist_ok=True)
+    _fresh(folder)
     task = {"do": "record", "seed": SEED, "out": str(folder), "strokes": str(strokes), "data": DATA_HPARAMS}
     task["cells"] = cell_jobs(units=48, batch=5, steps=20, hyper=HYPER_DEFAULT)
     run_official([task], folder, "cells")

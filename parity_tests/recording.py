@@ -94,7 +94,8 @@ class Recording:
         except BadInput:
             raise
         except _DAMAGE as error:
-            raise BadInput(f"{path}: expected a recording in HDF5, but {error}; record it anew") from None
+            reason = " ".join(str(error).split())  # HDF5's own messages hold line breaks
+            raise BadInput(f"{path}: expected a recording in HDF5, but {reason}; record it anew") from None
         if not matches:
             raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
         return recording

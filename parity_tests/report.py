@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from parity_tests.compare import Row, failures
+from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
 # The first pattern that a quantity matches names its part; the order is that of the table.
@@ -47,6 +48,9 @@ def part_of(row: Row) -> str:
         if re.fullmatch(pattern, name):
             return part or name.split("/")[-1]
     return name
+
+
+FILES = ("parity.json", "parity.md")
 
 
 @dataclasses.dataclass
@@ -110,12 +114,26 @@ class Report:
             "provenance": self.provenance,
             "rows": [row.to_dict() | {"part": part_of(row)} for row in self.rows],
         }
-        texts = {"parity.json": json.dumps(_plain(content), indent=1, allow_nan=False), "parity.md": self.markdown()}
+        texts = {FILES[0]: json.dumps(_plain(content), indent=1, allow_nan=False), FILES[1]: self.markdown()}
         paths = [folder / name for name in texts]
         for path in paths:
             with atomic_path(path) as temporary:
                 temporary.write_text(texts[path.name], encoding="utf-8")
         return paths
+
+
+def start_report(folder: Path) -> None:
+    """Make the folder of a report, and remove an earlier one from it, lest that be taken for the new.
+
+    Raises:
+        BadInput: when the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
 
 
 def describe(row: Row) -> str:

@@ -15,7 +15,7 @@ from parity_tests.parity import (
     conditions,
 )
 from parity_tests.recording import Recording
-from parity_tests.report import Report
+from parity_tests.report import Report, start_report
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.kanji import kanji_splits
@@ -53,17 +53,17 @@ def verify(path: Path, member: str | None, data: Path | None, out: Path, say: Ca
         inferred, plan = examine(source)
         if source.missing:
             raise BadInput(f"{source.location}: {', '.join(source.missing)} is missing; put it beside the index")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"{out}: cannot be made ({error.strerror})") from None
+        start_report(out)
         strokes = out / "strokes.npz"
         write_npz(strokes, kanji_splits(SKETCHES, seed=SEED) if data is None else read_npz(data))
         weights = _official_weights(source, plan.weights, inferred.hparams, out)
         configuration = _configuration(inferred.hparams)
         say(f"running the official code on {source.location}")
+        paths = [out / f"model-{variant}.h5" for variant in ("as_is", "moved")]
+        for stale in paths:
+            stale.unlink(missing_ok=True)
         run_official([record_task(configuration, weights, strokes, out, SEED)], out, "verify")
-        recordings = [Recording.load(out / f"model-{variant}.h5") for variant in ("as_is", "moved")]
+        recordings = [Recording.load(path) for path in paths]
         rows = compare_converted(source, out / "pytorch", recordings[0])
     for recording in recordings:
         rows += compare_recording(recording)

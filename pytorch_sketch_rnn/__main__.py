@@ -3,8 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytorch_sketch_rnn.errors import BadInput, run_command
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pytorch_sketch_rnn.model import SketchRNN
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="the same seed draws the same sketches on one machine")
     sample.add_argument("--max-len", type=int, help="longest sketch in points (default: the model's max_seq_len)")
     sample.add_argument("--columns", type=int, help="sketches in a row (default: about as many as rows)")
+    sample.add_argument("--like", metavar="NPZ", type=Path, help="draw after sketches of a stroke set's test split")
     sample.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
     return result
 
@@ -47,12 +54,28 @@ def main(argv: list[str]) -> int:
     except ValueError:
         raise BadInput(f"--seed is {arguments.seed}, expected a whole number of 64 bits") from None
     model = SketchRNN.from_pretrained(arguments.model, device=arguments.device)
+    z = None if arguments.like is None else _latent_of(model, arguments.like, arguments.count, arguments.seed)
     sketches = sample_batch(
-        model, arguments.count, arguments.max_len, arguments.temperature, draws=TorchDraws(generator)
+        model, arguments.count, arguments.max_len, arguments.temperature, z=z, draws=TorchDraws(generator)
     )
     save_drawing(arguments.out, sketches, arguments.columns)
     print(f"wrote {arguments.out}: {len(sketches)} sketches of {_lengths(sketches)} points")
     return 0
+
+
+def _latent_of(model: "SketchRNN", path: Path, count: int, seed: int) -> "Tensor":
+    """The means [count, z] that the encoder gives for random sketches of a set's test split."""
+    import numpy as np
+    import torch
+
+    from pytorch_sketch_rnn.data import load_dataset
+
+    hparams = model.hparams.replace(data_set=(path.name,), batch_size=count)
+    batch = load_dataset(path.parent, hparams, np.random.RandomState(seed)).test.random_batch()
+    weight = model.decoder.output_w
+    strokes = torch.as_tensor(batch.sketches[:, 1:], dtype=weight.dtype, device=weight.device)
+    with torch.no_grad():
+        return model.encode(strokes, torch.as_tensor(batch.lengths))[0]
 
 
 def _lengths(sketches: list) -> str:

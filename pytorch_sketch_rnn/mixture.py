@@ -14,9 +14,10 @@ from torch import Tensor
 
 # A point that is this many deviations away has density 0 in either precision; the bound keeps squares finite.
 _FAR = 1e6
-# Beyond these the official density is 0/0 or infinite; inside them it is untouched.
+# Beyond these the official density is 0/0 or infinite; inside them it is untouched. Together they keep the gradients,
+# products of both and of a number of deviations, finite in float32.
 _MIN_LOG_SIGMA = -60.0
-_MAX_CORR_LOGIT = 40.0
+_MAX_CORR_LOGIT = 20.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,15 +58,18 @@ def _parse_setting(setting: str) -> tuple[str, Any]:
         raise BadInput(f"--set {setting}: expected NAME=VALUE, such as max_seq_len=250")
     try:
         return name, json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, text  # a string, such as lstm
 
 
 def _inspect(source: Source, flags: dict[str, Any]) -> None:
     variables = source.variables
     names = variables.names()
-    print(f"{source.location}: {source.format}, {len(names)} variables")
     inferred, plan = examine(source, flags)
+    print(f"{source.location}: {source.format}, {len(names)} variables")
+    if source.missing:
+        print(f"MISSING: {', '.join(source.missing)}: the index is here but the data file with the weights is not,")
+        print("so this checkpoint cannot be converted; put the data file beside the index")
     _print_hyperparameters(inferred)
     roles = (
         dict.fromkeys(plan.weights, "weight")
@@ -75,11 +78,8 @@ def _inspect(source: Source, flags: dict[str, Any]) -> None:
     )
     width = max(map(len, names))
     for name in names:
-        print(f"  {name:{width}}  {str(variables.dtype(name)):8} {str(list(variables.shape(name))):14} {roles[name]}")
+        print(f"  {name:{width}}  {variables.dtype(name)!s:8} {list(variables.shape(name))!s:14} {roles[name]}")
     _print_coverage(plan)
-    if source.missing:
-        print(f"MISSING: {', '.join(source.missing)}: the index is here but the data file with the weights is not,")
-        print("so this checkpoint cannot be converted; put the data file beside the index")
 
 
 def _print_hyperparameters(inferred: Inferred) -> None:
@@ -95,7 +95,7 @@ def _print_hyperparameters(inferred: Inferred) -> None:
         if values:
             print(f"{title}: " + ", ".join(f"{name}={value}" for name, value in values.items()))
     if inferred.ignored:
-        print(f"ignored in model_config.json, unknown to Magenta 2.1.4: {', '.join(inferred.ignored)}")
+        print(f"ignored in model_config.json, unknown to Magenta 2.1.4: {', '.join(map(repr, inferred.ignored))}")
 
 
 def _print_coverage(plan: Plan) -> None:

@@ -73,7 +73,7 @@ def make_plan(shapes: Mapping[str, tuple[int, ...]], hparams: HParams, location:
         if name in shapes and tuple(shapes[name]) != shape
     ]
     problems = [
-        f"{title} ({len(names)}): {', '.join(names)}"
+        f"{title} ({len(names)}): {', '.join(map(_shown, names))}"
         for title, names in (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
         if names
     ]
@@ -82,21 +82,33 @@ def make_plan(shapes: Mapping[str, tuple[int, ...]], hparams: HParams, location:
     return Plan(weights, carried, skipped)
 
 
+def _shown(name: str) -> str:
+    """A name for a message; a stranger's may hold line breaks."""
+    return name if name.isprintable() else repr(name)
+
+
 def convert_variables(variables: Mapping[str, np.ndarray], plan: Plan, location: str = "the model") -> Converted:
     """Rename the variables; no value is changed, none is copied.
 
     Raises:
-        BadInput: when a weight is not float32 or float64, or is not finite.
+        BadInput: when a weight is not float32 or float64, or not of the type of the others, or is not finite, or the
+            step is no integer.
     """
     weights = {ours: variables[official] for official, ours in plan.weights.items()}
     optimizer = {ours: variables[official] for official, ours in plan.optimizer.items()}
     officials = {ours: official for official, ours in (plan.weights | plan.optimizer).items()}
     for name, value in (weights | optimizer).items():
-        kinds = "iu" if name == "global_step" else "f"
-        if value.dtype.kind not in kinds or (kinds == "f" and value.dtype.itemsize not in (4, 8)):
-            raise BadInput(f"{location}: {officials[name]} holds {value.dtype}, expected float32 or float64")
+        is_step = name == "global_step"
+        fits = value.dtype.kind in "iu" if is_step else value.dtype in (np.float32, np.float64)
+        if not fits:
+            expected = "an integer" if is_step else "float32 or float64"
+            raise BadInput(f"{location}: {officials[name]} holds {value.dtype}, expected {expected}")
         if not np.isfinite(value).all():
             raise BadInput(
                 f"{location}: {officials[name]} holds NaN or infinity; the training went astray before it was saved"
             )
+    types = {value.dtype: officials[name] for name, value in weights.items()}
+    if len(types) > 1:
+        found = ", ".join(f"{official} holds {dtype}" for dtype, official in types.items())
+        raise BadInput(f"{location}: {found}; expected weights that are all of one type")
     return Converted(weights, optimizer)

@@ -2,6 +2,7 @@
 is optimizer state, and ``conversion.json``, which says where it all came from."""
 
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model import CONFIG_FILE, WEIGHTS_FILE
-from weight_port.convert import Converted, Plan, convert_variables, make_plan
+from weight_port.convert import Plan, convert_variables, make_plan
 from weight_port.infer import Inferred, infer_hparams
 from weight_port.source import Source
 
@@ -68,23 +70,31 @@ def convert_source(
             half written.
     """
     inferred, plan = examine(source, flags)
+    if source.missing:
+        raise BadInput(
+            f"{source.location}: the data file {', '.join(source.missing)} is missing, expected beside the index; "
+            "the weights are in it"
+        )
+    for name in plan.skipped:  # a damaged file is refused wherever the damage lies
+        source.variables.read(name)
     converted = convert_variables(_Reading(source), plan, source.location)
     with new_folder(out, force=force) as folder:
         inferred.hparams.save(folder / CONFIG_FILE)
-        _save_arrays(converted, folder)
+        _save_arrays(converted.weights, folder / WEIGHTS_FILE)
+        if converted.optimizer:
+            _save_arrays(converted.optimizer, folder / OPTIMIZER_FILE)
         record = json.dumps(provenance(source, inferred, plan), indent=1)
         (folder / PROVENANCE_FILE).write_text(record + "\n", encoding="utf-8")
     return inferred, plan
 
 
-def _save_arrays(converted: Converted, folder: Path) -> None:
-    safetensors.numpy.save_file(_contiguous(converted.weights), folder / WEIGHTS_FILE)
-    if converted.optimizer:
-        safetensors.numpy.save_file(_contiguous(converted.optimizer), folder / OPTIMIZER_FILE)
-
-
-def _contiguous(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}
+def _save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    contiguous = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}
+    try:
+        safetensors.numpy.save_file(contiguous, path)
+    except safetensors.SafetensorError as error:  # what it makes of a full disk
+        raise OSError(str(error)) from None
+    shutil.copymode(path.with_name(CONFIG_FILE), path)  # safetensors makes its files private
 
 
 def provenance(source: Source, inferred: Inferred, plan: Plan) -> dict[str, Any]:
@@ -120,26 +130,28 @@ def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
             is replaced, at the very end; a file, or a folder that no conversion wrote, is not.
     """
     out = Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         if not force:
             raise BadInput(f"{out}: exists already; choose another name, or replace it with --force")
-        if not (out / CONFIG_FILE).is_file():
-            raise BadInput(f"{out}: is not a converted model (it holds no {CONFIG_FILE}); --force will not replace it")
+        if not (out / PROVENANCE_FILE).is_file():
+            raise BadInput(
+                f"{out}: is not a converted model (it holds no {PROVENANCE_FILE}); --force will not replace it"
+            )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
     except OSError as error:
         raise BadInput(f"{out}: cannot be written ({error.strerror})") from None
+    fresh, old = scratch / "new", scratch / "old"
     try:
-        fresh = scratch / "new"
         fresh.mkdir()
         yield fresh
-        if out.exists():
-            out.rename(scratch / "old")
+        if force and os.path.lexists(out):
+            out.rename(old)
         fresh.rename(out)
     except OSError as error:
-        if (scratch / "old").exists():
-            (scratch / "old").rename(out)
         raise BadInput(f"{out}: cannot be written ({error.strerror or error})") from None
     finally:
+        if os.path.lexists(old) and not os.path.lexists(out):
+            old.rename(out)
         shutil.rmtree(scratch, ignore_errors=True)

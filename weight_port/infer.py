@@ -54,11 +54,8 @@ def infer_hparams(
     """
     structure = infer_structure(shapes, location)
     given, ignored = _given_by(config, config_path)
-    flags = dict(flags or {})
-    unknown = sorted(set(flags) - {field.name for field in dataclasses.fields(HParams)})
-    if unknown:
-        raise BadInput(f"unknown hyperparameter {', '.join(unknown)}")
-    for values, source in ((given, config_path), (flags, "the flags")):
+    flags = _checked(dict(flags or {}), "--set")
+    for values, source in ((given, config_path), (flags, "--set")):
         _check_against(structure, values, source, location)
     defaults = HParams().to_dict()
     model = {"max_seq_len": info["max_seq_len"]} if info and "max_seq_len" in info else {}
@@ -71,7 +68,11 @@ def infer_hparams(
     if structure.get("dec_model") != "hyper" and structure.get("enc_model") != "hyper":
         for name in HYPER_SIZES:
             origin.pop(name)  # of no meaning here
-    return Inferred(HParams.from_dict(values), origin, ignored)
+    try:
+        hparams = HParams.from_dict(values)
+    except BadInput as error:  # a size that no model has; config and flags are checked already
+        raise BadInput(f"{location}: {error}") from None
+    return Inferred(hparams, origin, ignored)
 
 
 def infer_structure(shapes: Shapes, location: str) -> dict[str, Any]:
@@ -94,9 +95,8 @@ def infer_structure(shapes: Shapes, location: str) -> dict[str, Any]:
     if structure["conditional"]:
         sides = [_cell_at(shapes, scope, location) for scope, _ in ENCODER_CELLS]
         if sides[0] != sides[1]:
-            raise BadInput(
-                f"{location}: the encoder's directions differ: {sides[0][:2]} forward, {sides[1][:2]} backward"
-            )
+            forward, backward = (", ".join(map(str, [kind, units, *inner.values()])) for kind, units, inner in sides)
+            raise BadInput(f"{location}: the encoder's directions differ: {forward} forward, {backward} backward")
         enc_model, enc_rnn_size, enc_hyper = sides[0]
         if hyper and enc_hyper and hyper != enc_hyper:
             raise BadInput(f"{location}: the inner cells differ: {enc_hyper} in the encoder, {hyper} in the decoder")
@@ -136,11 +136,16 @@ def _given_by(config: object | None, path: str) -> tuple[dict[str, Any], list[st
         raise BadInput(f"{path}: expected a dict of hyperparameters or a list of names, found {type(config).__name__}")
     known = {field.name for field in dataclasses.fields(HParams)}
     given = {name: value for name, value in config.items() if name in known}
+    return _checked(given, path), sorted(set(config) - known)
+
+
+def _checked(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """The values in the types of their hyperparameters; raises BadInput where one is unknown or makes no sense."""
     try:
-        checked = HParams.from_dict(given).to_dict()
+        checked = HParams.from_dict(values).to_dict()
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-    return {name: checked[name] for name in given}, sorted(set(config) - known)
+        raise BadInput(f"{source}: {error}") from None
+    return {name: checked[name] for name in values}
 
 
 def _check_against(structure: dict[str, Any], values: dict[str, Any], source: str, location: str) -> None:

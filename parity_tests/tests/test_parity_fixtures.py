@@ -1,6 +1,9 @@
 """Our port against the committed recordings of the official code; no TensorFlow needed."""
 
+import hashlib
 import sys
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +49,14 @@ def test_planted_bug_is_caught_by_the_comparison_that_names_the_right_part(mutan
     assert not Report("", rows, {}, {}).passed
     # and the sound code is back
     assert not failures(compare(replay(recording, "float64"), recording, "float64"))
+
+
+@pytest.mark.oracle
+def test_fixtures_were_recorded_from_the_official_source_that_is_installed(fixtures):
+    folder = Path(str(metadata.distribution("magenta").locate_file("magenta/models/sketch_rnn")))
+    installed = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.py")}
+    for recording in fixtures.values():
+        assert recording.provenance["sha256"] == installed
 
 
 def test_fixtures_are_small():

@@ -1,0 +1,68 @@
+"""Variables of tiny official checkpoints for tests: every size differs from the others, and so does every value."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
+from weight_port.convert import expected_shapes
+from weight_port.names import ADAM_POWERS, GLOBAL_STEP, SLOTS, slot_name, weight_names
+
+CONDITIONAL_CELLS = [(enc, dec) for enc in CELL_TYPES for dec in CELL_TYPES]
+ALL_CELLS = [*CONDITIONAL_CELLS, *((None, dec) for dec in CELL_TYPES)]  # no encoder: unconditional
+STRAYS = ("global_step", "Variable", "Variable_1", "beta1_power", "beta2_power")
+
+
+def tiny(enc: str | None = "lstm", dec: str = "lstm") -> HParams:
+    """Hyperparameters of a model with these cells; without an encoder it is unconditional."""
+    return HParams(
+        enc_model=enc or "lstm",
+        dec_model=dec,
+        conditional=enc is not None,
+        enc_rnn_size=3,
+        dec_rnn_size=4,
+        z_size=2,
+        num_mixture=7,
+        hyper_num_units=5,
+        hyper_embedding_size=6,
+    )
+
+
+def weight_shapes(hparams: HParams) -> dict[str, tuple[int, ...]]:
+    """Shape of each weight by its official name."""
+    shapes = expected_shapes(hparams)
+    return {official: shapes[ours] for official, ours in weight_names(hparams).items()}
+
+
+def weights(hparams: HParams) -> dict[str, np.ndarray]:
+    """A value for each weight, no two numbers of the model alike, some of them hard to keep bit for bit."""
+    ramp = _ramp()
+    variables = {name: next_values(ramp, shape) for name, shape in weight_shapes(hparams).items()}
+    first = variables["vector_rnn/RNN/output_w"]
+    first.flat[:3] = [-0.0, 1e-45, np.finfo(np.float32).max]
+    return variables
+
+
+def checkpoint(hparams: HParams, strays: tuple[int, ...] = (1,)) -> dict[str, np.ndarray]:
+    """All that an official checkpoint holds: weights, Adam's slots, powers, step, and scalars that nobody needs."""
+    variables = weights(hparams)
+    ramp = _ramp(100_000)
+    slots = {slot_name(n, slot): next_values(ramp, v.shape) for n, v in variables.items() for slot in SLOTS}
+    variables |= slots | {name: np.array(0.5 + index, np.float32) for index, name in enumerate(ADAM_POWERS.values())}
+    variables |= {GLOBAL_STEP: np.array(1001, np.int32)}
+    variables |= {"vector_rnn/Variable": np.array(0.001, np.float32), "vector_rnn/Variable_1": np.array(0.01, "f4")}
+    for number in strays:
+        variables |= {f"vector_rnn_{number}/{name}": np.array(number, np.float32) for name in STRAYS}
+    return variables
+
+
+def _ramp(start: int = 0) -> Iterator[float]:
+    number = start
+    while True:
+        number += 1
+        yield number * (-1) ** number / 7
+
+
+def next_values(ramp: Iterator[float], shape: tuple[int, ...]) -> np.ndarray:
+    """An array of the next numbers, float32."""
+    return np.fromiter(ramp, np.float32, int(np.prod(shape))).reshape(shape)

@@ -1,0 +1,161 @@
+"""The official process: what is missing, what failed and where its log is are said in one line."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import parity_tests.__main__
+from parity_tests import oracle
+from parity_tests.oracle import HOW_TO_INSTALL, require_oracle, run_official
+from pytorch_sketch_rnn.errors import BadInput, run_command
+
+TASKS = [{"do": "record", "seed": 1, "out": "größe"}, {"do": "nothing"}]
+find_spec, distribution = importlib.util.find_spec, importlib.metadata.distribution
+
+
+def remove(monkeypatch, *names: str) -> None:
+    """Make it look as if these packages were not installed, and all others were."""
+
+    def find(name, *arguments):
+        if name in ("tensorflow", "tf_keras"):
+            return None if name in names else object()
+        return find_spec(name, *arguments)
+
+    def distribute(name):
+        if name == "magenta" and name in names:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return None if name == "magenta" else distribution(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    monkeypatch.setattr(importlib.metadata, "distribution", distribute)
+
+
+@pytest.fixture
+def official(monkeypatch, tmp_path):
+    """Stand a shell script in for Python, so that the official process is quick and ends as we please."""
+
+    def stand_in(script: str) -> None:
+        path = tmp_path / "interpreter"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return stand_in
+
+
+# What must be installed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [["tensorflow"], ["tf_keras"], ["magenta"], ["tensorflow", "magenta"], ["tensorflow", "tf_keras", "magenta"]],
+)
+def test_what_is_not_installed_is_named_and_how_to_install_it(monkeypatch, missing):
+    remove(monkeypatch, *missing)
+    with pytest.raises(BadInput) as caught:
+        require_oracle()
+    assert str(caught.value) == f"the official code needs {', '.join(missing)}, not installed here; {HOW_TO_INSTALL}"
+    assert "magenta==2.1.4" in HOW_TO_INSTALL
+
+
+def test_nothing_is_missing_where_all_is_installed(monkeypatch):
+    remove(monkeypatch)
+    require_oracle()
+
+
+def test_asking_imports_nothing():
+    before = set(sys.modules)
+    with suppress(BadInput):
+        require_oracle()
+    assert not {name.partition(".")[0] for name in set(sys.modules) - before} & {"tensorflow", "tf_keras", "magenta"}
+
+
+@pytest.mark.parametrize("command", [["parity"], ["verify", "model"], ["fixtures"]])
+def test_every_command_needs_the_oracle_and_leaves_nothing_without_it(monkeypatch, tmp_path, capsys, command):
+    remove(monkeypatch, "tensorflow")
+    out = tmp_path / "out"
+    assert run_command(parity_tests.__main__.main, [*command, "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == f"error: the official code needs tensorflow, not installed here; {HOW_TO_INSTALL}\n"
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_is_missing_ends_verify_with_2_and_no_output(monkeypatch, tmp_path, capsys):
+    remove(monkeypatch)
+    out = tmp_path / "out"
+    assert run_command(parity_tests.__main__.main, ["verify", str(tmp_path / "owl.json"), "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {tmp_path}/owl.json: does not exist")
+    assert len(printed.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# How the process ends ------------------------------------------------------------------------------------------------
+
+
+def test_the_process_gets_the_tasks_and_its_output_goes_to_the_log(official, tmp_path, capfd):
+    official('echo "$@"; echo said >&2; echo "$TF_CPP_MIN_LOG_LEVEL $PYTHONUNBUFFERED"')
+    run_official(TASKS, tmp_path, "owl")
+    job = tmp_path / "owl.job.json"
+    assert json.loads(job.read_text())["tasks"] == TASKS
+    assert (tmp_path / "owl.log").read_text() == f"-m parity_tests.official {job}\nsaid\n3 1\n"
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            "echo first; echo 'ValueError: no such thing' >&2; echo; exit 1",
+            "ended with exit code 1: ValueError: no such",
+        ),
+        ("exit 3", "ended with exit code 3: no output "),
+        ("echo; exit 1", "ended with exit code 1: no output "),
+        (r"printf 'gone \377\n'; exit 1", "ended with exit code 1: gone \N{REPLACEMENT CHARACTER} "),
+        ("echo busy; kill -9 $$", "was killed by signal 9: busy "),
+        ("kill -15 $$", "was killed by signal 15: no output "),
+    ],
+)
+def test_a_process_that_fails_or_is_killed_is_reported_with_its_last_line_and_its_log(official, tmp_path, script, told):
+    official(script)
+    with pytest.raises(BadInput) as caught:
+        run_official(TASKS, tmp_path, "owl")
+    message = str(caught.value)
+    assert message.startswith(f"the official process 'owl' {told}")
+    assert message.endswith(f"(log: {tmp_path / 'owl.log'})")
+    assert len(message.splitlines()) == 1
+    assert (tmp_path / "owl.log").is_file()
+
+
+def test_a_log_of_an_earlier_run_is_not_taken_for_that_of_this_one(official, tmp_path):
+    official("echo old; exit 1")
+    with pytest.raises(BadInput, match="old"):
+        run_official(TASKS, tmp_path, "owl")
+    official("exit 1")
+    with pytest.raises(BadInput, match="no output"):
+        run_official(TASKS, tmp_path, "owl")
+
+
+@pytest.mark.oracle
+def test_a_job_that_the_official_code_cannot_do_is_reported(tmp_path, monkeypatch):
+    try:
+        require_oracle()
+    except BadInput as error:
+        pytest.skip(str(error))
+    monkeypatch.chdir(Path(oracle.__file__).parents[1])
+    monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "")
+    tasks = [{"do": "record", "seed": 1, "out": str(tmp_path), "strokes": str(tmp_path / "gone.npz")}]
+    with pytest.raises(
+        BadInput, match=r"'owl' ended with exit code 1: .*BadInput: .*gone\.npz: .*\(log: .*owl\.log\)$"
+    ):
+        run_official(tasks, tmp_path, "owl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["owl.job.json", "owl.log"]
+    assert "Traceback" in (tmp_path / "owl.log").read_text()
