@@ -1,7 +1,8 @@
 """Recordings in HDF5: the only thing that crosses from the official process to ours, besides genuine checkpoints.
 
 A file holds groups of named arrays (a name may hold slashes): ``weights``, ``inputs`` and ``draws``, which both sides
-share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data).
+share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data);
+``noise`` holds for each quantity what one rounding of the weights does to it.
 As attributes it holds its kind, the hyperparameters, where it came from, and a SHA-256 over all of that.
 """
 

@@ -50,6 +50,7 @@ def part_of(row: Row) -> str:
     return name
 
 
+HEAD = ("quantity", "tensors", "float64", "allowed", "float32", "official", "noise", "allowed", "worst at", "verdict")
 FILES = ("parity.json", "parity.md")
 
 
@@ -69,7 +70,7 @@ class Report:
 
     def table(self) -> list[tuple[str, ...]]:
         """The table's head and lines."""
-        lines = [("quantity", "tensors", "float64", "allowed", "float32", "official", "allowed", "worst at", "verdict")]
+        lines = [HEAD]
         parts: dict[str, list[Row]] = {}
         for row in self.rows:
             parts.setdefault(part_of(row), []).append(row)
@@ -164,10 +165,12 @@ def _line(part: str, rows: list[Row]) -> tuple[str, ...]:
     shown_double = (
         (_number(max(row.error for row in first)), _number(max(row.allowed for row in first))) if first else ("", "")
     )
-    shown_single = ("", "", "")
+    shown_single = ("", "", "", "")
     if single:
         closest = max(single, key=lambda row: row.error / row.allowed if row.allowed else row.error)
-        shown_single = tuple(_number(v) for v in (closest.error, closest.official_error, closest.allowed))
+        shown_single = tuple(
+            _number(v) for v in (closest.error, closest.official_error, closest.noise, closest.allowed)
+        )
     verdict = "equal" if not failures(rows) else f"{len(failures(rows))} DIFFERENT"
     return (part, str(len(rows)), *shown_double, *shown_single, f"{worst.recording} {_where(worst)}", verdict)
 

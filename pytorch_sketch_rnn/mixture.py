@@ -77,12 +77,14 @@ class Mixture:
         Finite, with finite gradients, also where the official density overflows: nothing leaves log space, and
         1 - corr^2 is taken from the logit.
         """
-        log_omr2 = _log_one_minus_tanh2(self.corr_logits)  # log(1 - corr^2)
+        r = self.corr_logits.clamp(-_MAX_CORR_LOGIT, _MAX_CORR_LOGIT)
         u1 = _standardised(x1.unsqueeze(-1) - self.mu1, self.log_sigma1)
         u2 = _standardised(x2.unsqueeze(-1) - self.mu2, self.log_sigma2)
-        # equation 25 over 2 (1 - corr^2), as a sum of squares: no cancellation
-        across = ((u1 - self.corr * u2) * torch.exp(-0.5 * log_omr2)).clamp(-_FAR, _FAR)
-        log_normal = -0.5 * (across.square() + u2.square() + log_omr2)
+        # equation 25 over 2 (1 - corr^2), along the axes of the ellipse: (u1 + u2)^2 / 4 (1 + corr) +
+        # (u1 - u2)^2 / 4 (1 - corr). Neither it nor its gradients subtract large numbers where corr is near +-1.
+        along = ((u1 + u2) * torch.sqrt((1 + torch.exp(-2 * r)) / 8)).clamp(-_FAR, _FAR)
+        across = ((u1 - u2) * torch.sqrt((1 + torch.exp(2 * r)) / 8)).clamp(-_FAR, _FAR)
+        log_normal = -(along.square() + across.square()) - 0.5 * _log_one_minus_tanh2(r)
         log_normal = log_normal - self.log_sigma1 - self.log_sigma2 - math.log(2 * math.pi)
         return torch.logsumexp(F.log_softmax(self.pi_logits, dim=-1) + log_normal, dim=-1)
 
@@ -93,5 +95,5 @@ def _standardised(distance: Tensor, log_sigma: Tensor) -> Tensor:
 
 def _log_one_minus_tanh2(logit: Tensor) -> Tensor:
     """log(1 - tanh(r)^2) = 2 log sech(r), exact where tanh has long been rounded to 1."""
-    r = logit.abs().clamp(max=_MAX_CORR_LOGIT)
+    r = logit.abs()
     return 2 * (math.log(2) - r - torch.log1p(torch.exp(-2 * r)))

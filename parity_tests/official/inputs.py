@@ -4,6 +4,8 @@ import numpy as np
 
 from parity_tests.official.standin import utils
 
+NOISE_RUNS = 3  # how often weights are rounded anew to see what rounding does to a quantity
+
 
 def make_batch(strokes: list[np.ndarray], batch: int, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The beginnings of real sketches as Magenta pads them, of 1 point, of all steps, and of lengths in between."""
@@ -29,6 +31,22 @@ def moved(weights: dict[str, np.ndarray], trainable: set[str], scale: float, see
         deviation = scale / np.sqrt(len(value)) if value.ndim == 2 else scale
         result[name] = (value + rng.normal(0.0, deviation, value.shape)).astype(np.float32)
     return result
+
+
+def rounded_anew(weights: dict[str, np.ndarray], trainable: set[str], seed: int) -> dict[str, np.ndarray]:
+    """Weights in float64, each trainable one moved by about one rounding of float32."""
+    rng = np.random.RandomState(seed)
+    epsilon = np.finfo(np.float32).eps
+    result = dict(weights)
+    for name in sorted(trainable):
+        value = weights[name].astype(np.float64)
+        result[name] = value * (1 + epsilon * rng.standard_normal(value.shape))
+    return result
+
+
+def largest_change(runs: list[dict[str, np.ndarray]], truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """For each quantity the largest change of any element in any run."""
+    return {name: np.max([np.abs(run[name] - truth[name]).max() for run in runs]) for name in runs[0]}
 
 
 def dropout_mask(rng: np.random.RandomState, shape: tuple[int, ...], keep_prob: float) -> np.ndarray:

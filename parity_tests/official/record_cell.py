@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parity_tests.official.inputs import dropout_mask, moved
+from parity_tests.official.inputs import NOISE_RUNS, dropout_mask, largest_change, moved, rounded_anew
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import set_hyper_sizes
@@ -64,15 +64,21 @@ def _build_cell_graph(
             groups["weights"] = moved(initial, set(variables), 0.5, seed)
             first = np.random.RandomState(seed).normal(0.0, 0.5, size=(sizes["batch"], cell.state_size))
             groups["inputs"]["state"] = first.astype(np.float32)
-        for name, variable in variables.items():
-            variable.load(groups["weights"][name].astype(dtype), sess)
-        current = groups["inputs"]["state"]
-        computed = []
-        for t in range(sizes["steps"]):
-            feed = {x: groups["inputs"]["x"][:, t], state: current, mask: groups["draws"]["recurrent"][t]}
-            computed.append(sess.run(values, feed))
-            current = computed[-1]["state"]
-    groups[dtype] = {name: np.stack([step[name] for step in computed], axis=1) for name in values}
+
+        def computed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            for name, variable in variables.items():
+                variable.load(weights[name].astype(dtype), sess)
+            current, steps = groups["inputs"]["state"], []
+            for t in range(sizes["steps"]):
+                feed = {x: groups["inputs"]["x"][:, t], state: current, mask: groups["draws"]["recurrent"][t]}
+                steps.append(sess.run(values, feed))
+                current = steps[-1]["state"]
+            return {name: np.stack([step[name] for step in steps], axis=1) for name in values}
+
+        groups[dtype] = computed(groups["weights"])
+        if dtype == "float64":
+            runs = [computed(rounded_anew(groups["weights"], set(variables), s)) for s in range(NOISE_RUNS)]
+            groups["noise"] = largest_change(runs, groups[dtype])
 
 
 def dropout_values(keep_prob: float, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.official.inputs import make_batch, moved
+from parity_tests.official.inputs import NOISE_RUNS, largest_change, make_batch, moved, rounded_anew
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import Session
 from parity_tests.official.standin import tf
@@ -44,10 +44,16 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
         for recording in recordings.values():
             session.assign(recording["weights"])
             recording.groups[dtype] = _computed(session, recording, job["sample_len"])
+            if dtype == "float64":
+                # in float32 a step of Adam turns noise in tiny gradients into whole steps, so float64 alone has it
+                after = {f"after/{name}": value for name, value in session.read().items() if name not in FED_VARIABLES}
+                recording.groups["noise"] = _noise(session, recording, job["sample_len"])
+                recording.groups[dtype] |= {name: np.asarray(value) for name, value in after.items()}
     return list(recordings.values())
 
 
-def _computed(session: Session, recording: Recording, sample_len: int) -> dict[str, np.ndarray]:
+def _computed(session: Session, recording: Recording, sample_len: int, *, apply: bool = True) -> dict[str, np.ndarray]:
+    """An evaluation, some sampling and a training step, with the weights that the session holds."""
     inputs, draws = recording["inputs"], recording["draws"]
     settings = {
         session.kl_tolerance: recording.hparams["kl_tolerance"],
@@ -58,10 +64,17 @@ def _computed(session: Session, recording: Recording, sample_len: int) -> dict[s
         draws,
     )
     result |= session.samples(sample_len)
-    result |= session.training_step(session.feed(inputs) | settings, draws)
-    if session.dtype == "float64":  # in float32 a step of Adam turns noise in tiny gradients into whole steps
-        result |= {f"after/{name}": value for name, value in session.read().items() if name not in FED_VARIABLES}
+    result |= session.training_step(session.feed(inputs) | settings, draws, apply=apply)
     return {name: np.asarray(value) for name, value in result.items()}
+
+
+def _noise(session: Session, recording: Recording, sample_len: int) -> dict[str, np.ndarray]:
+    """What a rounding of the weights to float32 does to each quantity: the noise that any float32 run has."""
+    runs = []
+    for seed in range(NOISE_RUNS):
+        session.assign(rounded_anew(recording["weights"], session.trainable, seed))
+        runs.append(_computed(session, recording, sample_len, apply=False))
+    return largest_change(runs, recording["float64"])
 
 
 def _clip_that_bites(

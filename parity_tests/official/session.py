@@ -89,13 +89,15 @@ class Session:
             self.train.kl_weight: inputs["kl_weight"],
         }
 
-    def training_step(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Everything that one training step computes."""
+    def training_step(
+        self, feed: dict[Any, Any], draws: dict[str, np.ndarray], *, apply: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Everything that one training step computes; ``apply`` says whether the weights take it."""
         fetches = {f"train/{name}": value for name, value in (self.probe.quantities | _outputs(self.train)).items()}
         fetches |= {f"gradient/{name}": value for name, value in self.probe.raw_gradients.items()}
         fetches |= {f"clipped/{name}": value for name, value in self.probe.clipped_gradients.items()}
         feed = feed | self.fed(self.probe, draws, feed[self.train.sequence_lengths])
-        result, _ = self.sess.run([fetches, self.train.train_op], feed)
+        result, _ = self.sess.run([fetches, self.train.train_op if apply else []], feed)
         return result
 
     def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

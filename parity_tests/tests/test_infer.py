@@ -124,6 +124,12 @@ def test_a_contradiction_names_every_hyperparameter_both_values_and_both_sources
     assert f"Mend or remove {said_by}" in message
 
 
+@pytest.mark.parametrize("value", [0, False])
+def test_a_contradiction_in_the_form_of_0_and_1_is_one_too(value):
+    message = refuse(weight_shapes(tiny()), {"conditional": value})
+    assert "conditional: folder/model_config.json says False, the weights say True" in message
+
+
 def test_a_config_that_contradicts_the_weights_is_refused_although_a_flag_agrees_with_them():
     shapes = weight_shapes(tiny())
     assert "dec_rnn_size: folder" in refuse(shapes, {"dec_rnn_size": 5}, flags={"dec_rnn_size": 4})

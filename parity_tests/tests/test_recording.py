@@ -183,18 +183,30 @@ def test_a_file_that_was_cut_off_is_refused(path):
     refuse(path, "expected a recording in HDF5, but ")
 
 
-def test_no_flipped_bit_passes_unless_it_changes_nothing(path):
-    content, random = path.read_bytes(), np.random.default_rng(3)
-    refused = 0
-    for position in random.integers(0, len(content), 300):
+def places_of_values(path: Path) -> list[int]:
+    """Where in the file the bytes of arrays lie. Damage elsewhere can crash HDF5 itself, and with it these tests."""
+    places: list[int] = []
+
+    def add(_: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.chunks:
+            chunks = [item.id.get_chunk_info(index) for index in range(item.id.get_num_chunks())]
+            places.extend(place for c in chunks for place in range(c.byte_offset, c.byte_offset + c.size))
+        elif isinstance(item, h5py.Dataset) and item.id.get_offset() is not None:
+            places.extend(range(item.id.get_offset(), item.id.get_offset() + item.nbytes))
+
+    with h5py.File(path) as file:
+        file.visititems(add)
+    return places
+
+
+def test_a_flipped_bit_of_a_value_is_refused(path):
+    content, random, places = path.read_bytes(), np.random.default_rng(3), places_of_values(path)
+    assert len(places) > 4000
+    for position in random.choice(places, 200):
         flipped = bytearray(content)
         flipped[position] ^= 1 << random.integers(8)
         path.write_bytes(bytes(flipped))
-        try:
-            assert Recording.load(path).digest() == make().digest()
-        except BadInput:
-            refused += 1
-    assert refused > 250
+        refuse(path, "does not match the SHA-256 it claims|expected a recording in HDF5, but ")
 
 
 def test_saving_is_all_or_nothing(path, monkeypatch):
