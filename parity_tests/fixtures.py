@@ -70,7 +70,10 @@ def fixture_paths(folder: Path = FOLDER) -> list[Path]:
     lock = folder / LOCK
     if not lock.is_file():
         raise BadInput(f"{lock}: is missing; record the fixtures with `make fixtures`")
-    locked = dict(reversed(line.split("  ", 1)) for line in lock.read_text(encoding="utf-8").splitlines())
+    lines = [line.split("  ") for line in lock.read_text(encoding="utf-8").splitlines()]
+    if not lines or any(len(line) != 2 for line in lines):
+        raise BadInput(f"{lock}: expected lines of a SHA-256, two spaces and a name; record with `make fixtures`")
+    locked = {name: sha256 for sha256, name in lines}
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.h5"))}
     if found != locked:
         wrong = sorted(name for name in found | locked if found.get(name) != locked.get(name))
@@ -82,5 +85,8 @@ def fixture_paths(folder: Path = FOLDER) -> list[Path]:
 
 def load_fixtures(folder: Path = FOLDER) -> dict[str, Recording]:
     """The locked recordings by name."""
-    recordings = [Recording.load(path) for path in fixture_paths(folder)]
-    return {recording.name: recording for recording in recordings}
+    recordings = {path.stem: Recording.load(path) for path in fixture_paths(folder)}
+    for stem, recording in recordings.items():
+        if stem != recording.name.replace("/", "-"):
+            raise BadInput(f"{folder / stem}.h5: holds the recording {recording.name}; record with `make fixtures`")
+    return {recording.name: recording for recording in recordings.values()}

@@ -14,6 +14,7 @@ from parity_tests.oracle import record_task, require_oracle, run_official, train
 from parity_tests.port import replay
 from parity_tests.recording import Recording
 from parity_tests.report import Report, start_report
+from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.kanji import kanji_splits
 from pytorch_sketch_rnn.model import WEIGHTS_FILE
 from pytorch_sketch_rnn.npz import write_npz
@@ -23,7 +24,8 @@ from weight_port.names import weight_names
 from weight_port.source import Source, open_source
 
 SEED = 1
-PRECISIONS = ("float64", "float32", "exact")
+# what a recording of each kind must hold
+PRECISIONS = {"model": ("float64", "float32"), "cell": ("float64", "float32", "exact"), "data": ("exact",)}
 SKETCHES = 400  # kanji; enough for a batch of every split
 PROCESSES = 2
 BELOW_FLOOR = "the KL cost below its floor"
@@ -43,6 +45,7 @@ def run_parity(out: Path, say: Callable[[str], None] = print) -> Report:
     write_npz(strokes, kanji_splits(SKETCHES, seed=SEED, valid_fraction=0.1, test_fraction=0.1))
     rows: list[Row] = []
     recordings: list[Recording] = []
+    converted: set[str] = set()
     for name, paths in _recorded(out, strokes, say):
         for path in paths:
             recording = Recording.load(path)
@@ -51,15 +54,26 @@ def run_parity(out: Path, say: Callable[[str], None] = print) -> Report:
             if recording.name == f"{name}/as_is":
                 with open_source(out / name / "magenta") as source:
                     rows += compare_converted(source, out / name / "pytorch", recording)
-    return Report("Parity with official Magenta 2.1.4", rows, conditions(recordings), recordings[0].provenance)
+                converted.add(name)
+    seen = conditions(recordings) | {
+        "every checkpoint converted": converted == {configuration.name for configuration in LIVE},
+        "every cell alone, and the data loader": {"cell/lstm", "cell/layer_norm", "cell/hyper", "data"}
+        <= {recording.name for recording in recordings},
+    }
+    return Report("Parity with official Magenta 2.1.4", rows, seen, recordings[0].provenance)
 
 
 def compare_recording(recording: Recording) -> list[Row]:
-    """Replay a recording in every precision that it holds."""
+    """Replay a recording in every precision that its kind must hold.
+
+    Raises:
+        BadInput: when it lacks one.
+    """
     rows = []
-    for precision in PRECISIONS:
-        if precision in recording.groups:
-            rows += compare(replay(recording, precision), recording, precision)
+    for precision in PRECISIONS[recording.kind]:
+        if precision not in recording.groups:
+            raise BadInput(f"recording {recording.name}: lacks the {precision} run; record it anew")
+        rows += compare(replay(recording, precision), recording, precision)
     return rows
 
 

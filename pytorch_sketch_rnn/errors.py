@@ -1,5 +1,6 @@
 """The one way in which bad input is reported: one sentence for the user, exit code 2, no traceback."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None)
     """Run a command line's ``main(argv)``; turn :class:`BadInput` and Ctrl-C into one line on stderr.
 
     Returns:
-        The exit code: what ``main`` returns, 2 for bad input, 130 for Ctrl-C.
+        The exit code: what ``main`` returns, 2 for bad input, 130 for Ctrl-C, 141 for a closed pipe.
     """
     try:
         return main(sys.argv[1:] if argv is None else argv)
@@ -25,3 +26,6 @@ def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

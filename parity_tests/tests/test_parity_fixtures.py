@@ -12,7 +12,9 @@ from parity_tests.fixtures import FOLDER, fixture_paths, load_fixtures
 from parity_tests.mutants import MUTANTS
 from parity_tests.parity import compare_recording, conditions
 from parity_tests.port import replay
+from parity_tests.recording import Recording
 from parity_tests.report import Report, describe
+from pytorch_sketch_rnn.errors import BadInput
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,14 @@ def test_against_official(name, fixtures):
 
 def test_every_condition_was_met(fixtures):
     assert all(conditions(fixtures.values()).values())
+
+
+@pytest.mark.parametrize("missing", ["float64", "float32"])
+def test_a_recording_without_one_precision_is_refused(missing, fixtures):
+    whole = fixtures["lstm/as_is"]
+    groups = {name: arrays for name, arrays in whole.groups.items() if name != missing}
+    with pytest.raises(BadInput, match=f"lacks the {missing} run"):
+        compare_recording(Recording(whole.kind, whole.name, whole.hparams, whole.provenance, groups))
 
 
 def test_every_cell_stands_in_encoder_and_decoder(fixtures):

@@ -235,7 +235,7 @@ def test_saving_leaves_the_recording_as_it_is(tmp_path):
 def fixtures(saved, tmp_path) -> Path:
     """A folder of two locked recordings."""
     other = dataclasses.replace(make(), name="other")
-    shutil.copy(saved, tmp_path / "lstm.h5")
+    shutil.copy(saved, tmp_path / "lstm-as_is.h5")
     other.save(tmp_path / "other.h5")
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(tmp_path.iterdir())]
     (tmp_path / LOCK).write_text("".join(sums))
@@ -244,7 +244,7 @@ def fixtures(saved, tmp_path) -> Path:
 
 
 def test_locked_fixtures_are_loaded_by_name(fixtures):
-    assert fixture_paths(fixtures) == [fixtures / "lstm.h5", fixtures / "other.h5"]
+    assert fixture_paths(fixtures) == [fixtures / "lstm-as_is.h5", fixtures / "other.h5"]
     assert {name: recording.digest() for name, recording in load_fixtures(fixtures).items()} == {
         "lstm/as_is": make().digest(),
         "other": dataclasses.replace(make(), name="other").digest(),
@@ -252,21 +252,21 @@ def test_locked_fixtures_are_loaded_by_name(fixtures):
 
 
 def test_fixtures_that_are_not_the_locked_ones_are_refused_by_name(fixtures):
-    lstm = (fixtures / "lstm.h5").read_bytes()
+    lstm = (fixtures / "lstm-as_is.h5").read_bytes()
     lock = (fixtures / LOCK).read_text()
 
     def refuse_fixtures(message: str) -> None:
         for ask in (fixture_paths, load_fixtures):
             with pytest.raises(BadInput, match=message):
                 ask(fixtures)
-        (fixtures / "lstm.h5").write_bytes(lstm)
+        (fixtures / "lstm-as_is.h5").write_bytes(lstm)
         (fixtures / LOCK).write_text(lock)
 
-    dataclasses.replace(make(), hparams={}).save(fixtures / "lstm.h5")  # sound in itself, but not the one
+    dataclasses.replace(make(), hparams={}).save(fixtures / "lstm-as_is.h5")  # sound in itself, but not the one
     refuse_fixtures(rf"{fixtures}: lstm\.h5 do not match {LOCK}; record the fixtures")
-    (fixtures / "lstm.h5").write_bytes(lstm[:-1])
+    (fixtures / "lstm-as_is.h5").write_bytes(lstm[:-1])
     refuse_fixtures(r": lstm\.h5 do not match")
-    (fixtures / "lstm.h5").unlink()
+    (fixtures / "lstm-as_is.h5").unlink()
     refuse_fixtures(r": lstm\.h5 do not match")
     (fixtures / "more.h5").write_bytes(lstm)
     refuse_fixtures(r": more\.h5 do not match")
@@ -278,3 +278,18 @@ def test_fixtures_that_are_not_the_locked_ones_are_refused_by_name(fixtures):
     assert len(fixture_paths(fixtures)) == 2
     (fixtures / LOCK).unlink()
     refuse_fixtures(rf"{LOCK}: is missing; record the fixtures with `make fixtures`")
+
+
+@pytest.mark.parametrize("lock", ["", "no two columns\n", "a  b  c\n"])
+def test_lock_that_says_nothing_is_refused(lock, tmp_path):
+    (tmp_path / LOCK).write_text(lock)
+    with pytest.raises(BadInput, match="expected lines of a SHA-256"):
+        fixture_paths(tmp_path)
+
+
+def test_locked_recording_under_another_name_is_refused(fixtures):
+    (fixtures / "lstm-as_is.h5").rename(fixtures / "gru-as_is.h5")
+    lock = (fixtures / LOCK).read_text().replace("lstm-as_is.h5", "gru-as_is.h5")
+    (fixtures / LOCK).write_text(lock)
+    with pytest.raises(BadInput, match="gru-as_is.h5: holds the recording lstm/as_is"):
+        load_fixtures(fixtures)
