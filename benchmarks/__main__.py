@@ -107,7 +107,7 @@ def _rows(decoder: str, official: dict[str, float], ours: dict[str, float]) -> l
         ("sampling one sketch, ms a point", 1e3 * official["sample"], 1e3 * ours["sample"]),
         ("sampling 100 at once, ms a point", 1e3 * official["sample"], 1e3 * ours["sample_batch"]),
     )
-    rows = [f"| {decoder} | {title} | {a:.3g} | {b:.3g} | {a / b:.1f} |" for title, a, b in pairs]
+    rows = [f"| {decoder} | {title} | {a:#.3g} | {b:#.3g} | {a / b:.1f} |" for title, a, b in pairs]
     grown = f"{ours['ratio']:.1f} times the checkpoint's {ours['checkpoint_mb']:.0f} MB of memory"
     return [
         *rows,

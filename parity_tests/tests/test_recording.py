@@ -263,18 +263,18 @@ def test_fixtures_that_are_not_the_locked_ones_are_refused_by_name(fixtures):
         (fixtures / LOCK).write_text(lock)
 
     dataclasses.replace(make(), hparams={}).save(fixtures / "lstm-as_is.h5")  # sound in itself, but not the one
-    refuse_fixtures(rf"{fixtures}: lstm\.h5 do not match {LOCK}; record the fixtures")
+    refuse_fixtures(rf"{fixtures}: lstm-as_is\.h5 do not match {LOCK}; record the fixtures")
     (fixtures / "lstm-as_is.h5").write_bytes(lstm[:-1])
-    refuse_fixtures(r": lstm\.h5 do not match")
+    refuse_fixtures(r": lstm-as_is\.h5 do not match")
     (fixtures / "lstm-as_is.h5").unlink()
-    refuse_fixtures(r": lstm\.h5 do not match")
+    refuse_fixtures(r": lstm-as_is\.h5 do not match")
     (fixtures / "more.h5").write_bytes(lstm)
     refuse_fixtures(r": more\.h5 do not match")
     (fixtures / "more.h5").unlink()
     (fixtures / LOCK).write_text(lock.splitlines(keepends=True)[0])
     refuse_fixtures(r": other\.h5 do not match")
     (fixtures / LOCK).write_text(lock.replace(lock[:4], "0000"))
-    refuse_fixtures(r": lstm\.h5 do not match")
+    refuse_fixtures(r": lstm-as_is\.h5 do not match")
     assert len(fixture_paths(fixtures)) == 2
     (fixtures / LOCK).unlink()
     refuse_fixtures(rf"{LOCK}: is missing; record the fixtures with `make fixtures`")
@@ -291,5 +291,5 @@ def test_locked_recording_under_another_name_is_refused(fixtures):
     (fixtures / "lstm-as_is.h5").rename(fixtures / "gru-as_is.h5")
     lock = (fixtures / LOCK).read_text().replace("lstm-as_is.h5", "gru-as_is.h5")
     (fixtures / LOCK).write_text(lock)
-    with pytest.raises(BadInput, match="gru-as_is.h5: holds the recording lstm/as_is"):
+    with pytest.raises(BadInput, match=r"gru-as_is\.h5: holds the recording lstm/as_is"):
         load_fixtures(fixtures)
