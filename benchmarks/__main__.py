@@ -30,6 +30,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=2, help="turns of each side (default 2)")
     parser.add_argument("--repeats", type=int, default=3, help="timed training steps in a turn (default 3)")
     arguments = parser.parse_args(argv)
+    for name, least in (("steps", 1), ("batch", 1), ("rounds", 1), ("repeats", 1)):
+        if getattr(arguments, name) < least:
+            raise BadInput(f"--{name} is {getattr(arguments, name)}, expected at least {least}")
     lines = [
         f"Batch {arguments.batch}, lengths 20 to {arguments.steps}, default sizes, float32; medians.",
         "",

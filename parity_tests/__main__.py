@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     record = commands.add_parser("fixtures", help="record the small fixtures anew")
     verify.add_argument("source", metavar="SRC", type=Path, help="any form that weight_port takes")
     verify.add_argument("--member", help="which model of a .zip archive")
+    verify.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as for weight_port convert")
     verify.add_argument("--data", type=Path, help="a stroke set (.npz) to run it on; default: kanji")
     parity.add_argument("--out", type=Path, default=Path("out/parity"), help="folder for the report and all recordings")
     verify.add_argument("--out", type=Path, default=Path("out/verify"), help="folder for the report and the recordings")
@@ -35,8 +36,11 @@ def main(argv: list[str]) -> int:
         return 0
     if arguments.command == "verify":
         from parity_tests.verify import verify
+        from weight_port.__main__ import parse_setting
 
-        return _finish(verify(arguments.source, arguments.member, arguments.data, arguments.out), arguments.out)
+        flags = dict(parse_setting(setting) for setting in arguments.set)
+        report = verify(arguments.source, arguments.out, member=arguments.member, data=arguments.data, flags=flags)
+        return _finish(report, arguments.out)
     from parity_tests.parity import run_parity
 
     return _finish(run_parity(arguments.out), arguments.out)

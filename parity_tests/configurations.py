@@ -6,7 +6,12 @@ from typing import Any
 HYPER_DEFAULT = {"hyper_num_units": 256, "hyper_embedding_size": 32}
 HYPER_SMALL = {"hyper_num_units": 10, "hyper_embedding_size": 4}
 NOISE = 0.3  # how far the weights of the "moved" variant are moved, see official/inputs.py
-ALL_DROPOUT = {"use_input_dropout": True, "use_output_dropout": True}
+ALL_DROPOUT = {
+    "use_input_dropout": True,
+    "input_dropout_prob": 0.8,
+    "use_output_dropout": True,
+    "output_dropout_prob": 0.7,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Configuration:
     batch: int = 6  # sketches recorded
     steps: int = 24  # steps recorded
     sample_len: int = 30
+    padding: int = 0  # steps behind the end of the longest sketch
 
 
 def _sizes(enc: int, dec: int, z: int, mixtures: int) -> dict[str, int]:
@@ -37,7 +43,7 @@ _SMALL = _sizes(7, 9, 5, 3)
 # What `make parity` trains. The hyper cells have their official inner size of 256 throughout.
 LIVE = (
     Configuration("lstm", _cells("lstm", "lstm") | _MEDIUM),
-    Configuration("layer_norm", _cells("layer_norm", "layer_norm") | _MEDIUM),
+    Configuration("layer_norm", _cells("layer_norm", "layer_norm") | _MEDIUM, padding=3),
     Configuration("hyper", _cells("hyper", "hyper") | _MEDIUM, batch=4, steps=16),
     Configuration("lstm-unconditional", {"dec_model": "lstm", "conditional": False} | _MEDIUM),
     Configuration("layer_norm-unconditional", {"dec_model": "layer_norm", "conditional": False} | _MEDIUM),
@@ -51,7 +57,7 @@ FIXTURES = tuple(
     dataclasses.replace(configuration, hyper=dict(HYPER_SMALL), batch=4, steps=9, sample_len=12)
     for configuration in (
         Configuration("lstm", _cells("lstm", "lstm") | _SMALL),
-        Configuration("layer_norm", _cells("layer_norm", "layer_norm") | _SMALL),
+        Configuration("layer_norm", _cells("layer_norm", "layer_norm") | _SMALL, padding=2),
         Configuration("layer_norm-unconditional", {"dec_model": "layer_norm", "conditional": False} | _SMALL),
         Configuration("mix-all-dropout", _cells("layer_norm", "hyper") | _SMALL | ALL_DROPOUT),
         Configuration("mix-hyper-encoder", _cells("hyper", "lstm") | _SMALL),
@@ -65,4 +71,11 @@ def cell_jobs(units: int, batch: int, steps: int, hyper: dict[str, int]) -> list
     return [{"kind": kind, "sizes": sizes, "hyper": hyper} for kind in ("lstm", "layer_norm", "hyper")]
 
 
-DATA_HPARAMS = {"batch_size": 20, "max_seq_len": 60, "random_scale_factor": 0.15, "augment_stroke_prob": 0.3}
+DATA_HPARAMS = {"batch_size": 10, "max_seq_len": 60, "random_scale_factor": 0.15, "augment_stroke_prob": 0.3}
+
+# How official sampling is run and replayed: after these seeds of the streams of `random` and of NumPy.
+SAMPLING_MODES = {
+    "greedy": {"temperature": 1.0, "greedy_mode": True},
+    "sampled": {"temperature": 0.6, "greedy_mode": False},
+}
+SAMPLING_SEEDS = {"uniform": 17, "normal": 23}

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from parity_tests.configurations import FIXTURES, HYPER_SMALL, cell_jobs
+from parity_tests.configurations import DATA_HPARAMS, FIXTURES, HYPER_SMALL, cell_jobs
 from parity_tests.oracle import record_task, require_oracle, run_official, train_task
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.errors import BadInput
@@ -16,7 +16,6 @@ FOLDER = Path(__file__).parents[1] / "fixtures"
 LOCK = "SHA256SUMS"
 SEED = 1
 SKETCHES = 120
-DATA_HPARAMS = {"batch_size": 10, "max_seq_len": 40, "random_scale_factor": 0.15, "augment_stroke_prob": 0.3}
 
 
 def record_fixtures(out: Path) -> list[Path]:
@@ -26,6 +25,10 @@ def record_fixtures(out: Path) -> list[Path]:
         BadInput: when the official code is not installed, or its process fails; nothing is changed then.
     """
     require_oracle()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be made ({error.strerror}); choose another --out") from None
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         recorded = scratch / "recorded"
@@ -47,18 +50,26 @@ def record_fixtures(out: Path) -> list[Path]:
 
 def _publish(recorded: list[Path], out: Path) -> list[Path]:
     """Move the recordings into place, remove those that are no longer made, and lock them."""
-    out.mkdir(parents=True, exist_ok=True)
+    before = _locked(out / LOCK) if (out / LOCK).is_file() else {}
     sums = []
     for path in recorded:
         content = path.read_bytes()
         with atomic_path(out / path.name) as temporary:
             temporary.write_bytes(content)
         sums.append(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
-    for stale in set(out.glob("*.h5")) - {out / path.name for path in recorded}:
-        stale.unlink()
+    for name in set(before) - {path.name for path in recorded}:
+        (out / name).unlink(missing_ok=True)
     with atomic_path(out / LOCK) as temporary:
         temporary.write_text("".join(sums), encoding="utf-8")
     return [out / path.name for path in recorded]
+
+
+def _locked(lock: Path) -> dict[str, str]:
+    """SHA-256 of each recording by its name, as the lock says."""
+    lines = [line.split("  ") for line in lock.read_text(encoding="utf-8").splitlines()]
+    if not lines or any(len(line) != 2 for line in lines):
+        raise BadInput(f"{lock}: expected lines of a SHA-256, two spaces and a name; record with `make fixtures`")
+    return {name: sha256 for sha256, name in lines}
 
 
 def fixture_paths(folder: Path = FOLDER) -> list[Path]:
@@ -70,10 +81,7 @@ def fixture_paths(folder: Path = FOLDER) -> list[Path]:
     lock = folder / LOCK
     if not lock.is_file():
         raise BadInput(f"{lock}: is missing; record the fixtures with `make fixtures`")
-    lines = [line.split("  ") for line in lock.read_text(encoding="utf-8").splitlines()]
-    if not lines or any(len(line) != 2 for line in lines):
-        raise BadInput(f"{lock}: expected lines of a SHA-256, two spaces and a name; record with `make fixtures`")
-    locked = {name: sha256 for sha256, name in lines}
+    locked = _locked(lock)
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.h5"))}
     if found != locked:
         wrong = sorted(name for name in found | locked if found.get(name) != locked.get(name))

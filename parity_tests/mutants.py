@@ -1,7 +1,7 @@
 """The catalogue of port bugs: each is planted in the real code, and the harness must name the part that it breaks.
 
-A mutant is a change of source text: the function is compiled anew with the change in it, in its own module, and put in
-the place of the sound one for as long as the ``with`` lasts.
+A mutant is a change of source text: the function is compiled anew with the change in it, and the sound function runs
+the changed code for as long as the ``with`` lasts, by whatever name it was imported.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pytorch_sketch_rnn import cells, encoder, mixture, optim
+from pytorch_sketch_rnn import cells, encoder, losses, mixture, model, optim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,22 +35,24 @@ class Mutant:
             LookupError: when the source does not hold the text to change exactly once.
         """
         raw = inspect.getattr_static(self.owner, self.function)
-        sound = raw.__func__ if isinstance(raw, classmethod | staticmethod) else raw
+        sound = getattr(raw, "__func__", None) or getattr(raw, "func", None) or raw  # under classmethod or property
         source = textwrap.dedent(inspect.getsource(sound))
         if source.count(self.old) != 1:
             raise LookupError(f"{self.name}: {self.old!r} stands {source.count(self.old)} times in {self.function}")
-        setattr(self.owner, self.function, _compiled(sound, source.replace(self.old, self.new)))
+        code = sound.__code__
+        sound.__code__ = _compiled(sound, source.replace(self.old, self.new)).__code__
         try:
             yield
         finally:
-            setattr(self.owner, self.function, raw)
+            sound.__code__ = code
 
 
 def _compiled(sound: Callable, source: str) -> Any:
-    """The changed function; names in it mean what they mean in the module of the sound one."""
+    """The changed function."""
     namespace: dict[str, Any] = {}
     exec(compile(source, inspect.getsourcefile(sound), "exec"), vars(sys.modules[sound.__module__]), namespace)
-    return namespace[sound.__name__]
+    result = namespace[sound.__name__]
+    return getattr(result, "__func__", None) or getattr(result, "func", None) or result
 
 
 MUTANTS = (
@@ -115,5 +117,24 @@ MUTANTS = (
         "m * float(lr_t) / (v.sqrt() + float(epsilon))",
         "group['lr'] * (m / (1 - power1)) / ((v / (1 - power2)).sqrt() + float(epsilon))",
         "lstm/as_is", "after/vector_rnn/ENC_RNN/fw/LSTMCell/W_xh",
+    ),
+    Mutant(
+        "KL floor for each dimension",
+        losses, "kl_cost",
+        "return kl.clamp(min=tolerance)",
+        "return (-0.5 * (1 + presig - mu.square() - presig.exp())).clamp(min=tolerance).mean()",
+        "lstm/moved", "eval/kl_cost",
+    ),
+    Mutant(
+        "density epsilon 1e-5",
+        losses, "reconstruction_cost",
+        "math.log(DENSITY_EPSILON)", "math.log(1e-5)",
+        "lstm/moved", "eval/r_cost",
+    ),
+    Mutant(
+        "output dropout with the keep probability of the input's",
+        model.SketchRNN, "decode",
+        "hparams.output_dropout_prob", "hparams.input_dropout_prob",
+        "mix-all-dropout/moved", "train/keep_prob/decoder/output",
     ),
 )  # fmt: skip

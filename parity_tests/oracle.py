@@ -1,5 +1,6 @@
 """Starts the official process and waits for it: another process, because torch and TensorFlow must not share one."""
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -13,18 +14,33 @@ from typing import Any
 from parity_tests.configurations import NOISE, Configuration
 from pytorch_sketch_rnn.errors import BadInput
 
-HOW_TO_INSTALL = 'pip install "pytorch-sketch-rnn[oracle]" and then pip install --no-deps magenta==2.1.4'
+HOW_TO_INSTALL = 'pip install "pytorch-sketch-rnn[oracle,kanji]" and then pip install --no-deps magenta==2.1.4'
+OFFICIAL_FOLDER = "magenta/models/sketch_rnn"
+# of magenta 2.1.4: whatever else may be installed under that name is not the official code
+OFFICIAL_SHA256 = {
+    "__init__.py": "0bd665ec5f7f6f18c873b7bb8863f1e8afce13884c7e517a92fd618c01d68af2",
+    "model.py": "957c7ed4073cb3ca72d374bf95d2ac7b64f9cf3f85fd0994b76a81dcb1d5f8f5",
+    "rnn.py": "1dc1dd2380535cd0dab21d40edf22ea38eac7eb1108cf049db007912a88c975a",
+    "sketch_rnn_train.py": "fc7611e94179fe97f99f4f8b555b777b5c55a0d5b293d941aa9f55be53d9464a",
+    "utils.py": "6fd3d53fe39dded2090ce33a8048d7b38ca8b891c7f77b7f96fb2fb8a01266d1",
+}
 
 
 def require_oracle() -> None:
-    """Raises BadInput when TensorFlow or Magenta are not installed."""
-    missing = [name for name in ("tensorflow", "tf_keras") if importlib.util.find_spec(name) is None]
+    """Raises BadInput when TensorFlow or Magenta are not installed, or Magenta is not the official 2.1.4."""
+    needed = ("tensorflow", "tf_keras", "six", "requests")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     try:
-        importlib.metadata.distribution("magenta")
+        magenta = importlib.metadata.distribution("magenta")
     except importlib.metadata.PackageNotFoundError:
         missing.append("magenta")
     if missing:
         raise BadInput(f"the official code needs {', '.join(missing)}, not installed here; {HOW_TO_INSTALL}")
+    folder = Path(str(magenta.locate_file(OFFICIAL_FOLDER)))
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.py")}
+    if found != OFFICIAL_SHA256:
+        wrong = sorted(n for n in found | OFFICIAL_SHA256 if found.get(n) != OFFICIAL_SHA256.get(n))
+        raise BadInput(f"{folder}: {', '.join(wrong)} are not those of magenta 2.1.4; {HOW_TO_INSTALL}")
 
 
 def run_official(tasks: Sequence[dict[str, Any]], folder: Path, name: str) -> None:
@@ -79,5 +95,6 @@ def record_task(configuration: Configuration, weights: str, strokes: Path, out: 
         "weights": weights,
         "noise": NOISE,
         "sample_len": configuration.sample_len,
+        "padding": configuration.padding,
     }
     return {"do": "record", "seed": seed, "out": str(out), "strokes": str(strokes), "models": [model]}

@@ -2,9 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import safetensors.numpy
 
@@ -28,8 +29,10 @@ SEED = 1
 PRECISIONS = {"model": ("float64", "float32"), "cell": ("float64", "float32", "exact"), "data": ("exact",)}
 SKETCHES = 400  # kanji; enough for a batch of every split
 PROCESSES = 2
-BELOW_FLOOR = "the KL cost below its floor"
-ABOVE_FLOOR = "the KL cost above its floor"
+BELOW_FLOOR = "the KL cost below its floor, in every conditional model"
+ABOVE_FLOOR = "the KL cost above a floor that is not zero, in every conditional model"
+CLIPPED = "gradients that the clip cuts, in every model"
+SPARED = "gradients that the clip leaves alone, in every model"
 
 
 def run_parity(out: Path, say: Callable[[str], None] = print) -> Report:
@@ -78,25 +81,27 @@ def compare_recording(recording: Recording) -> list[Row]:
 
 
 def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:
-    """What a comparison must have met at least once, lest a bug hide."""
-    below = above = bites = spares = False
+    """What every model must have met in one of its recordings, lest a bug hide."""
+    seen: dict[str, set[str]] = {name: set() for name in (BELOW_FLOOR, ABOVE_FLOOR, CLIPPED, SPARED)}
+    models, conditional = set(), set()
     for recording in recordings:
         if recording.kind != "model":
             continue
-        official, tolerance = recording["float64"], recording.hparams["kl_tolerance"]
+        official, model = recording["float64"], recording.name.split("/")[0]
+        models.add(model)
         if recording.hparams["conditional"]:
-            at_floor = float(official["train/kl_cost"]) == tolerance
-            below, above = below or at_floor, above or not at_floor
+            conditional.add(model)
+            at_floor = float(official["train/kl_cost"]) == recording.hparams["kl_tolerance"] > 0
+            seen[BELOW_FLOOR if at_floor else ABOVE_FLOOR].add(model)
         for name in official:
             if name.startswith("gradient/"):
                 same = official[name] == official[name.replace("gradient/", "clipped/", 1)]
-                bites, spares = bites or not same.all(), spares or bool(same.any())
-    return {
-        BELOW_FLOOR: below,
-        ABOVE_FLOOR: above,
-        "gradients that the clip cuts": bites,
-        "gradients that the clip leaves alone": spares,
-    }
+                if not same.all():
+                    seen[CLIPPED].add(model)
+                if same.any():
+                    seen[SPARED].add(model)
+    wanted = {BELOW_FLOOR: conditional, ABOVE_FLOOR: conditional, CLIPPED: models, SPARED: models}
+    return {name: seen[name] == wanted[name] for name in wanted}
 
 
 def _recorded(out: Path, strokes: Path, say: Callable[[str], None]) -> Iterable[tuple[str, list[Path]]]:
@@ -120,7 +125,13 @@ def _recorded(out: Path, strokes: Path, say: Callable[[str], None]) -> Iterable[
 
 
 def _fresh(folder: Path) -> None:
-    """An empty folder: nothing that an earlier run left may be taken for this run's."""
+    """An empty folder: nothing that an earlier run left may be taken for this run's.
+
+    Raises:
+        BadInput: when there is something in it that no earlier run left.
+    """
+    if folder.exists() and not (folder / f"{folder.name}.job.json").is_file() and any(folder.iterdir()):
+        raise BadInput(f"{folder}: holds something else than an earlier run; choose another --out")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
@@ -144,9 +155,11 @@ def _record_cells(folder: Path, strokes: Path) -> list[Path]:
     return sorted(folder.glob("*.h5"))
 
 
-def compare_converted(source: Source, converted: Path, recording: Recording) -> list[Row]:
+def compare_converted(
+    source: Source, converted: Path, recording: Recording, flags: Mapping[str, Any] | None = None
+) -> list[Row]:
     """Convert a model, and hold every array in the folder against what the official side read, bit for bit."""
-    inferred, plan = convert_source(source, converted, force=converted.exists())
+    inferred, plan = convert_source(source, converted, flags, force=converted.exists())
     ours = safetensors.numpy.load_file(converted / WEIGHTS_FILE)
     if plan.optimizer:
         ours |= safetensors.numpy.load_file(converted / OPTIMIZER_FILE)

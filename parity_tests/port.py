@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.data import DataLoader
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
@@ -19,13 +20,9 @@ from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 from pytorch_sketch_rnn.sampling import sample
 from pytorch_sketch_rnn.tape import Tape
 from weight_port.convert import convert_variables, make_plan
-from weight_port.names import ADAM_POWERS, CELLS, GLOBAL_STEP, slot_name, weight_names
+from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
 Arrays = dict[str, np.ndarray]
-
-# how the official side drew its samples
-SAMPLING_MODES = {"greedy": {"temperature": 1.0, "greedy_mode": True}, "sampled": {"temperature": 0.6}}
-SAMPLING_SEEDS = {"uniform": 17, "normal": 23}
 
 
 def replay(recording: Recording, dtype: str) -> Arrays:
@@ -97,7 +94,7 @@ def replay_model(recording: Recording, dtype: torch.dtype) -> Arrays:
 def replay_evaluation(model: SketchRNN, recording: Recording) -> Arrays:
     """All dropout off, the pen loss of the padding masked."""
     model.eval()
-    model.draws = _recorded_draws(recording)
+    model.draws = Replayed(recording)
     sketches, lengths = _batch(model, recording)
     tape = Tape()
     with torch.no_grad():
@@ -111,14 +108,15 @@ def replay_evaluation(model: SketchRNN, recording: Recording) -> Arrays:
 def replay_training_step(model: SketchRNN, optimizer: TF1Adam, recording: Recording) -> Arrays:
     """Forward with every intermediate, costs, gradients, clipped gradients, and the state behind the step."""
     model.train()
-    model.draws = _recorded_draws(recording)
+    model.draws = Replayed(recording)
     sketches, lengths = _batch(model, recording)
     tape = Tape()
     passed = model(sketches, lengths, tape)
     costs = model.costs_of(passed, sketches, float(recording["inputs"]["kl_weight"]))._asdict()
     optimizer.zero_grad()
     costs["cost"].backward()
-    result = _named("train", _padded(tape.values(), recording) | _outputs(passed) | costs)
+    model.draws.check_all_used()
+    result = model.draws.keep_prob | _named("train", _padded(tape.values(), recording) | _outputs(passed) | costs)
     officials = {ours: official for official, ours in weight_names(model.hparams).items()}
     parameters = {officials[name]: parameter for name, parameter in model.named_parameters()}
     result |= _arrays({f"gradient/{name}": parameter.grad.clone() for name, parameter in parameters.items()})
@@ -126,7 +124,7 @@ def replay_training_step(model: SketchRNN, optimizer: TF1Adam, recording: Record
     result |= _arrays({f"clipped/{name}": parameter.grad for name, parameter in parameters.items()})
     if sketches.dtype == torch.float64:
         optimizer.step()
-        result |= _after(parameters, optimizer, int(recording["weights"]["vector_rnn/global_step"]) + 1)
+        result |= _after(parameters, optimizer)
     return result
 
 
@@ -140,6 +138,8 @@ def replay_sampling(model: SketchRNN, seq_len: int) -> Arrays:
         drawn = sample(model, seq_len, **options, uniform=uniform, normal=normal)
         result |= {f"sample/{mode}/{name}": values for name, values in drawn.mixture.items()}
         result[f"sample/{mode}/strokes"] = drawn.strokes
+        result[f"sample/{mode}/next_uniform"] = np.asarray(uniform.random())
+        result[f"sample/{mode}/next_normal"] = np.asarray(normal.random_sample())
     return result
 
 
@@ -160,8 +160,8 @@ def replay_data(recording: Recording) -> Arrays:
     result = {"scale_factor": np.asarray(scale_factor)}
     for loader in loaders.values():
         loader.normalize(scale_factor)
-    batches = {f"train/{i}": loaders["train"].random_batch for i in range(3)}
-    batches["valid/0"] = lambda: loaders["valid"].get_batch(0)
+    train = loaders["train"].random_batch
+    batches = {"train/0": train, "valid/0": lambda: loaders["valid"].get_batch(0), "train/1": train}
     for name, draw in batches.items():
         batch = draw()
         result |= {
@@ -172,12 +172,20 @@ def replay_data(recording: Recording) -> Arrays:
     return result
 
 
-def _recorded_draws(recording: Recording) -> RecordedDraws:
-    """The encoder takes as many steps as the longest sketch has points; the masks of later steps are not asked for."""
-    longest = int(recording["inputs"]["lengths"].max())
-    return RecordedDraws(
-        {name: value[:longest] if name.startswith("encoder/") else value for name, value in recording["draws"].items()}
-    )
+class Replayed(RecordedDraws):
+    """Recorded draws that remember the keep probability with which each mask was asked for."""
+
+    def __init__(self, recording: Recording) -> None:
+        # the encoder takes as many steps as the longest sketch has points; the masks of later steps are not asked for
+        longest = int(recording["inputs"]["lengths"].max())
+        draws = recording["draws"].items()
+        super().__init__({name: v[:longest] if name.startswith("encoder/") else v for name, v in draws})
+        self.keep_prob: Arrays = {}
+
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+        """The recorded mask of that name."""
+        self.keep_prob[f"train/keep_prob/{name}"] = np.asarray(keep_prob, np.float32)  # as TensorFlow holds it
+        return super().mask(name, shape, keep_prob, like)
 
 
 def _batch(model: SketchRNN, recording: Recording) -> tuple[Tensor, Tensor]:
@@ -205,7 +213,7 @@ def _padded(values: dict[str, Tensor], recording: Recording) -> dict[str, Tensor
     return result
 
 
-def _after(parameters: dict[str, Tensor], optimizer: TF1Adam, step: int) -> Arrays:
+def _after(parameters: dict[str, Tensor], optimizer: TF1Adam) -> Arrays:
     result: Arrays = {}  # the slots first, from which the weights are computed
     for name, parameter in parameters.items():
         slots = optimizer.state[parameter]
@@ -213,7 +221,6 @@ def _after(parameters: dict[str, Tensor], optimizer: TF1Adam, step: int) -> Arra
     result |= _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
     group = optimizer.param_groups[0]
     result |= {f"after/{official}": np.asarray(group[power]) for power, official in ADAM_POWERS.items()}
-    result[f"after/{GLOBAL_STEP}"] = np.asarray(step)
     return result
 
 

@@ -21,6 +21,8 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
 SCHEMA = 1
+SEAL = b"sketch-rnn recording, schema 1, SHA-256 of what follows the first 512 bytes:\n"
+SEAL_SIZE = 512
 # What h5py and what is built on it raise for a damaged file or one of another kind, by no documented rule.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 
@@ -28,6 +30,33 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeErro
 def _stored(name: str) -> str:
     """A name as it stands in the file and back: "a" and "a/b" may both be arrays, which HDF5's folders forbid."""
     return name.translate(str.maketrans("/.", "./"))
+
+
+def seal(path: Path) -> None:
+    """Write the SHA-256 of an HDF5 file into the block that it leaves free at its beginning."""
+    with path.open("r+b") as file:
+        file.seek(SEAL_SIZE)
+        text = SEAL + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n"
+        file.seek(0)
+        file.write(text.ljust(SEAL_SIZE, b"\0"))
+
+
+def check_seal(path: Path) -> None:
+    """Hold a file against its seal before HDF5 opens it: on a damaged file that library may crash or hang.
+
+    Raises:
+        BadInput: when the file is missing, is no recording, or is not as it was sealed.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(SEAL_SIZE).rstrip(b"\0")
+            found = SEAL + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n"
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a recording") from None
+    if not text.startswith(SEAL):
+        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found another kind of file; record it anew")
+    if text != found:
+        raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
 
 
 @dataclasses.dataclass
@@ -62,7 +91,12 @@ class Recording:
 
     def save(self, path: Path) -> None:
         """Write the file, atomically."""
-        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        with atomic_path(path) as temporary:
+            self._write(temporary)
+            seal(temporary)
+
+    def _write(self, path: Path) -> None:
+        with h5py.File(path, "w", libver="latest", userblock_size=SEAL_SIZE) as file:
             # Text of fixed length: HDF5 keeps the other kind without a checksum, where damage can make it hang.
             file.attrs["claims"] = np.bytes_(json.dumps(self._claims(), sort_keys=True))
             file.attrs["sha256"] = np.bytes_(self.digest())
@@ -79,6 +113,7 @@ class Recording:
         Raises:
             BadInput: when it is missing, cut short, of another schema, or does not match its SHA-256.
         """
+        check_seal(path)
         try:
             with h5py.File(os.fspath(path), "r") as file:
                 claims = json.loads(file.attrs["claims"])

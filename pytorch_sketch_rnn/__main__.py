@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from pytorch_sketch_rnn.model import SketchRNN
 
+LARGEST_SEED = 2**32 - 1  # of NumPy's RandomState
+MOST_SKETCHES = 10_000
+LONGEST_SKETCH = 100_000  # points
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -20,9 +24,11 @@ def parser() -> argparse.ArgumentParser:
     sample = commands.add_parser("sample", help="draw new sketches, as one page of SVG or PNG")
     sample.add_argument("model", metavar="MODEL", type=Path, help="a folder that weight_port or training wrote")
     sample.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="a .svg or .png file")
-    sample.add_argument("--count", type=int, default=12, help="how many sketches (default 12)")
+    sample.add_argument("--count", type=int, default=12, help=f"how many sketches, up to {MOST_SKETCHES} (default 12)")
     sample.add_argument("--temperature", type=float, default=0.5, help="0.01 careful ... 1 as trained (default 0.5)")
-    sample.add_argument("--seed", type=int, default=0, help="the same seed draws the same sketches on one machine")
+    sample.add_argument(
+        "--seed", type=int, default=0, help=f"0 to {LARGEST_SEED}; the same one draws the same on one machine"
+    )
     sample.add_argument("--max-len", type=int, help="longest sketch in points (default: the model's max_seq_len)")
     sample.add_argument("--columns", type=int, help="sketches in a row (default: about as many as rows)")
     sample.add_argument("--like", metavar="NPZ", type=Path, help="draw after sketches of a stroke set's test split")
@@ -35,30 +41,33 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     import torch
 
+    from pytorch_sketch_rnn.device import usable_device
     from pytorch_sketch_rnn.drawing import check_suffix, save_drawing
     from pytorch_sketch_rnn.draws import TorchDraws
     from pytorch_sketch_rnn.model import SketchRNN
     from pytorch_sketch_rnn.sampling import sample_batch
 
-    for name in ("count", "max_len", "columns"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise BadInput(f"--{name.replace('_', '-')} is {value}, expected at least 1")
+    _check_range("--count", arguments.count, 1, MOST_SKETCHES)
+    _check_range("--seed", arguments.seed, 0, LARGEST_SEED)
+    if arguments.max_len is not None:
+        _check_range("--max-len", arguments.max_len, 1, LONGEST_SKETCH)
+    if arguments.columns is not None and arguments.columns < 1:
+        raise BadInput(f"--columns is {arguments.columns}, expected at least 1")
     check_suffix(arguments.out)
-    try:
-        generator = torch.Generator(arguments.device)
-    except RuntimeError as error:
-        raise BadInput(f"--device {arguments.device} cannot be used: {str(error).splitlines()[0]}") from None
-    try:
-        generator.manual_seed(arguments.seed)
-    except ValueError:
-        raise BadInput(f"--seed is {arguments.seed}, expected a whole number of 64 bits") from None
-    model = SketchRNN.from_pretrained(arguments.model, device=arguments.device)
+    device = usable_device(arguments.device, "--device")
+    generator = torch.Generator(device).manual_seed(arguments.seed)
+    model = SketchRNN.from_pretrained(arguments.model, device=device)
+    for name, weight in model.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise BadInput(f"{arguments.model}: its weight {name} holds NaN or infinity, so it cannot draw")
+    if arguments.like is not None and model.encoder is None:
+        raise BadInput(f"--like needs an encoder, but the model {arguments.model} is unconditional (decoder only)")
     z = None if arguments.like is None else _latent_of(model, arguments.like, arguments.count, arguments.seed)
     sketches = sample_batch(
         model, arguments.count, arguments.max_len, arguments.temperature, z=z, draws=TorchDraws(generator)
     )
-    save_drawing(arguments.out, sketches, arguments.columns)
+    columns = None if arguments.columns is None else min(arguments.columns, arguments.count)
+    save_drawing(arguments.out, sketches, columns)
     print(f"wrote {arguments.out}: {len(sketches)} sketches of {_lengths(sketches)} points")
     return 0
 
@@ -71,11 +80,17 @@ def _latent_of(model: "SketchRNN", path: Path, count: int, seed: int) -> "Tensor
     from pytorch_sketch_rnn.data import load_dataset
 
     hparams = model.hparams.replace(data_set=(path.name,), batch_size=count)
-    batch = load_dataset(path.parent, hparams, np.random.RandomState(seed)).test.random_batch()
-    weight = model.decoder.output_w
-    strokes = torch.as_tensor(batch.sketches[:, 1:], dtype=weight.dtype, device=weight.device)
+    test = load_dataset(path.parent, hparams, np.random.RandomState(seed)).test
+    if len(test.strokes) < count:
+        raise BadInput(f"{path}: its test split has {len(test.strokes)} sketches, fewer than --count {count}")
+    batch = test.random_batch()
     with torch.no_grad():
-        return model.encode(strokes, torch.as_tensor(batch.lengths))[0]
+        return model.encode(batch.sketches[:, 1:], batch.lengths)[0]
+
+
+def _check_range(flag: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise BadInput(f"{flag} is {value}, expected {least} to {most}")
 
 
 def _lengths(sketches: list) -> str:

@@ -47,6 +47,8 @@ class DataLoader:
         augment_stroke_prob: float = 0.0,
         order: np.ndarray | None = None,
     ) -> None:
+        if batch_size < 1:
+            raise BadInput(f"batch_size is {batch_size}, expected at least 1")
         kept = [_clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len]
         lengths = np.array([len(sketch) for sketch in kept])
         if order is None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pytorch_sketch_rnn.cells import Cell, State
-from pytorch_sketch_rnn.encoder import Linear
+from pytorch_sketch_rnn.linear import Linear
 from pytorch_sketch_rnn.mixture import Mixture
 from pytorch_sketch_rnn.sequence import Masks, run
 from pytorch_sketch_rnn.tape import NO_TAPE, Tape

@@ -7,21 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pytorch_sketch_rnn.cells import Cell
+from pytorch_sketch_rnn.linear import Linear
 from pytorch_sketch_rnn.sequence import Masks, reverse_prefix, run
 from pytorch_sketch_rnn.tape import NO_TAPE, Tape
-
-
-class Linear(nn.Module):
-    """x w + b with Magenta's layout: w [in, out] gaussian 0.001, b [out] zeros (``super_linear``)."""
-
-    def __init__(self, input_size: int, output_size: int) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.empty(input_size, output_size))
-        self.b = nn.Parameter(torch.zeros(output_size))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, in] -> [B, out]."""
-        return x @ self.w + self.b
 
 
 class Encoder(nn.Module):

@@ -1,5 +1,6 @@
 """The one way in which bad input is reported: one sentence for the user, exit code 2, no traceback."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -13,13 +14,15 @@ class BadInput(ValueError):
 
 
 def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None) -> int:
-    """Run a command line's ``main(argv)``; turn :class:`BadInput` and Ctrl-C into one line on stderr.
+    """Run a command line's ``main(argv)``; turn :class:`BadInput`, a full disk and Ctrl-C into one line on stderr.
 
     Returns:
-        The exit code: what ``main`` returns, 2 for bad input, 130 for Ctrl-C, 141 for a closed pipe.
+        The exit code: what ``main`` returns, 2 for bad input or a full disk, 130 for Ctrl-C, 141 for a closed pipe.
     """
     try:
-        return main(sys.argv[1:] if argv is None else argv)
+        code = main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()  # what cannot be written must show here, not when the interpreter ends
+        return code
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -27,5 +30,16 @@ def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None)
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: the output cannot be written ({error.strerror})", file=sys.stderr)
+        _drop_output()
+        return 2
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere, as the interpreter writes it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from pytorch_sketch_rnn.errors import BadInput
 
+_UMASK = os.umask(0)  # once: it can only be read by setting it, and that would reach other threads' files
+os.umask(_UMASK)
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -25,9 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes the file private
+        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes the file private
         os.replace(temporary, path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -6,7 +6,7 @@ Source: Magenta ``model.py`` (``get_default_hparams``) and ``sketch_rnn_train.py
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,18 +62,10 @@ class HParams:
         for name in ("enc_model", "dec_model"):
             if getattr(self, name) not in CELL_TYPES:
                 raise BadInput(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(CELL_TYPES)}")
-        for name in ("num_steps", "save_every"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in (
-            "max_seq_len", "dec_rnn_size", "enc_rnn_size", "z_size", "batch_size", "num_mixture", "hyper_num_units",
-            "hyper_embedding_size",
-        ):  # fmt: skip
-            if not 1 <= getattr(self, name) <= LARGEST_SIZE:
-                raise BadInput(f"{name} is {getattr(self, name)}, expected 1 to {LARGEST_SIZE}")
-        for name in ("recurrent_dropout_prob", "input_dropout_prob", "output_dropout_prob"):
-            if not 0 < getattr(self, name) <= 1:
-                raise BadInput(f"{name} is {getattr(self, name)}, expected a keep probability in (0, 1]")
+        for names, holds, expected in _RANGES:
+            for name in names:
+                if not holds(getattr(self, name)):
+                    raise BadInput(f"{name} is {getattr(self, name)}, expected {expected}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -134,6 +126,32 @@ class HParams:
         extra = {n for n in ("hyper_num_units", "hyper_embedding_size") if getattr(self, n) == getattr(defaults, n)}
         values = {name: value for name, value in self.to_dict().items() if name not in extra}
         Path(path).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("num_steps", "save_every"), lambda value: value >= 1, "at least 1"),
+    (
+        (
+            "max_seq_len", "dec_rnn_size", "enc_rnn_size", "z_size", "batch_size", "num_mixture", "hyper_num_units",
+            "hyper_embedding_size",
+        ),
+        lambda value: 1 <= value <= LARGEST_SIZE,
+        f"1 to {LARGEST_SIZE}",
+    ),
+    (
+        ("recurrent_dropout_prob", "input_dropout_prob", "output_dropout_prob"),
+        lambda value: 0 < value <= 1,
+        "a keep probability in (0, 1]",
+    ),
+    (("decay_rate", "kl_decay_rate"), lambda value: 0 < value <= 1, "a number in (0, 1]"),
+    (("grad_clip", "learning_rate"), lambda value: value > 0, "a positive number"),
+    (
+        ("min_learning_rate", "kl_tolerance", "kl_weight", "kl_weight_start"),
+        lambda value: value >= 0,
+        "at least 0",
+    ),
+    (("augment_stroke_prob", "random_scale_factor"), lambda value: 0 <= value <= 1, "a number in [0, 1]"),
+)  # fmt: skip
 
 
 def _checked(field: dataclasses.Field, value: Any) -> Any:

@@ -10,10 +10,12 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from pytorch_sketch_rnn.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.decoder import Decoder
+from pytorch_sketch_rnn.device import usable_device
 from pytorch_sketch_rnn.draws import Draws, TorchDraws
 from pytorch_sketch_rnn.encoder import Encoder
 from pytorch_sketch_rnn.errors import BadInput
@@ -48,7 +50,9 @@ def make_cell(kind: str, input_size: int, num_units: int, hparams: HParams) -> C
 class SketchRNN(nn.Module):
     """The whole model, built from hyperparameters, with weights drawn as Magenta draws them.
 
-    ``eval()`` switches all dropout off. ``draws`` answers for every random number; replace it to replay recorded ones.
+    Strokes and latent vectors may be anything that ``torch.as_tensor`` takes, NumPy arrays and lists included; they are
+    brought to the dtype and device of the weights. ``eval()`` switches all dropout off. ``draws`` answers for every
+    random number; replace it to replay recorded ones.
     """
 
     def __init__(self, hparams: HParams, seed: int | None = None) -> None:
@@ -81,7 +85,21 @@ class SketchRNN(nn.Module):
         glorot_uniform_(self.decoder.output_w, generator)
         glorot_uniform_(self.decoder.output_b, generator)
 
-    def encode(self, strokes: Tensor, lengths: Tensor, tape: Tape = NO_TAPE) -> tuple[Tensor, Tensor]:
+    def as_input(self, value: ArrayLike | Tensor) -> Tensor:
+        """The numbers in the dtype and on the device of the weights; gradients flow through.
+
+        Raises:
+            BadInput: where torch makes no tensor of it.
+        """
+        weight = self.decoder.output_w
+        try:
+            return torch.as_tensor(value, dtype=weight.dtype, device=weight.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"expected numbers of one shape, got {type(value).__name__}: {error}") from None
+
+    def encode(
+        self, strokes: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE
+    ) -> tuple[Tensor, Tensor]:
         """mu and presig [B, z] of a batch of sketches.
 
         Args:
@@ -94,6 +112,7 @@ class SketchRNN(nn.Module):
         """
         if self.encoder is None:
             raise BadInput("this model is unconditional (decoder only): it has no encoder")
+        strokes = self.as_input(strokes)
         lengths = torch.as_tensor(lengths, device=strokes.device)
         if strokes.ndim != 3 or strokes.shape[2] != 5 or len(strokes) < 1 or lengths.shape != strokes.shape[:1]:
             raise BadInput(
@@ -121,7 +140,7 @@ class SketchRNN(nn.Module):
         """z [B, z] from N(mu, exp(presig)), with the draw ``latent``."""
         return mu + torch.exp(presig / 2) * self.draws.normal("latent", tuple(mu.shape), mu)
 
-    def decode(self, inputs: Tensor, z: Tensor | None = None, tape: Tape = NO_TAPE) -> Mixture:
+    def decode(self, inputs: ArrayLike | Tensor, z: ArrayLike | Tensor | None = None, tape: Tape = NO_TAPE) -> Mixture:
         """The mixture at each step of a batch.
 
         Args:
@@ -133,6 +152,8 @@ class SketchRNN(nn.Module):
             BadInput: where z is missing, is not wanted, or a shape does not fit.
         """
         hparams = self.hparams
+        inputs = self.as_input(inputs)
+        z = None if z is None else self.as_input(z)
         if inputs.ndim != 3 or inputs.shape[1] < 1 or inputs.shape[2] != 5:
             raise BadInput(f"expected inputs [B, T, 5] with T at least 1, got {list(inputs.shape)}")
         if hparams.conditional and (z is None or z.shape != (len(inputs), hparams.z_size)):
@@ -159,7 +180,7 @@ class SketchRNN(nn.Module):
         mixture, _ = self.decoder(inputs, z, None, masks, tape.scope("decoder"))
         return mixture
 
-    def forward(self, sketches: Tensor, lengths: Tensor, tape: Tape = NO_TAPE) -> Forward:
+    def forward(self, sketches: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE) -> Forward:
         """Encode, draw z and decode.
 
         Args:
@@ -167,18 +188,26 @@ class SketchRNN(nn.Module):
             lengths: points of each sketch, without the start token [B].
             tape: takes down ``encoder/...`` and ``decoder/...``.
         """
+        sketches = self.as_input(sketches)
         mu = presig = z = None
         if self.encoder is not None:
             mu, presig = self.encode(sketches[:, 1:], lengths, tape)
             z = self.sample_latent(mu, presig)
         return Forward(self.decode(sketches[:, :-1], z, tape), mu, presig, z)
 
-    def costs(self, sketches: Tensor, lengths: Tensor, kl_weight: float, *, is_training: bool | None = None) -> Costs:
+    def costs(
+        self,
+        sketches: ArrayLike | Tensor,
+        lengths: ArrayLike | Tensor,
+        kl_weight: float,
+        *,
+        is_training: bool | None = None,
+    ) -> Costs:
         """Magenta's cost, r_cost and kl_cost of a batch; the arguments are those of ``forward`` and ``costs_of``."""
         return self.costs_of(self(sketches, lengths), sketches, kl_weight, is_training=is_training)
 
     def costs_of(
-        self, passed: Forward, sketches: Tensor, kl_weight: float, *, is_training: bool | None = None
+        self, passed: Forward, sketches: ArrayLike | Tensor, kl_weight: float, *, is_training: bool | None = None
     ) -> Costs:
         """Magenta's cost, r_cost and kl_cost of a pass.
 
@@ -190,7 +219,7 @@ class SketchRNN(nn.Module):
         """
         if is_training is None:
             is_training = self.hparams.is_training
-        r_cost = reconstruction_cost(passed.mixture, sketches[:, 1:], is_training=is_training)
+        r_cost = reconstruction_cost(passed.mixture, self.as_input(sketches)[:, 1:], is_training=is_training)
         if passed.mu is None:
             return Costs(r_cost, r_cost, torch.zeros_like(r_cost))
         kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance)
@@ -202,7 +231,11 @@ class SketchRNN(nn.Module):
         return self.draws.mask(name, shape, keep_prob, self.decoder.output_w)
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder, both or, where one fails, neither.
+        """Write ``config.json`` and ``model.safetensors`` into a folder.
+
+        Both are written in full under other names, then renamed one after the other, the config first. So where writing
+        fails (a full disk), what was there stays; only where the second renaming fails (a folder has the name of the
+        weights, or the process ends in between) does the new config stand beside the old weights.
 
         Raises:
             BadInput: when the folder cannot be made or written.
@@ -213,11 +246,12 @@ class SketchRNN(nn.Module):
         except OSError as error:
             raise BadInput(f"{folder}: cannot be made ({error.strerror})") from None
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
-        with atomic_path(folder / CONFIG_FILE) as config_path, atomic_path(folder / WEIGHTS_FILE) as weights_path:
+        # the one opened last is renamed first
+        with atomic_path(folder / WEIGHTS_FILE) as weights_path, atomic_path(folder / CONFIG_FILE) as config_path:
             self.hparams.save(config_path)
             try:
                 safetensors.torch.save_file(weights, weights_path)
-            except safetensors.SafetensorError as error:  # also what it makes of a full disk
+            except (OSError, safetensors.SafetensorError) as error:  # a full disk may be either
                 raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
 
     @classmethod
@@ -232,8 +266,11 @@ class SketchRNN(nn.Module):
             device: where the weights go.
 
         Raises:
-            BadInput: when a file is missing or broken, or names or shapes do not fit.
+            BadInput: when a file is missing or broken, names or shapes do not fit, or dtype or device cannot be used.
         """
+        if dtype not in (None, torch.float32, torch.float64):
+            raise BadInput(f"dtype is {dtype}, expected torch.float32, torch.float64 or None")
+        device = usable_device(device)
         folder = Path(folder)
         hparams = HParams.load(folder / CONFIG_FILE)
         path = folder / WEIGHTS_FILE

@@ -63,7 +63,7 @@ class TF1Adam(torch.optim.Optimizer):
         number = _kernel_dtype(group["params"][0])
         beta1, beta2, epsilon = (number(np.float32(constant)) for constant in (BETA1, BETA2, EPSILON))
         power1, power2 = number(group["beta1_power"]), number(group["beta2_power"])
-        lr_t = number(np.float32(group["lr"])) * np.sqrt(number(1) - power2) / (number(1) - power1)
+        lr_t = number(group["lr"]) * np.sqrt(number(1) - power2) / (number(1) - power1)
         for parameter in group["params"]:
             m, v = self.state[parameter]["m"], self.state[parameter]["v"]
             m.add_((parameter.grad - m) * float(number(1) - beta1))

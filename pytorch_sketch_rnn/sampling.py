@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pytorch_sketch_rnn.data import START_TOKEN
@@ -33,7 +34,7 @@ def sample(
     temperature: float = 1.0,
     *,
     greedy_mode: bool = False,
-    z: np.ndarray | None = None,
+    z: ArrayLike | Tensor | None = None,
     uniform: random.Random | None = None,
     normal: np.random.RandomState | None = None,
 ) -> Sample:
@@ -48,7 +49,8 @@ def sample(
         seq_len: steps; all of them are taken.
         temperature: divides the logs of pi and pen; sigma is multiplied by it.
         greedy_mode: the likeliest component and pen state, and the component's mean.
-        z: latent vector [1, z]; None draws it (also for an unconditional model, which does not use it).
+        z: latent vector [1, z], anything that ``torch.as_tensor`` takes; None draws it (also for an unconditional
+            model, which does not use it).
         uniform: the stream of ``random``; None: a fresh one.
         normal: the stream of ``np.random``; None: a fresh one.
 
@@ -61,16 +63,13 @@ def sample(
     _check_at_least_1(seq_len=seq_len)
     if z is None:
         z = normal.randn(1, model.hparams.z_size)
-    elif model.hparams.conditional:
-        _check_latent(z, 1, model)
-    weight = model.decoder.output_w
-    latent = torch.as_tensor(z, dtype=weight.dtype, device=weight.device) if model.hparams.conditional else None
+    latent = _latent(z, 1, model) if model.hparams.conditional else None
     state = model.decoder.initial_state(latent, 1)
     point = np.array(START_TOKEN, dtype=np.float32)
     strokes = np.zeros((seq_len, 5), dtype=np.float32)
     parameters: dict[str, list[np.ndarray]] = {name: [] for name in PARAMETERS}
     for step in range(seq_len):
-        inputs = torch.as_tensor(point, dtype=weight.dtype, device=weight.device).view(1, 1, 5)
+        inputs = model.as_input(point).view(1, 1, 5)
         mixture, state = model.decoder(inputs, latent, state)
         here = {name: getattr(mixture, name)[0, 0].cpu().numpy() for name in PARAMETERS}
         component = _pick(uniform.random(), here["pi"], temperature, greedy_mode)
@@ -115,7 +114,7 @@ def sample_batch(
     max_len: int | None = None,
     temperature: float = 1.0,
     *,
-    z: Tensor | None = None,
+    z: ArrayLike | Tensor | None = None,
     draws: Draws | None = None,
 ) -> list[np.ndarray]:
     """Draw many sketches at once; each leaves the batch at its end.
@@ -125,7 +124,7 @@ def sample_batch(
         count: how many.
         max_len: a sketch that has not ended by then is cut; None: the model's ``max_seq_len``.
         temperature: as for :func:`sample`.
-        z: latent vectors [count, z]; None draws them, named ``latent``.
+        z: latent vectors [count, z], anything that ``torch.as_tensor`` takes; None draws them, named ``latent``.
         draws: where the random numbers come from; None: the model's. Asked at step t for the uniform numbers
             ``sample/component/t`` and ``sample/pen/t`` [rows] and the normal ones ``sample/offset/t`` [rows, 2],
             rows being the sketches that have not ended.
@@ -142,7 +141,7 @@ def sample_batch(
     _check_at_least_1(count=count, max_len=max_len)
     weight = model.decoder.output_w
     if z is not None:
-        _check_latent(z, count, model)
+        z = _latent(z, count, model)
     elif model.hparams.conditional:
         z = draws.normal("latent", (count, model.hparams.z_size), weight)
     state = model.decoder.initial_state(z, count)
@@ -203,8 +202,10 @@ def _check_at_least_1(**numbers: int) -> None:
             raise BadInput(f"{name} is {number}, expected at least 1")
 
 
-def _check_latent(z: Tensor | np.ndarray, count: int, model: SketchRNN) -> None:
+def _latent(z: ArrayLike | Tensor, count: int, model: SketchRNN) -> Tensor:
     if not model.hparams.conditional:
         raise BadInput("this model is unconditional: z must be None")
-    if z.shape != (count, model.hparams.z_size):
-        raise BadInput(f"expected z [{count}, {model.hparams.z_size}], got {list(z.shape)}")
+    latent = model.as_input(z)
+    if latent.shape != (count, model.hparams.z_size):
+        raise BadInput(f"expected z [{count}, {model.hparams.z_size}], got {list(latent.shape)}")
+    return latent

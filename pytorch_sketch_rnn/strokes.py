@@ -1,4 +1,4 @@
-"""Stroke formats, conversions between them, and interpolation.
+"""Stroke formats and conversions between them.
 
 A sketch is one of
 
@@ -13,7 +13,6 @@ Source: Magenta ``utils.py``. Results equal its results bit for bit, except wher
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 
@@ -78,45 +77,3 @@ def lines_to_strokes(lines: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
     strokes = np.array(points)
     strokes[1:, :2] -= strokes[:-1, :2]
     return strokes[1:]
-
-
-def get_bounds(data: np.ndarray, factor: float = 10) -> tuple[float, float, float, float]:
-    """Return (min x, max x, min y, max y) of offsets [n, >= 2], each divided by ``factor``; the origin is included."""
-    xs = list(accumulate((float(dx) / factor for dx in data[:, 0]), initial=0.0))
-    ys = list(accumulate((float(dy) / factor for dy in data[:, 1]), initial=0.0))
-    return min(xs), max(xs), min(ys), max(ys)
-
-
-def scale_bound(stroke: np.ndarray, average_dimension: float = 10.0) -> np.ndarray:
-    """Scale [n, 3] so that the longer side of its bounds, origin included, is ``average_dimension``.
-
-    Departs: returns a scaled copy, where Magenta changes its argument. Integers become float64, where Magenta fails.
-
-    Raises:
-        BadInput: where the bounds have no extent (Magenta divides by zero).
-    """
-    min_x, max_x, min_y, max_y = get_bounds(stroke, 1)
-    extent = max(max_x - min_x, max_y - min_y)
-    if extent == 0:
-        raise BadInput("stroke: expected a sketch with an extent, got one where every point is the origin")
-    scaled = stroke.astype(stroke.dtype if stroke.dtype.kind == "f" else np.float64)
-    scaled[:, :2] /= extent / average_dimension
-    return scaled
-
-
-def lerp(p0: np.ndarray, p1: np.ndarray, t: float) -> np.ndarray:
-    """Interpolate on the straight line from p0 (t = 0) to p1 (t = 1)."""
-    return (1.0 - t) * p0 + t * p1
-
-
-def slerp(p0: np.ndarray, p1: np.ndarray, t: float) -> np.ndarray:
-    """Interpolate on the arc from the vector p0 (t = 0) to the vector p1 (t = 1), both [k].
-
-    Departs for parallel vectors, for which Magenta gives NaN: they are interpolated on the straight line, its limit.
-    """
-    cosine = np.dot(p0 / np.linalg.norm(p0), p1 / np.linalg.norm(p1))
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    sine = np.sin(angle)
-    if sine == 0:
-        return lerp(p0, p1, t)
-    return np.sin((1.0 - t) * angle) / sine * p0 + np.sin(t * angle) / sine * p1

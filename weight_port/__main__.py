@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
     arguments = parser().parse_args(argv)
-    flags = dict(_parse_setting(setting) for setting in arguments.set)
+    flags = dict(parse_setting(setting) for setting in arguments.set)
     with open_source(arguments.source, arguments.member) as source:
         if arguments.command == "inspect":
             _inspect(source, flags)
@@ -52,7 +52,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parse_setting(setting: str) -> tuple[str, Any]:
+def parse_setting(setting: str) -> tuple[str, Any]:
+    """``NAME=VALUE`` as a name and a value; raises BadInput for another form."""
     name, equals, text = setting.partition("=")
     if not equals:
         raise BadInput(f"--set {setting}: expected NAME=VALUE, such as max_seq_len=250")

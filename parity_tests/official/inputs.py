@@ -7,10 +7,12 @@ from parity_tests.official.standin import utils
 NOISE_RUNS = 3  # how often weights are rounded anew to see what rounding does to a quantity
 
 
-def make_batch(strokes: list[np.ndarray], batch: int, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The beginnings of real sketches as Magenta pads them, of 1 point, of all steps, and of lengths in between."""
+def make_batch(
+    strokes: list[np.ndarray], batch: int, steps: int, padding: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Real sketches as Magenta pads them, their lengths from 1 to all steps but ``padding``."""
     rng = np.random.RandomState(seed)
-    lengths = np.concatenate([[1], rng.randint(2, steps, size=batch - 2), [steps]])
+    lengths = np.concatenate([[1], rng.randint(2, steps - padding, size=batch - 2), [steps - padding]])
     sketches = []
     for length, index in zip(lengths, rng.permutation(len(strokes)), strict=False):
         repeated = np.concatenate([strokes[index]] * (length // len(strokes[index]) + 1))
@@ -22,13 +24,16 @@ def moved(weights: dict[str, np.ndarray], trainable: set[str], scale: float, see
     """Weights with seeded noise on every trainable variable, rounded to float32 so that both precisions share them.
 
     The noise has the standard deviation ``scale``, for matrices divided by the root of their rows, so that it moves
-    what they give by the same amount at any size.
+    what they give by the same amount at any size. The output layer is moved four times as far: wide and narrow
+    components, and correlations near +-1.
     """
     rng = np.random.RandomState(seed)
     result = dict(weights)
     for name in sorted(trainable):
         value = weights[name]
         deviation = scale / np.sqrt(len(value)) if value.ndim == 2 else scale
+        if name.startswith("vector_rnn/RNN/output_"):
+            deviation *= 4
         result[name] = (value + rng.normal(0.0, deviation, value.shape)).astype(np.float32)
     return result
 

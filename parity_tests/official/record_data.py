@@ -12,6 +12,8 @@ from parity_tests.recording import Recording
 def record_data(strokes: dict[str, list[np.ndarray]], hparams: dict[str, Any], seed: int) -> Recording:
     """Batches of the official loader: random ones with augmentation, and one of the validation set."""
     batch, limit = hparams["batch_size"], hparams["max_seq_len"]
+    strokes = {split: [sketch.copy() for sketch in strokes[split]] for split in ("train", "valid")}
+    strokes["train"][0][0, :2] = 1500, -1500  # beyond the clamp
     train = utils.DataLoader(
         strokes["train"],
         batch,
@@ -31,7 +33,8 @@ def record_data(strokes: dict[str, list[np.ndarray]], hparams: dict[str, Any], s
     for loader in (train, valid):
         loader.normalize(scale)
     np.random.seed(seed)
-    batches = {f"train/{i}": train.random_batch for i in range(3)} | {"valid/0": lambda: valid.get_batch(0)}
+    # a validation batch in between: it draws from the same stream
+    batches = {"train/0": train.random_batch, "valid/0": lambda: valid.get_batch(0), "train/1": train.random_batch}
     for name, draw in batches.items():
         sketches, padded, lengths = draw()
         groups["exact"] |= {

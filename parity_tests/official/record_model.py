@@ -11,19 +11,20 @@ from parity_tests.official.standin import tf
 from parity_tests.recording import Recording
 
 DTYPES = ("float64", "float32")
-FED_VARIABLES = ("vector_rnn/Variable", "vector_rnn/Variable_1")  # learning rate and KL weight: fed, never stored
+# learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
+NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
 
 
 def record_model(job: dict[str, Any]) -> list[Recording]:
     """One model in both precisions: with its weights as they are, and moved by noise; all else is shared.
 
-    Moved, the KL cost lies above its floor and the clip bites.
+    As they are, the KL cost lies below its floor; moved, it lies above, and the clip bites.
     """
     values, seed = job["hparams"], job["seed"]
-    sketches, lengths = make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], seed)
-    inputs = {
-        "sketches": sketches, "lengths": lengths, "lr": np.float32(0.01), "kl_weight": np.float32(0.3)
-    }  # fmt: skip
+    sketches, lengths = make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], job["padding"], seed)
+    # neither number is one of float32: float64 must not round them
+    rates = {"lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
+    inputs = {"sketches": sketches, "lengths": lengths} | rates
     recordings: dict[str, Recording] = {}
     for dtype in DTYPES:
         session = Session(values, job["hyper"], dtype, seed)
@@ -31,8 +32,7 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
             draws = session.draws(seed)
             as_is = read_weights(job["weights"], session)
             weights = {"as_is": as_is, "moved": moved(as_is, session.trainable, job["noise"], seed)}
-            clip = _clip_that_bites(session, weights["moved"], inputs, draws)
-            changes = {"as_is": {}, "moved": {"kl_tolerance": 0.0, "grad_clip": clip}}
+            changes = {v: _floor_and_clip(session, w, inputs, draws, moved=v == "moved") for v, w in weights.items()}
             for variant in weights:
                 recordings[variant] = Recording(
                     kind="model",
@@ -46,7 +46,7 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
             recording.groups[dtype] = _computed(session, recording, job["sample_len"])
             if dtype == "float64":
                 # in float32 a step of Adam turns noise in tiny gradients into whole steps, so float64 alone has it
-                after = {f"after/{name}": value for name, value in session.read().items() if name not in FED_VARIABLES}
+                after = {f"after/{name}": value for name, value in session.read().items() if name not in NOT_COMPUTED}
                 recording.groups["noise"] = _noise(session, recording, job["sample_len"])
                 recording.groups[dtype] |= {name: np.asarray(value) for name, value in after.items()}
     return list(recordings.values())
@@ -77,15 +77,33 @@ def _noise(session: Session, recording: Recording, sample_len: int) -> dict[str,
     return largest_change(runs, recording["float64"])
 
 
-def _clip_that_bites(
-    session: Session, weights: dict[str, np.ndarray], inputs: dict[str, Any], draws: dict[str, np.ndarray]
-) -> float:
-    """A tenth of the largest gradient: less would blow up, relative to what is left, the rounding of what is cut."""
+def _floor_and_clip(
+    session: Session,
+    weights: dict[str, np.ndarray],
+    inputs: dict[str, Any],
+    draws: dict[str, np.ndarray],
+    *,
+    moved: bool,
+) -> dict[str, float]:
+    """Hyperparameters that put the KL cost on one side of its floor, and moved a clip that bites.
+
+    As they are, weights are compared below the floor: it is twice the KL cost. Moved, they are compared above: half of
+    it. The clip is a tenth of the largest gradient: less would blow up, relative to what is left, the rounding of what
+    is cut.
+    """
     session.assign(weights)
     feed = session.feed(inputs) | {session.kl_tolerance: 0.0}
-    feed |= session.fed(session.probe, draws, inputs["lengths"])
-    gradients = session.sess.run(list(session.probe.raw_gradients.values()), feed)
-    return float(np.float32(0.1 * max(np.abs(gradient).max() for gradient in gradients)))
+    computed = session.training_step(feed, draws, apply=False)
+    changes = {"kl_tolerance": _as_float32(computed["train/kl_cost"] * (0.5 if moved else 2.0))}
+    if moved:
+        largest = max(np.abs(value).max() for name, value in computed.items() if name.startswith("gradient/"))
+        changes["grad_clip"] = _as_float32(0.1 * largest)
+    return changes
+
+
+def _as_float32(value: float) -> float:
+    """A number that both precisions hold exactly."""
+    return float(np.float32(value))
 
 
 def read_weights(source: str, session: Session) -> dict[str, np.ndarray]:

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.official.inputs import dropout_mask
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.standin import model as official_model
 from parity_tests.official.standin import rnn, tf
 
 MIXTURE = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")
-SAMPLING_MODES = {"greedy": (1.0, True), "sampled": (0.6, False)}  # temperature, greedy
-SAMPLING_SEEDS = {"uniform": 17, "normal": 23}
 
 
 def official_hparams(values: dict[str, Any]) -> Any:
@@ -98,7 +97,8 @@ class Session:
         fetches |= {f"clipped/{name}": value for name, value in self.probe.clipped_gradients.items()}
         feed = feed | self.fed(self.probe, draws, feed[self.train.sequence_lengths])
         result, _ = self.sess.run([fetches, self.train.train_op if apply else []], feed)
-        return result
+        keep = {name: draw.keep_prob for name, draw in self.probe.draws.items() if draw.keep_prob is not None}
+        return result | {f"train/keep_prob/{name}": np.asarray(value, np.float32) for name, value in keep.items()}
 
     def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the evaluation model computes, all dropout off and the pen loss of the padding masked."""
@@ -136,13 +136,14 @@ class Session:
     def samples(self, seq_len: int) -> dict[str, np.ndarray]:
         """What official sampling draws, greedy and at a temperature."""
         result = {}
-        for mode, (temperature, greedy) in SAMPLING_MODES.items():
+        for mode, options in SAMPLING_MODES.items():
             random.seed(SAMPLING_SEEDS["uniform"])
             np.random.seed(SAMPLING_SEEDS["normal"])
-            strokes, parameters = official_model.sample(
-                self.sess, self.sampling, seq_len=seq_len, temperature=temperature, greedy_mode=greedy
-            )
+            strokes, parameters = official_model.sample(self.sess, self.sampling, seq_len=seq_len, **options)
             result[f"sample/{mode}/strokes"] = strokes
+            # what either stream would give next tells how much was drawn from it
+            result[f"sample/{mode}/next_uniform"] = np.asarray(random.random())
+            result[f"sample/{mode}/next_normal"] = np.asarray(np.random.random())
             for name, values in zip(MIXTURE, zip(*parameters, strict=True), strict=False):
                 result[f"sample/{mode}/{name}"] = np.stack(values)
         return result

@@ -283,6 +283,12 @@ def test_an_order_that_does_not_fit_is_bad_input():
         made_loaders(0.0, 0.0, train=order[::-1])
 
 
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_size_below_1_is_bad_input(batch_size):
+    with pytest.raises(BadInput, match=f"^batch_size is {batch_size}, expected at least 1"):
+        DataLoader(MADE["valid"], batch_size, MAX_LEN, np.random.RandomState(0))
+
+
 def test_too_few_sketches_for_a_batch_are_bad_input():
     rng = np.random.RandomState(0)
     loader = DataLoader(MADE["valid"], len(MADE["valid"]) + 1, MAX_LEN, rng)

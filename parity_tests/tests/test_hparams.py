@@ -134,6 +134,21 @@ def test_names_that_are_not_given_take_the_default():
         ("recurrent_dropout_prob", 0, r"a keep probability in \(0, 1\]"),
         ("input_dropout_prob", 1.5, r"a keep probability in \(0, 1\]"),
         ("output_dropout_prob", -0.1, r"a keep probability in \(0, 1\]"),
+        ("decay_rate", 0, r"a number in \(0, 1\]"),
+        ("decay_rate", 1.01, r"a number in \(0, 1\]"),
+        ("kl_decay_rate", -0.5, r"a number in \(0, 1\]"),
+        ("kl_decay_rate", 2, r"a number in \(0, 1\]"),
+        ("grad_clip", 0, "a positive number"),
+        ("grad_clip", -1, "a positive number"),
+        ("learning_rate", 0, "a positive number"),
+        ("min_learning_rate", -1e-9, "at least 0"),
+        ("kl_tolerance", -0.1, "at least 0"),
+        ("kl_weight", -0.1, "at least 0"),
+        ("kl_weight_start", -0.1, "at least 0"),
+        ("augment_stroke_prob", -0.1, r"a number in \[0, 1\]"),
+        ("augment_stroke_prob", 1.1, r"a number in \[0, 1\]"),
+        ("random_scale_factor", -0.1, r"a number in \[0, 1\]"),
+        ("random_scale_factor", 1.1, r"a number in \[0, 1\]"),
     ],
 )
 def test_a_wrong_value_is_bad_input_that_names_it(name, value, expected):
@@ -141,6 +156,15 @@ def test_a_wrong_value_is_bad_input_that_names_it(name, value, expected):
         HParams.from_dict({name: value})
     with pytest.raises(BadInput, match=f"^{name} is "):
         HParams().replace(**{name: value})
+
+
+def test_the_ends_of_a_range_that_belong_to_it_are_taken():
+    ends = {"decay_rate": (1.0,), "kl_decay_rate": (1.0,), "augment_stroke_prob": (0.0, 1.0)}
+    ends |= {"random_scale_factor": (0.0, 1.0), "recurrent_dropout_prob": (1.0,)}
+    ends |= dict.fromkeys(("min_learning_rate", "kl_tolerance", "kl_weight", "kl_weight_start"), (0.0,))
+    for name, values in ends.items():
+        for value in values:
+            assert getattr(HParams(**{name: value}), name) == value
 
 
 def test_unknown_names_are_bad_input_that_lists_them():

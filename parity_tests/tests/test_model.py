@@ -347,7 +347,48 @@ def test_every_parameter_gets_a_gradient(enc_model, dec_model):
         assert parameter.grad.any(), name
 
 
+@pytest.mark.parametrize("as_given", [Tensor.numpy, Tensor.tolist, Tensor.double])
+def test_strokes_and_z_may_be_arrays_lists_or_of_another_dtype(as_given):
+    model = make(dtype=torch.float32)
+    sketches, z = batch(torch.float32), latent(model)
+    for ours, expected in zip(
+        model.encode(as_given(sketches[:, 1:]), LENGTHS), model.encode(sketches[:, 1:], LENGTHS), strict=True
+    ):
+        assert torch.equal(ours, expected)
+    expected = model.decode(sketches[:, :-1], z).parameters()
+    for name, ours in model.decode(as_given(sketches[:, :-1]), as_given(z)).parameters().items():
+        assert torch.equal(ours, expected[name]), name
+    model.draws = RecordedDraws({"latent": z.numpy()})
+    expected = model.costs(sketches, LENGTHS, 0.1)
+    model.draws = RecordedDraws({"latent": z.numpy()})
+    for ours, value in zip(model.costs(as_given(sketches), LENGTHS.tolist(), 0.1), expected, strict=True):
+        assert ours.dtype == torch.float32
+        assert torch.equal(ours, value)
+
+
+def test_whole_numbers_are_strokes_too():
+    model = make(dtype=torch.float32)
+    whole = torch.ones(B, T, 5, dtype=torch.int64)
+    assert torch.equal(model.encode(whole, LENGTHS)[0], model.encode(whole.float(), LENGTHS)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_flow_through_a_z_of_either_dtype(dtype):
+    model = make(dtype=torch.float32)
+    z = latent(model).to(dtype).requires_grad_()
+    model.decode(batch()[:, :-1], z).mu1.sum().backward()
+    assert z.grad.dtype == dtype
+    assert z.grad.all()
+
+
 # --------------------------------------------------------------------------------------------------------- bad input
+@pytest.mark.parametrize("value", ["strokes", [[1.0], [1.0, 2.0]], np.array([None]), {}])
+def test_what_is_no_numbers_is_bad_input(value):
+    for call in (lambda m: m.encode(value, LENGTHS), lambda m: m.decode(value), lambda m: m.decode(batch(), value)):
+        with pytest.raises(BadInput, match=f"^expected numbers of one shape, got {type(value).__name__}: "):
+            call(make())
+
+
 @pytest.mark.parametrize(
     ("strokes", "lengths", "expected"),
     [
@@ -529,6 +570,34 @@ def test_a_save_that_fails_leaves_both_old_files_whole(tmp_path, monkeypatch, er
     with pytest.raises(BadInput, match=expected):
         make(z_size=9).save_pretrained(tmp_path)
     assert contents(tmp_path) == before
+
+
+def test_where_the_config_cannot_take_its_place_the_weights_do_not_either(tmp_path):
+    before = saved(tmp_path / "old").joinpath(WEIGHTS_FILE).read_bytes()
+    (tmp_path / "new" / CONFIG_FILE).mkdir(parents=True)
+    (tmp_path / "new" / WEIGHTS_FILE).write_bytes(before)
+    with pytest.raises(BadInput, match=r"config\.json: cannot be written"):
+        make(z_size=9).save_pretrained(tmp_path / "new")
+    assert (tmp_path / "new" / WEIGHTS_FILE).read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.complex64, "float32"])
+def test_another_dtype_is_bad_input(tmp_path, dtype):
+    with pytest.raises(BadInput, match=f"^dtype is {dtype}, expected torch.float32, torch.float64 or None"):
+        SketchRNN.from_pretrained(saved(tmp_path), dtype=dtype)
+
+
+@pytest.mark.parametrize("device", ["blah", "", "meta", "cuda:999"])
+def test_a_device_that_cannot_be_used_is_bad_input(tmp_path, device):
+    with pytest.raises(BadInput, match=f"^device {device} cannot be used: .{{1,60}}$"):
+        SketchRNN.from_pretrained(saved(tmp_path), device=device)
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
+def test_cuda_without_cuda_is_bad_input_that_says_so(tmp_path):
+    with pytest.raises(BadInput, match=r"^device cuda cannot be used: this torch has no CUDA$"):
+        SketchRNN.from_pretrained(saved(tmp_path), device="cuda")
 
 
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):

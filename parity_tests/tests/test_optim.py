@@ -19,7 +19,7 @@ ORACLE = """
 from parity_tests.official.standin import tf
 for dtype in ("float32", "float64"):
     tf.reset_default_graph()
-    rate = tf.Variable(0.001, trainable=False)
+    rate = tf.Variable(0.001, trainable=False, dtype=dtype)
     variables = [tf.Variable(inputs[f"start/{i}"].astype(dtype), name=f"v{i}") for i in range(2)]
     fed = [tf.placeholder(dtype, v.shape) for v in variables]
     optimizer = tf.train.AdamOptimizer(rate)
@@ -81,7 +81,7 @@ def transcription(dtype: str) -> list[np.ndarray]:
     m = [np.zeros_like(value) for value in values]
     v = [np.zeros_like(value) for value in values]
     for rate, step in zip(RATES, gradients, strict=True):
-        lr = number(np.float32(rate)) * np.sqrt(1 - number(power2)) / (1 - number(power1))
+        lr = number(rate) * np.sqrt(1 - number(power2)) / (1 - number(power1))
         for i, gradient in enumerate(step):
             g = gradient.astype(dtype)
             m[i] = m[i] + (g - m[i]) * (1 - number(beta1))

@@ -1,11 +1,13 @@
 """The official process: what is missing, what failed and where its log is are said in one line."""
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import os
 import stat
 import sys
+import types
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,10 +33,11 @@ def remove(monkeypatch, *names: str) -> None:
     def distribute(name):
         if name == "magenta" and name in names:
             raise importlib.metadata.PackageNotFoundError(name)
-        return None if name == "magenta" else distribution(name)
+        return types.SimpleNamespace(locate_file=Path) if name == "magenta" else distribution(name)
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
     monkeypatch.setattr(importlib.metadata, "distribution", distribute)
+    monkeypatch.setattr(oracle, "OFFICIAL_SHA256", {})  # that folder is empty
 
 
 @pytest.fixture
@@ -68,6 +71,18 @@ def test_what_is_not_installed_is_named_and_how_to_install_it(monkeypatch, missi
 def test_nothing_is_missing_where_all_is_installed(monkeypatch):
     remove(monkeypatch)
     require_oracle()
+
+
+def test_a_magenta_that_is_not_the_official_one_is_refused(monkeypatch, tmp_path):
+    remove(monkeypatch)
+    monkeypatch.setattr(oracle, "OFFICIAL_SHA256", {"rnn.py": hashlib.sha256(b"official").hexdigest()})
+    magenta = types.SimpleNamespace(locate_file=lambda _: tmp_path)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: magenta)
+    (tmp_path / "rnn.py").write_bytes(b"official")
+    require_oracle()
+    (tmp_path / "rnn.py").write_bytes(b"patched")
+    with pytest.raises(BadInput, match=r"rnn\.py are not those of magenta 2\.1\.4"):
+        require_oracle()
 
 
 def test_asking_imports_nothing():

@@ -347,6 +347,18 @@ def test_at_a_tiny_temperature_every_sketch_is_the_likeliest(dtype, temperature)
         np.testing.assert_allclose(sketch, [[*MU[2], 1]] * 3, atol=0.05)
 
 
+@pytest.mark.parametrize("as_given", [Tensor.numpy, Tensor.tolist, Tensor.double])
+def test_z_may_be_an_array_a_list_or_of_another_dtype(as_given):
+    model = make(dtype=torch.float32)
+    z = latents(1).float()
+    expected = drawn(model, z=z)[0].strokes
+    np.testing.assert_array_equal(drawn(model, z=as_given(z))[0].strokes, expected)
+    expected = sample_batch(model, 1, z=z, draws=TorchDraws(torch.Generator().manual_seed(6)))[0]
+    given = sample_batch(model, 1, z=as_given(z), draws=TorchDraws(torch.Generator().manual_seed(6)))[0]
+    assert len(expected) > 0
+    np.testing.assert_array_equal(given, expected)
+
+
 # ------------------------------------------------------------------------------------------------------- errors
 @pytest.mark.parametrize("temperature", [0, 0.0, -1, float("nan"), float("inf")])
 def test_a_temperature_that_is_no_positive_number_is_bad_input(temperature):

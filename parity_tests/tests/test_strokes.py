@@ -23,23 +23,14 @@ for name, value in np.load(sys.argv[2]).items():
     kind, case = name.split(":")
     if kind == "stroke3":
         result["big:" + case] = utils.to_big_strokes(value, 30)
-        result["bounds:" + case] = np.array(utils.get_bounds(value), dtype=float)
-        result["bounds7:" + case] = np.array(utils.get_bounds(value, 7), dtype=float)
         lines = utils.strokes_to_lines(value)
         result["lengths:" + case] = np.array([len(line) for line in lines], dtype=int)
         result["lines:" + case] = np.array([point for line in lines for point in line], dtype=float)
         result["strokes:" + case] = utils.lines_to_strokes(lines)
         integers = [[[int(x), int(y)] for x, y in line] for line in lines]
         result["integers:" + case] = utils.lines_to_strokes(integers)
-        if value.dtype.kind == "f" and value[:, :2].any():
-            utils.scale_bound(value, 12.5)
-            result["scaled:" + case] = value
-    elif kind == "stroke5":
-        result["normal:" + case] = utils.to_normal_strokes(value)
     else:
-        for t in (0.0, 0.3, 0.5, 1.0):
-            result[f"lerp{t}:" + case] = utils.lerp(value[0], value[1], t)
-            result[f"slerp{t}:" + case] = utils.slerp(value[0], value[1], t)
+        result["normal:" + case] = utils.to_normal_strokes(value)
 np.savez(sys.argv[3], **result)
 """
 
@@ -58,13 +49,11 @@ def cases() -> dict[str, np.ndarray]:
         big[np.arange(length), 2 + rng.integers(0, 2, length)] = 1
         big[int(rng.integers(0, length)) :, 2:] = (0, 0, 1)
         made[f"stroke5:{number}"] = big.astype(dtype if "float" in dtype else "float64")
-        made[f"pair:{number}"] = rng.normal(size=(2, 8)).astype("float32" if number % 2 else "float64")
     made["stroke3:negative zero"] = np.array([[-0.0, -0.0, 1], [-0.0, 3.0, 0]])
     made["stroke3:empty"] = np.zeros((0, 3))
     made["stroke3:never lifted"] = np.array([[1.0, 2, 0], [3, 4, 0]])
     made["stroke5:no end"] = np.array([[1.0, 2, 1, 0, 0], [3, 4, 0, 1, 0]])
     made["stroke5:end in row 0"] = np.array([[1.0, 2, 0, 0, 1], [3, 4, 0, 1, 0], [0, 0, 0, 0, 1]])
-    made["pair:opposite"] = np.array([[1.0, 2.0], [-1.0, -2.5]])
     return made
 
 
@@ -75,22 +64,14 @@ def ours() -> dict[str, np.ndarray]:
         kind, case = name.split(":")
         if kind == "stroke3":
             result["big:" + case] = strokes.to_big_strokes(value, 30)
-            result["bounds:" + case] = np.array(strokes.get_bounds(value))
-            result["bounds7:" + case] = np.array(strokes.get_bounds(value, 7))
             lines = strokes.strokes_to_lines(value)
             result["lengths:" + case] = np.array([len(line) for line in lines], dtype=int)
             result["lines:" + case] = np.array([point for line in lines for point in line], dtype=float)
             result["strokes:" + case] = strokes.lines_to_strokes(lines)
             integers = [[[int(x), int(y)] for x, y in line] for line in lines]
             result["integers:" + case] = strokes.lines_to_strokes(integers)
-            if value.dtype.kind == "f" and value[:, :2].any():
-                result["scaled:" + case] = strokes.scale_bound(value, 12.5)
-        elif kind == "stroke5":
-            result["normal:" + case] = strokes.to_normal_strokes(value)
         else:
-            for t in (0.0, 0.3, 0.5, 1.0):
-                result[f"lerp{t}:" + case] = strokes.lerp(value[0], value[1], t)
-                result[f"slerp{t}:" + case] = strokes.slerp(value[0], value[1], t)
+            result["normal:" + case] = strokes.to_normal_strokes(value)
     return result
 
 
@@ -155,39 +136,3 @@ def test_integer_lines_give_integer_strokes_and_come_back():
     np.testing.assert_array_equal(result, [[1, 1, 0], [2, 3, 1], [5, 5, 1]])
     assert result.dtype == np.int64
     assert strokes.strokes_to_lines(result) == [[[1, 1], [3, 4]], [[8, 9]]]
-
-
-def test_bounds_include_the_origin_and_use_the_factor():
-    data = np.array([[10, 20, 0], [10, -50, 1]])
-    assert strokes.get_bounds(data) == (0, 2, -3, 2)
-    assert strokes.get_bounds(data, 1) == (0, 20, -30, 20)
-
-
-@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
-def test_scale_bound_returns_a_scaled_copy(dtype):
-    stroke = np.array([[10, 20, 0], [10, -50, 1]], dtype=dtype)
-    before = stroke.copy()
-    scaled = strokes.scale_bound(stroke, 5.0)
-    np.testing.assert_array_equal(scaled, [[1, 2, 0], [1, -5, 1]])
-    np.testing.assert_array_equal(stroke, before)
-    assert scaled.dtype == ("float64" if dtype == "int16" else dtype)
-
-
-def test_a_sketch_without_extent_cannot_be_scaled():
-    with pytest.raises(BadInput, match="every point is the origin"):
-        strokes.scale_bound(np.array([[0.0, 0.0, 1.0]]))
-
-
-def test_lerp_and_slerp_meet_both_ends_and_slerp_keeps_the_length():
-    p0, p1 = np.array([2.0, 0.0]), np.array([0.0, 2.0])
-    np.testing.assert_array_equal(strokes.lerp(p0, p1, 0.25), [1.5, 0.5])
-    np.testing.assert_allclose(strokes.slerp(p0, p1, 0.0), p0, atol=1e-15)
-    np.testing.assert_allclose(strokes.slerp(p0, p1, 1.0), p1, atol=1e-15)
-    np.testing.assert_allclose(strokes.slerp(p0, p1, 1 / 3), [3**0.5, 1], rtol=1e-14)
-
-
-def test_slerp_of_parallel_vectors_is_the_straight_line():
-    # The second pair's cosine exceeds 1 by rounding, where arccos gives NaN.
-    for p0 in (np.array([3.0, 0.0]), np.array([0.1, 0.8, 0.8])):
-        for t in (0.0, 0.25, 1.0):
-            np.testing.assert_array_equal(strokes.slerp(p0, 2 * p0, t), (1 - t) * p0 + t * 2 * p0)

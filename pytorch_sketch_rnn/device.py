@@ -1,0 +1,29 @@
+"""The device that a model is put on, checked before it is used."""
+
+import torch
+
+from pytorch_sketch_rnn.errors import BadInput
+
+
+def usable_device(device: torch.device | str, name: str = "device") -> torch.device:
+    """The device, after a number has been put on it and read back.
+
+    Args:
+        device: such as ``cpu``, ``cuda`` or ``cuda:1``.
+        name: what the caller calls it, for the message.
+
+    Raises:
+        BadInput: where torch does not know it or cannot use it here.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise BadInput(f"{name} {device} cannot be used: expected such as cpu, cuda or cuda:1") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        why = "this torch has no CUDA" if torch.version.cuda is None else "torch finds no GPU"
+        raise BadInput(f"{name} {device} cannot be used: {why}")
+    try:
+        torch.zeros(1, device=found).cpu()
+    except (RuntimeError, AssertionError, ImportError):
+        raise BadInput(f"{name} {device} cannot be used: torch cannot put numbers on it here") from None
+    return found
