@@ -482,6 +482,8 @@ def recorded_names(hparams: HParams) -> list[str]:
     units |= {"decoder/recurrent": hparams.dec_rnn_size}
     draws = {name: np.ones((steps, batch, size), np.float32) for name, size in units.items()}
     draws["latent"] = np.zeros((batch, hparams.z_size), np.float32)
+    if not hparams.conditional:
+        draws = {name: draw for name, draw in draws.items() if name.startswith("decoder/")}
     small = {n: v if "step" in n else v * np.float32(1e-3) for n, v in checkpoint(hparams).items()}
     small["vector_rnn/RNN/output_w"][0] = 0
     inputs = {"sketches": sketches, "lengths": np.array([1, steps]), "lr": 0.01, "kl_weight": 0.5}

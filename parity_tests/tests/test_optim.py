@@ -102,7 +102,7 @@ def test_steps_follow_the_formula(dtype):
 @pytest.fixture(scope="module")
 def official(tmp_path_factory) -> dict[str, np.ndarray]:
     starts, gradients = problem()
-    inputs = {f"start/{i}": value for i, value in enumerate(starts)} | {"rates": np.array(RATES, dtype=np.float32)}
+    inputs = {f"start/{i}": value for i, value in enumerate(starts)} | {"rates": np.array(RATES)}
     inputs |= {f"gradient/{step}/{i}": g for step, both in enumerate(gradients) for i, g in enumerate(both)}
     return run_script(ORACLE, tmp_path_factory.mktemp("official"), inputs)
 
