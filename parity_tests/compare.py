@@ -21,7 +21,8 @@ Arrays = dict[str, np.ndarray]
 # by, where it first shows, is 5e-4 (torch's Adam). Where |corr| is within 1e-6 of 1 the official density itself loses
 # digits in 1 - corr^2, up to 3e-10 at a corr logit of 7.
 FLOAT64_ALLOWED = 1e-10
-# Our float32 may be off from the truth by this many times the official error or noise. Seen at most 2.3 times.
+# Our float32 may be off from the truth by this many times the official error or noise: seen up to 2.3 times,
+# where these stand above the floor below.
 FLOAT32_FACTOR = 4.0
 # ... and by this many units in the last place of the largest magnitude, where both happen to be small.
 FLOAT32_FLOOR = 4
