@@ -14,7 +14,8 @@ def provenance(seed: int) -> dict[str, Any]:
     """Versions, SHA-256 of the official source files, the command and the seed."""
     files = sorted(official_folder().glob("*.py"))
     return {
-        "official": "magenta/models/sketch_rnn, run unmodified",
+        "official": "magenta/models/sketch_rnn, its files as they are, behind a stand-in for the tf that they see; "
+        "only the default sizes of HyperLSTMCell's inner cell may be set",
         "versions": {name: version(name) for name in ("magenta", "tensorflow", "tf_keras", "numpy", "h5py")}
         | {"python": platform.python_version()},
         "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
