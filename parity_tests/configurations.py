@@ -73,6 +73,9 @@ def cell_jobs(units: int, batch: int, steps: int, hyper: dict[str, int]) -> list
 
 DATA_HPARAMS = {"batch_size": 10, "max_seq_len": 60, "random_scale_factor": 0.15, "augment_stroke_prob": 0.3}
 
+DTYPES = ("float64", "float32")  # in which everything is recorded
+CELL_KEEP_PROB = 0.9  # of the recurrent dropout of a cell on its own
+
 # How official sampling is run and replayed: after these seeds of the streams of `random` and of NumPy.
 SAMPLING_MODES = {
     "greedy": {"temperature": 1.0, "greedy_mode": True},

@@ -81,7 +81,7 @@ def compare_recording(recording: Recording) -> list[Row]:
 
 
 def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:
-    """What every model must have met in one of its recordings, lest a bug hide."""
+    """What every model that it concerns must have met in one of its recordings, lest a bug hide."""
     seen: dict[str, set[str]] = {name: set() for name in (BELOW_FLOOR, ABOVE_FLOOR, CLIPPED, SPARED)}
     models, conditional = set(), set()
     for recording in recordings:
@@ -101,7 +101,7 @@ def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:
                 if same.any():
                     seen[SPARED].add(model)
     wanted = {BELOW_FLOOR: conditional, ABOVE_FLOOR: conditional, CLIPPED: models, SPARED: models}
-    return {name: seen[name] == wanted[name] for name in wanted}
+    return {name: seen[name] == wanted[name] for name in wanted if wanted[name]}
 
 
 def _recorded(out: Path, strokes: Path, say: Callable[[str], None]) -> Iterable[tuple[str, list[Path]]]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
+from parity_tests.configurations import CELL_KEEP_PROB, SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.data import DataLoader
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
@@ -57,7 +57,7 @@ def replay_cell(recording: Recording, dtype: torch.dtype) -> Arrays:
 
 def replay_dropout() -> np.ndarray:
     """The values of a dropout mask of our own making, of the keep probability that cells are recorded with."""
-    mask = TorchDraws(torch.Generator().manual_seed(0)).mask("", (1000,), 0.9, torch.empty(0))
+    mask = TorchDraws(torch.Generator().manual_seed(0)).mask("", (1000,), CELL_KEEP_PROB, torch.empty(0))
     return mask.unique().numpy()
 
 

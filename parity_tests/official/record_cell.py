@@ -2,15 +2,13 @@
 
 import numpy as np
 
+from parity_tests.configurations import CELL_KEEP_PROB, DTYPES
 from parity_tests.official.inputs import NOISE_RUNS, dropout_mask, largest_change, moved, rounded_anew
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import set_hyper_sizes
 from parity_tests.official.standin import rnn, tf
 from parity_tests.recording import Recording
-
-DTYPES = ("float64", "float32")
-KEEP_PROB = 0.9  # of the recurrent dropout
 
 
 def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: int) -> Recording:
@@ -25,11 +23,11 @@ def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: i
     rng = np.random.RandomState(seed)
     batch, steps, units = sizes["batch"], sizes["steps"], sizes["units"]
     x = rng.normal(size=(batch, steps, sizes["input"])).astype(np.float32)
-    masks = dropout_mask(rng, (steps, batch, units), KEEP_PROB)
+    masks = dropout_mask(rng, (steps, batch, units), CELL_KEEP_PROB)
     groups: dict[str, dict[str, np.ndarray]] = {"inputs": {"x": x}, "draws": {"recurrent": masks}}
     for dtype in DTYPES:
         _build_cell_graph(kind, sizes, hyper, dtype, seed, groups)
-    groups["exact"] = {"dropout_values": dropout_values(KEEP_PROB, seed)}
+    groups["exact"] = {"dropout_values": dropout_values(CELL_KEEP_PROB, seed)}
     return Recording("cell", f"cell/{kind}", {"cell": kind, **sizes, **hyper}, provenance(seed), groups)
 
 
@@ -50,7 +48,7 @@ def _build_cell_graph(
     np.random.seed(seed)
     number = tf.as_dtype(dtype)
     cell = {"lstm": rnn.LSTMCell, "layer_norm": rnn.LayerNormLSTMCell, "hyper": rnn.HyperLSTMCell}[kind](
-        sizes["units"], use_recurrent_dropout=True, dropout_keep_prob=KEEP_PROB
+        sizes["units"], use_recurrent_dropout=True, dropout_keep_prob=CELL_KEEP_PROB
     )
     x = tf.placeholder(number, [sizes["batch"], sizes["input"]])
     state = tf.placeholder(number, [sizes["batch"], cell.state_size])

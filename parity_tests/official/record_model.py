@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.configurations import DTYPES
 from parity_tests.official.inputs import NOISE_RUNS, largest_change, make_batch, moved, rounded_anew
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import Session
 from parity_tests.official.standin import tf
 from parity_tests.recording import Recording
 
-DTYPES = ("float64", "float32")
 # learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
 NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
 

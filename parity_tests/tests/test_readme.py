@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,30 @@ def test_pictures_and_files_that_it_names_are_there():
         assert (ROOT / path).is_file(), path
     for module in re.findall(r"`([a-z_]+\.py)`", README):
         assert list(ROOT.glob(f"*/{module}")), module
+
+
+def test_every_target_that_it_names_is_there():
+    targets = set(re.findall(r"`?make ([a-z]+)`", README)) | {"help"}
+    assert {"parity", "test", "fixtures", "bench", "docs"} <= targets
+    done = subprocess.run(["make", "-n", *sorted(targets)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.oracle
+def test_benchmarks_run(tmp_path):
+    options = ["--decoder", "lstm", "--steps", "4", "--batch", "2", "--rounds", "1", "--repeats", "1"]
+    done = run(["-m", "benchmarks", *options], tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "out/bench/bench.md").read_text()
+    assert table.count("| lstm |") == 4
+    assert run(["-m", "benchmarks", "--rounds", "0"], tmp_path).returncode == 2
+
+
+def test_tables_are_put_between_their_markers():
+    path = ROOT / "docs/refresh.py"
+    refresh = runpy.run_path(str(path))["refresh"]
+    changed = refresh(README, "speed", "| new |")
+    assert "<!-- speed:begin -->\n| new |\n<!-- speed:end -->" in changed
+    assert refresh(changed, "speed", re.search(r"speed:begin -->\n(.*?)<!-- speed", README, re.DOTALL)[1]) == README
+    with pytest.raises(SystemExit, match="markers of other"):
+        refresh(README, "other", "")
