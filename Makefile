@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help parity test fixtures lint format bench docs clean
+.PHONY: help parity parity-training mutants test fixtures lint format bench docs clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-parity: $(READY) ## the proof, live: official Magenta trains and is recorded; everything is converted and compared
+parity: $(READY) ## the proof, live: official Magenta runs and trains; every number of it is compared with ours
 	$(BIN)/python -m parity_tests parity
+
+parity-training: $(READY) ## of that proof the training alone: whole runs with all randomness on, step by step
+	$(BIN)/python -m parity_tests parity --only training --out out/parity-training
+
+mutants: $(READY) ## how small a bug the proof would catch: port bugs are planted, one by one, and each must be found
+	$(BIN)/python -m parity_tests mutants
 
 test: $(READY) ## all tests, those against the committed recordings of the official code among them
 	$(BIN)/python -m pytest
@@ -29,7 +35,7 @@ format: $(READY) ## let ruff lay out the code
 bench: $(READY) ## measure: conversion, sampling and a training step, ours beside the official code
 	$(BIN)/python -m benchmarks
 
-docs: $(READY) ## put the tables of the last parity and bench into the README
+docs: $(READY) ## put the tables of the last parity, mutants and bench into the README and docs/
 	$(BIN)/python docs/refresh.py
 
 clean: ## remove the environment and everything that was made

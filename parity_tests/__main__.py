@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from parity_tests.adapter import OURS
+from parity_tests.recording import FOLDER
 from parity_tests.report import Report
-from pytorch_sketch_rnn.errors import run_command
+from pytorch_sketch_rnn.errors import BadInput, run_command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -14,36 +16,103 @@ def parser() -> argparse.ArgumentParser:
     commands = result.add_subparsers(dest="command", required=True)
     parity = commands.add_parser("parity", help="let official Magenta train and record; convert and compare all of it")
     verify = commands.add_parser("verify", help="compare one model of yours with the official code run on it")
+    check = commands.add_parser("check", help="say whether a model is the one that a certificate was written for")
+    mutants = commands.add_parser("mutants", help="plant port bugs, one by one, and see each of them caught")
     record = commands.add_parser("fixtures", help="record the small fixtures anew")
-    verify.add_argument("source", metavar="SRC", type=Path, help="any form that weight_port takes")
+    parity.add_argument("--only", choices=("models", "training"), help="a part of the proof; default: both")
+    verify.add_argument("source", metavar="SRC", type=Path, nargs="?", help="any form that weight_port takes")
     verify.add_argument("--member", help="which model of a .zip archive")
     verify.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as for weight_port convert")
     verify.add_argument("--data", type=Path, help="a stroke set (.npz) to run it on; default: kanji")
+    verify.add_argument(
+        "--recording",
+        action="append",
+        metavar="FILE",
+        help="in the place of SRC: what was recorded before, a file, a name of one that ships with this package, or "
+        "all; needs no TensorFlow",
+    )
+    for command in (parity, verify):
+        command.add_argument("--port", default=OURS, metavar="MODULE:CLASS", help=f"whom to test; default: {OURS}")
+    check.add_argument("certificate", metavar="CERTIFICATE", type=Path, help="certificate.json, which verify wrote")
+    check.add_argument("model", metavar="MODEL", type=Path, help="any form that weight_port takes, or a converted one")
+    check.add_argument("--member", help="which model of a .zip archive")
     parity.add_argument("--out", type=Path, default=Path("out/parity"), help="folder for the report and all recordings")
     verify.add_argument("--out", type=Path, default=Path("out/verify"), help="folder for the report and the recordings")
-    record.add_argument("--out", type=Path, default=Path("fixtures"), help="folder for the recordings")
+    mutants.add_argument("--out", type=Path, default=Path("out/mutants"), help="folder for the score and its table")
+    record.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
     return result
 
 
 def main(argv: list[str]) -> int:
     """Run the command line; returns 0 where all is equal, 1 where something differs."""
     arguments = parser().parse_args(argv)
-    if arguments.command == "fixtures":
-        from parity_tests.fixtures import record_fixtures
+    if arguments.command in ("parity", "verify", "mutants"):
+        import torch
 
-        for path in record_fixtures(arguments.out):
-            print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KB)")
-        return 0
-    if arguments.command == "verify":
-        from parity_tests.verify import verify
-        from weight_port.__main__ import parse_setting
+        # these tensors are small: a second thread costs more than it gives, the more so beside the official processes
+        torch.set_num_threads(1)
+    return {"parity": _parity, "verify": _verify, "check": _check, "mutants": _mutants, "fixtures": _fixtures}[
+        arguments.command
+    ](arguments)
 
-        flags = dict(parse_setting(setting) for setting in arguments.set)
-        report = verify(arguments.source, arguments.out, member=arguments.member, data=arguments.data, flags=flags)
-        return _finish(report, arguments.out)
+
+def _parity(arguments: argparse.Namespace) -> int:
     from parity_tests.parity import run_parity
 
-    return _finish(run_parity(arguments.out), arguments.out)
+    models, trainings = arguments.only != "training", arguments.only != "models"
+    return _finish(run_parity(arguments.out, arguments.port, models=models, trainings=trainings), arguments.out)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from parity_tests.certificate import write_certificate
+    from parity_tests.verify import verify, verify_recordings
+    from weight_port.__main__ import parse_setting
+
+    if (arguments.source is None) == (arguments.recording is None):
+        raise BadInput("expected either a model SRC, or --recording FILE; see --help")
+    if arguments.recording is not None:
+        if arguments.member or arguments.set or arguments.data:
+            raise BadInput("--member, --set and --data belong to a model SRC; a recording has its own")
+        return _finish(verify_recordings(arguments.recording, arguments.out, spec=arguments.port), arguments.out)
+    flags = dict(parse_setting(setting) for setting in arguments.set)
+    report, model = verify(
+        arguments.source,
+        arguments.out,
+        member=arguments.member,
+        data=arguments.data,
+        flags=flags,
+        spec=arguments.port,
+    )
+    code = _finish(report, arguments.out)
+    path = write_certificate(arguments.out, report, model)
+    print(f"wrote {path}; check a model against it: python -m parity_tests check {path} MODEL")
+    return code
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from parity_tests.certificate import check
+
+    differences = check(arguments.certificate, arguments.model, arguments.member)
+    for difference in differences[:20]:
+        print(difference)
+    if len(differences) > 20:
+        print(f"... and {len(differences) - 20} more")
+    print(f"{'DIFFERS' if differences else 'THE SAME'}: {arguments.model} and the model of {arguments.certificate}")
+    return 1 if differences else 0
+
+
+def _mutants(arguments: argparse.Namespace) -> int:
+    from parity_tests.mutation import run_mutants
+
+    return run_mutants(arguments.out)
+
+
+def _fixtures(arguments: argparse.Namespace) -> int:
+    from parity_tests.fixtures import record_fixtures
+
+    for path in record_fixtures(arguments.out):
+        print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KB)")
+    return 0
 
 
 def _finish(report: Report, out: Path) -> int:

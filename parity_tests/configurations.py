@@ -52,6 +52,51 @@ LIVE = (
     Configuration("default-sizes", _cells("lstm", "layer_norm"), batch=4, steps=32),
 )
 
+# Whole runs of the official trainer with everything switched on; rates and weights that move within so few steps.
+_TRAINING = _sizes(12, 16, 8, 5) | {
+    "use_input_dropout": True, "input_dropout_prob": 0.9, "use_output_dropout": True, "output_dropout_prob": 0.8,
+    "batch_size": 8, "learning_rate": 0.01, "min_learning_rate": 0.001, "decay_rate": 0.98, "kl_decay_rate": 0.97,
+    "kl_weight": 0.5, "kl_tolerance": 0.02, "grad_clip": 0.1, "augment_stroke_prob": 0.3,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRun:
+    """A run of the official trainer on a small stroke set."""
+
+    name: str
+    hparams: dict[str, Any]
+    hyper: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def _training(name: str, enc: str, dec: str, steps: int, sizes: dict[str, Any], hyper: dict[str, int]) -> TrainingRun:
+    """A validation and a checkpoint half-way."""
+    hparams = _cells(enc, dec) | sizes | {"num_steps": steps, "save_every": steps // 2}
+    return TrainingRun(name, hparams, hyper)
+
+
+TRAININGS = (
+    _training("lstm", "lstm", "lstm", 200, _TRAINING, {}),
+    _training("layer_norm", "layer_norm", "layer_norm", 200, _TRAINING, {}),
+    _training("hyper", "hyper", "hyper", 50, _TRAINING, {"hyper_num_units": 20, "hyper_embedding_size": 5}),
+)
+_FEW = _TRAINING | _SMALL | {"batch_size": 4}
+TRAINING_FIXTURES = (
+    _training("layer_norm", "layer_norm", "layer_norm", 6, _FEW, {}),
+    _training("mix", "lstm", "hyper", 6, _FEW, HYPER_SMALL),
+)
+TRAINING_SKETCHES = {"sketches": 80, "longest": 30}  # kanji: so many, of at most so many points
+TRAINING_FIXTURE_SKETCHES = {"sketches": 30, "longest": 26}
+
+# What the initialisers draw: each cell in encoder and decoder. With 20 mixtures the output bias, a vector, is wide
+# enough to be told from one that is drawn by the fans of the matrix beside it.
+_INITIAL = _sizes(7, 9, 5, 20)
+INITIALS = tuple(
+    {"name": cell, "hparams": _cells(cell, cell) | _INITIAL, "hyper": HYPER_SMALL}
+    for cell in ("lstm", "layer_norm", "hyper")
+)
+INITIAL_DRAWS = 20  # of what TensorFlow draws, so that small variables have a distribution
+
 # What `make fixtures` records: small enough to be kept in the repository, each cell on both sides all the same.
 FIXTURES = tuple(
     dataclasses.replace(configuration, hyper=dict(HYPER_SMALL), batch=4, steps=9, sample_len=12)

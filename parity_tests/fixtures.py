@@ -4,15 +4,22 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from parity_tests.configurations import DATA_HPARAMS, FIXTURES, HYPER_SMALL, cell_jobs
-from parity_tests.oracle import record_task, require_oracle, run_official, train_task
-from parity_tests.recording import Recording
+from parity_tests.configurations import (
+    DATA_HPARAMS,
+    FIXTURES,
+    HYPER_SMALL,
+    INITIALS,
+    TRAINING_FIXTURE_SKETCHES,
+    TRAINING_FIXTURES,
+    cell_jobs,
+)
+from parity_tests.oracle import record_task, require_oracle, run_official, short_kanji, train_task, training_task
+from parity_tests.recording import FOLDER, Recording
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.kanji import kanji_splits
 from pytorch_sketch_rnn.npz import write_npz
 
-FOLDER = Path(__file__).parents[1] / "fixtures"
 LOCK = "SHA256SUMS"
 SEED = 1
 SKETCHES = 120
@@ -37,7 +44,12 @@ def record_fixtures(out: Path) -> list[Path]:
         write_npz(strokes, kanji_splits(SKETCHES, seed=SEED, valid_fraction=0.2, test_fraction=0.2))
         tasks = [{"do": "record", "seed": SEED, "out": str(recorded), "strokes": str(strokes), "data": DATA_HPARAMS}]
         tasks[0]["cells"] = cell_jobs(units=8, batch=3, steps=6, hyper=HYPER_SMALL)
+        tasks[0]["initial"] = list(INITIALS)
         run_official(tasks, scratch, "cells")
+        short = scratch / "kanji-short.npz"
+        write_npz(short, short_kanji(**TRAINING_FIXTURE_SKETCHES, seed=SEED))
+        for run in TRAINING_FIXTURES:
+            run_official([training_task(run, short, recorded, SEED)], scratch, f"training-{run.name}")
         for configuration in FIXTURES:
             prefix = scratch / configuration.name / f"vector-{configuration.train_steps}"
             tasks = [

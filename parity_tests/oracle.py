@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parity_tests.configurations import NOISE, Configuration
+import numpy as np
+
+from parity_tests.configurations import NOISE, Configuration, TrainingRun
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.kanji import kanji_splits
 
 HOW_TO_INSTALL = 'pip install "pytorch-sketch-rnn[oracle,kanji]" and then pip install --no-deps magenta==2.1.4'
 OFFICIAL_FOLDER = "magenta/models/sketch_rnn"
@@ -98,3 +101,16 @@ def record_task(configuration: Configuration, weights: str, strokes: Path, out: 
         "padding": configuration.padding,
     }
     return {"do": "record", "seed": seed, "out": str(out), "strokes": str(strokes), "models": [model]}
+
+
+def training_task(run: TrainingRun, strokes: Path, out: Path, seed: int) -> dict[str, Any]:
+    """Let the official trainer run, and record it."""
+    training = {"name": run.name, "hparams": run.hparams | {"data_set": [strokes.name]}, "hyper": run.hyper}
+    return {"do": "record", "seed": seed, "out": str(out), "strokes": str(strokes), "trainings": [training]}
+
+
+def short_kanji(sketches: int, longest: int, seed: int) -> dict[str, list[np.ndarray]]:
+    """Kanji of few points: three fifths to train, a fifth to validate and to test."""
+    drawn = kanji_splits(12 * sketches, seed=seed, valid_fraction=0.2, test_fraction=0.2)
+    wanted = {"train": 3 * sketches // 5, "valid": sketches // 5, "test": sketches // 5}
+    return {split: [s for s in drawn[split] if len(s) <= longest][:count] for split, count in wanted.items()}

@@ -7,77 +7,129 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.numpy
 
+from parity_tests.adapter import FAILURES, OURS, Adapter, Arrays, load_adapter, told
 from parity_tests.compare import Row, compare
-from parity_tests.configurations import DATA_HPARAMS, HYPER_DEFAULT, LIVE, Configuration, cell_jobs
-from parity_tests.oracle import record_task, require_oracle, run_official, train_task
-from parity_tests.port import replay
+from parity_tests.configurations import (
+    DATA_HPARAMS,
+    HYPER_DEFAULT,
+    INITIALS,
+    LIVE,
+    TRAINING_SKETCHES,
+    TRAININGS,
+    Configuration,
+    TrainingRun,
+    cell_jobs,
+)
+from parity_tests.coverage import coverage
+from parity_tests.oracle import record_task, require_oracle, run_official, short_kanji, train_task, training_task
+from parity_tests.prove import Findings, prove
 from parity_tests.recording import Recording
-from parity_tests.report import Report, start_report
+from parity_tests.report import Report, remove_stale, start_report
+from parity_tests.score import Score
+from parity_tests.training import resumed
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.kanji import kanji_splits
 from pytorch_sketch_rnn.model import WEIGHTS_FILE
 from pytorch_sketch_rnn.npz import write_npz
 from weight_port.convert import optimizer_names
 from weight_port.folder import OPTIMIZER_FILE, convert_source
-from weight_port.names import weight_names
+from weight_port.names import GLOBAL_STEP, weight_names
 from weight_port.source import Source, open_source
 
 SEED = 1
-# what a recording of each kind must hold
-PRECISIONS = {"model": ("float64", "float32"), "cell": ("float64", "float32", "exact"), "data": ("exact",)}
+PROVENANCE = ("official", "versions", "sha256", "machine", "command", "seed")
 SKETCHES = 400  # kanji; enough for a batch of every split
 PROCESSES = 2
 BELOW_FLOOR = "the KL cost below its floor, in every conditional model"
 ABOVE_FLOOR = "the KL cost above a floor that is not zero, in every conditional model"
 CLIPPED = "gradients that the clip cuts, in every model"
 SPARED = "gradients that the clip leaves alone, in every model"
+TRAINED = "training with everything switched on: every cell, a validation, a checkpoint continued"
+ALONE = {"cell/lstm", "cell/layer_norm", "cell/hyper", "data", "data/joined"}
+ALONE |= {f"initial/{initial['name']}" for initial in INITIALS}
 
 
-def run_parity(out: Path, say: Callable[[str], None] = print) -> Report:
+def run_parity(
+    out: Path, spec: str = OURS, *, models: bool = True, trainings: bool = True, say: Callable[[str], None] = print
+) -> Report:
     """Train, record, convert and compare every configuration; everything lands below ``out``.
 
+    Args:
+        out: folder for the report and all recordings.
+        spec: the port, see :func:`parity_tests.adapter.load_adapter`.
+        models: whether single steps of every kind of model are compared.
+        trainings: whether whole training runs are.
+        say: where progress goes.
+
     Raises:
-        BadInput: when the official code is not installed, or its process fails.
+        BadInput: when the official code is not installed, or its process fails, or there is no such port.
     """
+    port = load_adapter(spec)
+    remove_stale(out)
     require_oracle()
     start_report(out)
-    strokes = out / "kanji.npz"
-    say(f"drawing {SKETCHES} kanji from the package kanjivg into {strokes}")
-    write_npz(strokes, kanji_splits(SKETCHES, seed=SEED, valid_fraction=0.1, test_fraction=0.1))
-    rows: list[Row] = []
+    score = Score.load()
+    findings = Findings()
     recordings: list[Recording] = []
-    converted: set[str] = set()
-    for name, paths in _recorded(out, strokes, say):
+    seen: set[str] = set()
+    for name, paths in _recorded(out, _official_work(out, models=models, trainings=trainings, say=say), say):
         for path in paths:
             recording = Recording.load(path)
-            rows += compare_recording(recording)
+            findings += prove(recording, port, partial=spec != OURS)
+            seen.add(recording.name)
             recordings.append(_small_part(recording))
-            if recording.name == f"{name}/as_is":
+            if recording.name == f"{name}/as_is" and spec == OURS:
                 with open_source(out / name / "magenta") as source:
-                    rows += compare_converted(source, out / name / "pytorch", recording)
-                converted.add(name)
-    seen = conditions(recordings) | {
-        "every checkpoint converted": converted == {configuration.name for configuration in LIVE},
-        "every cell alone, and the data loader": {"cell/lstm", "cell/layer_norm", "cell/hyper", "data"}
-        <= {recording.name for recording in recordings},
-    }
-    return Report("Parity with official Magenta 2.1.4", rows, seen, recordings[0].provenance)
+                    findings.rows += compare_converted(source, out / name / "pytorch", recording)
+                seen.add(f"{name}/converted")
+            if recording.kind == "training":
+                findings.rows += _continued(recording, path, port, partial=spec != OURS)
+    met = {}
+    if models:
+        met |= conditions(recordings)
+        met["every cell alone, the initial weights, and the data loader"] = seen >= ALONE
+        if spec == OURS:
+            met["every checkpoint converted"] = seen >= {f"{configuration.name}/converted" for configuration in LIVE}
+    if trainings:
+        resumed_runs = {row.recording for row in findings.rows if row.quantity.startswith("resumed/")}
+        wanted = {f"training/{run.name}" for run in TRAININGS}
+        met[TRAINED] = seen >= wanted and (spec != OURS or resumed_runs == wanted)
+    return Report(
+        "Parity with official Magenta 2.1.4",
+        findings.rows,
+        met,
+        provenance_of(recordings),
+        subject=port.name,
+        partial=spec != OURS,
+        training=findings.training,
+        mixtures=findings.mixtures,
+        coverage=coverage(recordings, findings.rows),
+        score=score,
+        margin_wanted=spec == OURS and models and trainings,
+    )
 
 
-def compare_recording(recording: Recording) -> list[Row]:
-    """Replay a recording in every precision that its kind must hold.
+def provenance_of(recordings: list[Recording]) -> dict[str, Any]:
+    """Where recordings of one run come from; what one of them alone was given is left out."""
+    return {name: value for name, value in recordings[0].provenance.items() if name in PROVENANCE}
 
-    Raises:
-        BadInput: when it lacks one.
-    """
-    rows = []
-    for precision in PRECISIONS[recording.kind]:
-        if precision not in recording.groups:
-            raise BadInput(f"recording {recording.name}: lacks the {precision} run; record it anew")
-        rows += compare(replay(recording, precision), recording, precision)
-    return rows
+
+def _continued(recording: Recording, path: Path, port: Adapter, *, partial: bool) -> list[Row]:
+    """The step behind the checkpoint that the official trainer left half-way, from its converted variables."""
+    folder = path.parent / recording.name.removeprefix("training/") / "magenta"
+    with open_source(folder / recording.provenance["checkpoint"]) as source:
+        variables: Arrays = {name: source.variables.read(name) for name in source.variables.names()}
+    step = int(variables[GLOBAL_STEP])
+    try:
+        return resumed(recording, port, variables, step)
+    except FAILURES as error:
+        offered = not isinstance(error, NotImplementedError)
+        verdict = "untested" if partial and not offered else "different"
+        note = told(error)
+        return [Row(recording.name, "resumed/", "float64", verdict, float("inf"), 0.0, note=note)]
 
 
 def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:
@@ -104,17 +156,33 @@ def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:
     return {name: seen[name] == wanted[name] for name in wanted if wanted[name]}
 
 
-def _recorded(out: Path, strokes: Path, say: Callable[[str], None]) -> Iterable[tuple[str, list[Path]]]:
-    """Run the official side, two processes at a time; yield what each configuration left, as it comes."""
-    work: dict[str, Callable[[], list[Path]]] = {
-        configuration.name: lambda c=configuration: _train_and_record(c, out / c.name, strokes)
-        for configuration in LIVE
-    }
-    work["cells"] = lambda: _record_cells(out / "cells", strokes)
+Work = dict[str, Callable[[], list[Path]]]
+
+
+def _official_work(out: Path, *, models: bool, trainings: bool, say: Callable[[str], None]) -> Work:
+    """What the official side has to do, the longest first, so that the two processes end together."""
+    work: Work = {}
+    if trainings:
+        strokes = out / "kanji-short.npz"
+        say(f"drawing {TRAINING_SKETCHES['sketches']} short kanji from the package kanjivg into {strokes}")
+        write_npz(strokes, short_kanji(**TRAINING_SKETCHES, seed=SEED))
+        for run in sorted(TRAININGS, key=lambda run: run.name != "hyper"):
+            work[f"training-{run.name}"] = lambda r=run: _record_training(r, out / f"training-{r.name}", strokes)
+    if models:
+        strokes_of_models = out / "kanji.npz"
+        say(f"drawing {SKETCHES} kanji from the package kanjivg into {strokes_of_models}")
+        write_npz(strokes_of_models, kanji_splits(SKETCHES, seed=SEED, valid_fraction=0.1, test_fraction=0.1))
+        for configuration in sorted(LIVE, key=lambda configuration: "hyper" not in configuration.name):
+            work[configuration.name] = lambda c=configuration: _train_and_record(c, out / c.name, strokes_of_models)
+        work["cells"] = lambda: _record_cells(out / "cells", strokes_of_models)
+    return work
+
+
+def _recorded(out: Path, work: Work, say: Callable[[str], None]) -> Iterable[tuple[str, list[Path]]]:
+    """Run the official side, two processes at a time; yield what each piece of work left, as it comes."""
     started = time.monotonic()
     with ThreadPoolExecutor(PROCESSES) as pool:
-        # the longest first, so that the two processes end together
-        running = {pool.submit(work[name]): name for name in sorted(work, key=lambda name: "hyper" not in name)}
+        running = {pool.submit(do): name for name, do in work.items()}
         try:
             for done, future in enumerate(as_completed(running), start=1):
                 name, paths = running[future], future.result()
@@ -130,10 +198,13 @@ def _fresh(folder: Path) -> None:
     Raises:
         BadInput: when there is something in it that no earlier run left.
     """
-    if folder.exists() and not (folder / f"{folder.name}.job.json").is_file() and any(folder.iterdir()):
-        raise BadInput(f"{folder}: holds something else than an earlier run; choose another --out")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    try:
+        if folder.exists() and not (folder / f"{folder.name}.job.json").is_file() and any(folder.iterdir()):
+            raise BadInput(f"{folder}: holds something else than an earlier run; choose another --out")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be made anew ({error.strerror}); choose another --out") from None
 
 
 def _train_and_record(configuration: Configuration, folder: Path, strokes: Path) -> list[Path]:
@@ -147,10 +218,17 @@ def _train_and_record(configuration: Configuration, folder: Path, strokes: Path)
     return [folder / f"{configuration.name}-{variant}.h5" for variant in ("as_is", "moved")]
 
 
+def _record_training(run: TrainingRun, folder: Path, strokes: Path) -> list[Path]:
+    _fresh(folder)
+    run_official([training_task(run, strokes, folder, SEED)], folder, folder.name)
+    return [folder / f"training-{run.name}.h5"]
+
+
 def _record_cells(folder: Path, strokes: Path) -> list[Path]:
     _fresh(folder)
     task = {"do": "record", "seed": SEED, "out": str(folder), "strokes": str(strokes), "data": DATA_HPARAMS}
     task["cells"] = cell_jobs(units=48, batch=5, steps=20, hyper=HYPER_DEFAULT)
+    task["initial"] = list(INITIALS)
     run_official([task], folder, "cells")
     return sorted(folder.glob("*.h5"))
 
@@ -174,9 +252,12 @@ def compare_converted(
 
 
 def _small_part(recording: Recording) -> Recording:
-    """What :func:`conditions` looks at, so that large recordings need not all stay in memory."""
+    """What :func:`conditions` and coverage look at, so that large recordings need not all stay in memory."""
     if recording.kind != "model":
-        return recording
+        return Recording(recording.kind, recording.name, recording.hparams, recording.provenance, {})
     names = ("train/kl_cost", "gradient/", "clipped/")
-    kept = {name: value for name, value in recording["float64"].items() if name.startswith(names)}
-    return Recording(recording.kind, recording.name, recording.hparams, recording.provenance, {"float64": kept})
+    nothing = np.empty(0)
+    kept = {n: value if n.startswith(names) else nothing for n, value in recording["float64"].items()}
+    single = dict.fromkeys(recording["float32"], nothing)
+    groups = {"float64": kept, "float32": single}
+    return Recording(recording.kind, recording.name, recording.hparams, recording.provenance, groups)

@@ -2,7 +2,8 @@
 
 A file holds groups of named arrays (a name may hold slashes): ``weights``, ``inputs`` and ``draws``, which both sides
 share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data);
-``noise`` holds for each quantity what one rounding of the weights does to it.
+``official_error`` holds for each quantity the error of the official float32, see :mod:`parity_tests.official.errors`,
+and ``noise`` what one rounding of the weights to float64 does to it.
 As attributes it holds its kind, the hyperparameters, where it came from, and a SHA-256 over all of that.
 """
 
@@ -10,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -20,8 +22,11 @@ import numpy as np
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
-SCHEMA = 1
-SEAL = b"sketch-rnn recording, schema 1, SHA-256 of what follows the first 512 bytes:\n"
+# The recordings that ship: in an installed package they stand inside it, in a checkout beside it.
+_INSTALLED = Path(__file__).parent / "fixtures"
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "fixtures"
+SCHEMA = 2
+SEAL = b"sketch-rnn recording, schema 2, SHA-256 of what follows the first 512 bytes:\n"
 SEAL_SIZE = 512
 # What h5py and what is built on it raise for a damaged file or one of another kind, by no documented rule.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
@@ -54,7 +59,9 @@ def check_seal(path: Path) -> None:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a recording") from None
     if not text.startswith(SEAL):
-        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found another kind of file; record it anew")
+        other = re.match(rb"sketch-rnn recording, schema (\d+),", text)
+        found = f"one of schema {int(other[1])}" if other and int(other[1]) != SCHEMA else "another kind of file"
+        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {found}; record it anew")
     if text != found:
         raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
 
@@ -63,7 +70,7 @@ def check_seal(path: Path) -> None:
 class Recording:
     """Named arrays in groups, with what they claim to be."""
 
-    kind: str  # "model", "cell" or "data"
+    kind: str  # "model", "cell", "data", "training" or "initial"
     name: str  # of the configuration, for reports
     hparams: dict[str, Any]
     provenance: dict[str, Any]  # versions, SHA-256 of the official files, command, seed
@@ -103,7 +110,9 @@ class Recording:
             for group, arrays in self.groups.items():
                 target = file.create_group(group)
                 for name, array in arrays.items():
-                    options = {"compression": "gzip", "shuffle": True} if array.size > 64 else {}
+                    # what is larger than the weights of a model is a whole run, which hardly shrinks
+                    small = 64 < array.size < 2**21
+                    options = {"compression": "gzip", "shuffle": True} if small else {}
                     target.create_dataset(_stored(name), data=array, **options)
 
     @classmethod

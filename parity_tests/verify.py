@@ -1,16 +1,25 @@
-"""``python -m parity_tests verify SRC``: the official code run on a user's own model, and ours held against it."""
+"""``python -m parity_tests verify SRC``: the official code run on a user's own model, and a port held against it.
 
-from collections.abc import Callable, Mapping
+``verify --recording FILE`` holds a port against what was recorded before; it needs neither TensorFlow nor a model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from parity_tests.adapter import OURS, Adapter, load_adapter
+from parity_tests.certificate import hashes
 from parity_tests.configurations import Configuration
-from parity_tests.oracle import record_task, require_oracle, run_official
-from parity_tests.parity import SEED, SKETCHES, compare_converted, compare_recording, conditions
-from parity_tests.recording import Recording
-from parity_tests.report import Report, start_report
+from parity_tests.coverage import coverage
+from parity_tests.fixtures import fixture_paths
+from parity_tests.oracle import OFFICIAL_SHA256, record_task, require_oracle, run_official
+from parity_tests.parity import SEED, SKETCHES, compare_converted, conditions, provenance_of
+from parity_tests.prove import Findings, prove
+from parity_tests.recording import FOLDER, Recording
+from parity_tests.report import Report, remove_stale, start_report
+from parity_tests.score import Score
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.kanji import kanji_splits
@@ -36,8 +45,9 @@ def verify(
     member: str | None = None,
     data: Path | None = None,
     flags: Mapping[str, Any] | None = None,
+    spec: str = OURS,
     say: Callable[[str], None] = print,
-) -> Report:
+) -> tuple[Report, dict[str, Any]]:
     """Compare one model with the official code run on it, its weights as they are and moved by noise.
 
     A checkpoint is read by TensorFlow itself on the official side; a sketch-rnn-js model never was one, so its weights
@@ -49,11 +59,17 @@ def verify(
         member: which model of an archive.
         data: a stroke set to run it on; None: kanji.
         flags: hyperparameters that the weights do not tell.
+        spec: the port, see :func:`parity_tests.adapter.load_adapter`.
         say: where progress goes.
+
+    Returns:
+        The report, and what the certificate says of the model.
 
     Raises:
         BadInput: when the model cannot be read, or the official side cannot run.
     """
+    port = load_adapter(spec)
+    remove_stale(out)
     require_oracle()
     with open_source(path, member) as source:
         inferred, plan = examine(source, flags)
@@ -73,11 +89,83 @@ def verify(
             stale.unlink(missing_ok=True)
         run_official([record_task(configuration, weights, strokes, out, SEED)], out, "verify")
         recordings = [Recording.load(path) for path in paths]
-        rows = compare_converted(source, out / "pytorch", recordings[0], flags)
+        findings = Findings()
+        if spec == OURS:
+            findings.rows += compare_converted(source, out / "pytorch", recordings[0], flags)
+        model = {"source": source.location, "sha256": hashes(source, plan), "hparams": inferred.hparams.to_dict()}
+    return _report(f"Parity of {model['source']} with official Magenta 2.1.4", recordings, findings, port, spec), model
+
+
+def verify_recordings(names: Sequence[str], out: Path, *, spec: str = OURS) -> Report:
+    """Compare a port with recordings.
+
+    Args:
+        names: files, or names of recordings that ship with this package.
+        out: folder for the report.
+        spec: the port, see :func:`parity_tests.adapter.load_adapter`.
+
+    Raises:
+        BadInput: when a recording is missing, damaged or of another version.
+    """
+    port = load_adapter(spec)
+    paths = [path for name in names for path in recording_paths(name)]
+    remove_stale(out)
+    recordings = [_official(path) for path in paths]
+    start_report(out)
+    titles = ", ".join(recording.name for recording in recordings)
+    return _report(f"Parity with recordings of official Magenta 2.1.4: {titles}", recordings, Findings(), port, spec)
+
+
+def _official(path: Path) -> Recording:
+    """A recording, where it is one of the official code that this package knows."""
+    recording = Recording.load(path)
+    if recording.provenance.get("sha256") != OFFICIAL_SHA256:
+        raise BadInput(f"{path}: recorded from other files than those of magenta 2.1.4; record it anew")
+    return recording
+
+
+def recording_paths(name: str) -> list[Path]:
+    """The file of that name, or the recording that ships under it; ``all`` is all of those.
+
+    Raises:
+        BadInput: when there is none.
+    """
+    if Path(name).is_file():
+        return [Path(name)]
+    shipped = {path.stem: path for path in fixture_paths()}
+    if name == "all":
+        return list(shipped.values())
+    if name not in shipped:
+        raise BadInput(
+            f"--recording {name}: no such file, and none of the recordings in {FOLDER}; these are "
+            f"{', '.join(shipped)}, or all"
+        )
+    return [shipped[name]]
+
+
+def _report(title: str, recordings: list[Recording], findings: Findings, port: Adapter, spec: str) -> Report:
     for recording in recordings:
-        rows += compare_recording(recording)
-    seen = conditions(recordings)
-    return Report(f"Parity of {source.location} with official Magenta 2.1.4", rows, seen, recordings[0].provenance)
+        findings += prove(recording, port, partial=spec != OURS)
+    return Report(
+        title,
+        findings.rows,
+        conditions(_in_both_variants(recordings)),
+        provenance_of(recordings),
+        subject=port.name,
+        partial=spec != OURS,
+        training=findings.training,
+        mixtures=findings.mixtures,
+        coverage=coverage(recordings, findings.rows),
+        score=Score.load(),
+        margin_wanted=False,  # of one model not every part need be there
+    )
+
+
+def _in_both_variants(recordings: list[Recording]) -> list[Recording]:
+    """The models that were recorded as they are and moved: only they can have met all conditions."""
+    names = {recording.name for recording in recordings}
+    variants = ("as_is", "moved")
+    return [r for r in recordings if names >= {f"{r.name.split('/')[0]}/{variant}" for variant in variants}]
 
 
 def _fit_to_run(data: Path) -> dict[str, list[np.ndarray]]:

@@ -3,7 +3,7 @@
 Source: Magenta ``utils.py`` (``DataLoader``, ``augment_strokes``) and ``sketch_rnn_train.py`` (``load_dataset``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.npz import read_npz
+from pytorch_sketch_rnn.npz import SPLITS, read_npz
 from pytorch_sketch_rnn.strokes import to_big_strokes
 
 LIMIT = 1000  # offsets are clamped to +-this, in units of the file
@@ -161,27 +161,49 @@ class Dataset(NamedTuple):
 
 
 def load_dataset(data_dir: Path, hparams: HParams, rng: np.random.RandomState) -> Dataset:
-    """Read ``hparams.data_set`` below ``data_dir`` and make the three loaders, as Magenta does.
-
-    Several sets are joined. ``max_seq_len`` becomes that of the longest sketch; all splits are scaled by the standard
-    deviation of the training offsets.
+    """Read ``hparams.data_set`` below ``data_dir`` and make the three loaders; see :func:`join_sets`.
 
     Raises:
         BadInput: when a file is missing or is not a stroke set.
     """
-    files = [read_npz(Path(data_dir) / name) for name in hparams.data_set]
-    splits = {split: [sketch for file in files for sketch in file[split]] for split in ("train", "valid", "test")}
-    longest = max(len(sketch) for sketches in splits.values() for sketch in sketches)
+    return join_sets([read_npz(Path(data_dir) / name) for name in hparams.data_set], hparams, rng)
+
+
+def join_sets(
+    sets: Sequence[Mapping[str, Sequence[np.ndarray]]],
+    hparams: HParams,
+    rng: np.random.RandomState,
+    order: Mapping[str, np.ndarray] | None = None,
+) -> Dataset:
+    """Join several sets and make the three loaders, as Magenta does.
+
+    ``max_seq_len`` becomes that of the longest sketch; all splits are scaled by the standard deviation of the training
+    offsets.
+
+    Args:
+        sets: for each the stroke-3 sketches of ``train``, ``valid`` and ``test``.
+        hparams: of the training.
+        rng: the stream that the loaders share.
+        order: for each split, see :class:`DataLoader`.
+
+    Raises:
+        BadInput: when they have no scale to normalise by.
+    """
+    splits = {split: [sketch for each in sets for sketch in each[split]] for split in SPLITS}
+    longest = max((len(sketch) for sketches in splits.values() for sketch in sketches), default=1)
     hparams = hparams.replace(max_seq_len=longest)
-    train = DataLoader(
-        splits["train"],
-        hparams.batch_size,
-        longest,
-        rng,
-        random_scale_factor=hparams.random_scale_factor,
-        augment_stroke_prob=hparams.augment_stroke_prob,
+    augmentation = {name: getattr(hparams, name) for name in ("random_scale_factor", "augment_stroke_prob")}
+    train, valid, test = (
+        DataLoader(
+            splits[split],
+            hparams.batch_size,
+            longest,
+            rng,
+            order=None if order is None else order[split],
+            **(augmentation if split == "train" else {}),
+        )
+        for split in SPLITS
     )
-    valid, test = (DataLoader(splits[split], hparams.batch_size, longest, rng) for split in ("valid", "test"))
     scale_factor = train.calculate_normalizing_scale_factor()
     for loader in (train, valid, test):
         loader.normalize(scale_factor)

@@ -1,7 +1,8 @@
 """The official process: ``python -m parity_tests.official JOB.json`` does the tasks of the job, one after the other.
 
 A task is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
-records models, cells and the data loader. Jobs are written by :mod:`parity_tests.oracle`.
+records models, cells, trainings, initial values and the
+data loader. Jobs are written by :mod:`parity_tests.oracle`.
 """
 
 import json
@@ -13,8 +14,10 @@ import numpy as np
 
 from parity_tests.official import provenance, standin
 from parity_tests.official.record_cell import record_cell
-from parity_tests.official.record_data import record_data
+from parity_tests.official.record_data import record_data, record_joined
+from parity_tests.official.record_initial import record_initial
 from parity_tests.official.record_model import record_model
+from parity_tests.official.record_training import record_training
 from parity_tests.official.session import set_hyper_sizes
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.npz import read_npz
@@ -48,8 +51,16 @@ def record_all(job: dict[str, Any]) -> None:
         strokes = _normalised(splits["train"])
         for recording in record_model(model | {"seed": seed, "strokes": strokes}):
             _save(recording, out)
+    for training in job.get("trainings", []):
+        _save(
+            record_training(training | {"seed": seed, "out": str(out), "data_dir": str(Path(job["strokes"]).parent)}),
+            out,
+        )
+    for initial in job.get("initial", []):
+        _save(record_initial(initial | {"seed": seed}), out)
     if "data" in job:
         _save(record_data(splits, job["data"], seed), out)
+        _save(record_joined(splits, job["data"], seed), out)
 
 
 def _normalised(strokes: list[np.ndarray]) -> list[np.ndarray]:

@@ -1,10 +1,8 @@
-"""What both sides are given: sketches, moved weights, dropout masks. Seeded NumPy, no TensorFlow arithmetic."""
+"""What both sides are given: sketches, and weights moved. Seeded NumPy, no TensorFlow arithmetic."""
 
 import numpy as np
 
 from parity_tests.official.standin import utils
-
-NOISE_RUNS = 3  # how often weights are rounded anew to see what rounding does to a quantity
 
 
 def make_batch(
@@ -36,24 +34,3 @@ def moved(weights: dict[str, np.ndarray], trainable: set[str], scale: float, see
             deviation *= 4
         result[name] = (value + rng.normal(0.0, deviation, value.shape)).astype(np.float32)
     return result
-
-
-def rounded_anew(weights: dict[str, np.ndarray], trainable: set[str], seed: int) -> dict[str, np.ndarray]:
-    """Weights in float64, each trainable one moved by about one rounding of float32."""
-    rng = np.random.RandomState(seed)
-    epsilon = np.finfo(np.float32).eps
-    result = dict(weights)
-    for name in sorted(trainable):
-        value = weights[name].astype(np.float64)
-        result[name] = value * (1 + epsilon * rng.standard_normal(value.shape))
-    return result
-
-
-def largest_change(runs: list[dict[str, np.ndarray]], truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For each quantity the largest change of any element in any run."""
-    return {name: np.max([np.abs(run[name] - truth[name]).max() for run in runs]) for name in runs[0]}
-
-
-def dropout_mask(rng: np.random.RandomState, shape: tuple[int, ...], keep_prob: float) -> np.ndarray:
-    """0 or 1 / keep probability, as float32 rounds it, which both precisions then share."""
-    return ((rng.random_sample(shape) < keep_prob) / keep_prob).astype(np.float32)

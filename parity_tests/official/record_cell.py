@@ -3,12 +3,14 @@
 import numpy as np
 
 from parity_tests.configurations import CELL_KEEP_PROB, DTYPES
-from parity_tests.official.inputs import NOISE_RUNS, dropout_mask, largest_change, moved, rounded_anew
+from parity_tests.official.errors import float32_errors, float64_noise
+from parity_tests.official.inputs import moved
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.provenance import provenance
-from parity_tests.official.session import set_hyper_sizes
+from parity_tests.official.session import load, set_hyper_sizes
 from parity_tests.official.standin import rnn, tf
 from parity_tests.recording import Recording
+from parity_tests.streams import NOISE_NUDGES, NUDGES, dropout_mask, nudged
 
 
 def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: int) -> Recording:
@@ -25,21 +27,25 @@ def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: i
     x = rng.normal(size=(batch, steps, sizes["input"])).astype(np.float32)
     masks = dropout_mask(rng, (steps, batch, units), CELL_KEEP_PROB)
     groups: dict[str, dict[str, np.ndarray]] = {"inputs": {"x": x}, "draws": {"recurrent": masks}}
-    for dtype in DTYPES:
-        _build_cell_graph(kind, sizes, hyper, dtype, seed, groups)
+    runs = {dtype: _run_cell(kind, sizes, hyper, dtype, seed, groups) for dtype in DTYPES}
+    groups["official_error"] = float32_errors(list(zip(runs["float32"], runs["float64"], strict=True)))
     groups["exact"] = {"dropout_values": dropout_values(CELL_KEEP_PROB, seed)}
     return Recording("cell", f"cell/{kind}", {"cell": kind, **sizes, **hyper}, provenance(seed), groups)
 
 
-def _build_cell_graph(
+def _run_cell(
     kind: str,
     sizes: dict[str, int],
     hyper: dict[str, int],
     dtype: str,
     seed: int,
     groups: dict[str, dict[str, np.ndarray]],
-) -> None:
-    """Step the cell in one precision; add what it computes to groups, and in the first one its weights and state."""
+) -> list[dict[str, np.ndarray]]:
+    """Step the cell in one precision; add what it computes to groups, and in the first one its weights and state.
+
+    Returns:
+        What it computes with these weights, and with each nudge of them.
+    """
     probe = Probe()
     attach(probe, dtype)
     set_hyper_sizes(hyper)
@@ -64,8 +70,7 @@ def _build_cell_graph(
             groups["inputs"]["state"] = first.astype(np.float32)
 
         def computed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            for name, variable in variables.items():
-                variable.load(weights[name].astype(dtype), sess)
+            load(sess, {variable: weights[name] for name, variable in variables.items()})
             current, steps = groups["inputs"]["state"], []
             for t in range(sizes["steps"]):
                 feed = {x: groups["inputs"]["x"][:, t], state: current, mask: groups["draws"]["recurrent"][t]}
@@ -73,10 +78,14 @@ def _build_cell_graph(
                 current = steps[-1]["state"]
             return {name: np.stack([step[name] for step in steps], axis=1) for name in values}
 
+        def nudges(precision: str, count: int) -> list[dict[str, np.ndarray]]:
+            weights = [nudged(groups["weights"], set(variables), precision, s) for s in range(count)]
+            return [computed(nudge) for nudge in weights]
+
         groups[dtype] = computed(groups["weights"])
         if dtype == "float64":
-            runs = [computed(rounded_anew(groups["weights"], set(variables), s)) for s in range(NOISE_RUNS)]
-            groups["noise"] = largest_change(runs, groups[dtype])
+            groups["noise"] = float64_noise(nudges("float64", NOISE_NUDGES), groups[dtype])
+        return [groups[dtype], *nudges("float32", NUDGES)]
 
 
 def dropout_values(keep_prob: float, seed: int) -> np.ndarray:

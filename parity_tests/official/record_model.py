@@ -5,11 +5,15 @@ from typing import Any
 import numpy as np
 
 from parity_tests.configurations import DTYPES
-from parity_tests.official.inputs import NOISE_RUNS, largest_change, make_batch, moved, rounded_anew
+from parity_tests.measure import together
+from parity_tests.mixtures import nll
+from parity_tests.official.errors import float32_errors, float64_noise
+from parity_tests.official.inputs import make_batch, moved
 from parity_tests.official.provenance import provenance
-from parity_tests.official.session import Session
+from parity_tests.official.session import MIXTURE, Session
 from parity_tests.official.standin import tf
 from parity_tests.recording import Recording
+from parity_tests.streams import GRADIENT_NUDGES, NOISE_NUDGES, NUDGES, nudged
 
 # learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
 NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
@@ -25,7 +29,10 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
     # neither number is one of float32: float64 must not round them
     rates = {"lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
     inputs = {"sketches": sketches, "lengths": lengths} | rates
+    sample_len = job["sample_len"]
     recordings: dict[str, Recording] = {}
+    runs: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
+    gradients: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
     for dtype in DTYPES:
         session = Session(values, job["hyper"], dtype, seed)
         if dtype == DTYPES[0]:
@@ -41,19 +48,42 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
                     provenance=provenance(seed),
                     groups={"weights": weights[variant], "inputs": inputs, "draws": draws},
                 )
-        for recording in recordings.values():
-            session.assign(recording["weights"])
-            recording.groups[dtype] = _computed(session, recording, job["sample_len"])
+        for variant, recording in recordings.items():
+            recording.groups[dtype] = _computed(session, recording, recording["weights"], sample_len)
             if dtype == "float64":
                 # in float32 a step of Adam turns noise in tiny gradients into whole steps, so float64 alone has it
                 after = {f"after/{name}": value for name, value in session.read().items() if name not in NOT_COMPUTED}
-                recording.groups["noise"] = _noise(session, recording, job["sample_len"])
                 recording.groups[dtype] |= {name: np.asarray(value) for name, value in after.items()}
+                recording.groups["noise"] = _noise(session, recording, sample_len)
+            runs[variant, dtype] = [
+                _computed(session, recording, weights, sample_len, apply=False)
+                for weights in _nudged(session, recording, "float32", NUDGES)
+            ]
+            gradients[variant, dtype] = _gradients(session, recording)
+    for variant, recording in recordings.items():
+        pairs = zip(
+            [recording["float32"], *runs[variant, "float32"]],
+            [recording["float64"], *runs[variant, "float64"]],
+            strict=True,
+        )
+        recording.groups["official_error"] = float32_errors(list(pairs))
+        runs_of_gradients = zip(gradients[variant, "float32"], gradients[variant, "float64"], strict=True)
+        recording["official_error"]["gradient/together"] = np.array(
+            [together(*pair, session.trainable) for pair in runs_of_gradients]
+        )
     return list(recordings.values())
 
 
-def _computed(session: Session, recording: Recording, sample_len: int, *, apply: bool = True) -> dict[str, np.ndarray]:
-    """An evaluation, some sampling and a training step, with the weights that the session holds."""
+def _computed(
+    session: Session,
+    recording: Recording,
+    weights: dict[str, np.ndarray],
+    sample_len: int,
+    *,
+    apply: bool = True,
+) -> dict[str, np.ndarray]:
+    """An evaluation, some sampling and a training step with these weights; ``apply``: whether they take the step."""
+    session.assign(weights)
     inputs, draws = recording["inputs"], recording["draws"]
     settings = {
         session.kl_tolerance: recording.hparams["kl_tolerance"],
@@ -65,16 +95,34 @@ def _computed(session: Session, recording: Recording, sample_len: int, *, apply:
     )
     result |= session.samples(sample_len)
     result |= session.training_step(session.feed(inputs) | settings, draws, apply=apply)
+    for model in ("eval", "train"):
+        mixture = {name: result[f"{model}/{name}"] for name in MIXTURE}
+        result[f"{model}/nll"] = nll(mixture, inputs["sketches"][:, 1:])
     return {name: np.asarray(value) for name, value in result.items()}
 
 
+def _nudged(session: Session, recording: Recording, dtype: str, count: int) -> list[dict[str, np.ndarray]]:
+    return [nudged(recording["weights"], session.trainable, dtype, seed) for seed in range(count)]
+
+
+def _gradients(session: Session, recording: Recording) -> list[dict[str, np.ndarray]]:
+    """The gradients of a training step, from the weights as they are and from each of several nudges."""
+    feed = session.feed(recording["inputs"]) | {session.kl_tolerance: recording.hparams["kl_tolerance"]}
+    result = []
+    for seed in (None, *range(GRADIENT_NUDGES)):
+        weights = recording["weights"]
+        weights = weights if seed is None else nudged(weights, session.trainable, "float32", seed)
+        session.assign({name: weights[name] for name in session.trainable})
+        result.append(session.gradients(feed, recording["draws"]))
+    return result
+
+
 def _noise(session: Session, recording: Recording, sample_len: int) -> dict[str, np.ndarray]:
-    """What a rounding of the weights to float32 does to each quantity: the noise that any float32 run has."""
     runs = []
-    for seed in range(NOISE_RUNS):
-        session.assign(rounded_anew(recording["weights"], session.trainable, seed))
-        runs.append(_computed(session, recording, sample_len, apply=False))
-    return largest_change(runs, recording["float64"])
+    for weights in _nudged(session, recording, "float64", NOISE_NUDGES):
+        runs.append(_computed(session, recording, weights, sample_len))
+        runs[-1] |= {f"after/{name}": value for name, value in session.read().items()}
+    return float64_noise(runs, recording["float64"])
 
 
 def _floor_and_clip(

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
-from parity_tests.official.inputs import dropout_mask
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.standin import model as official_model
 from parity_tests.official.standin import rnn, tf
+from parity_tests.streams import Wanted, draws_of
 
 MIXTURE = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")
 
@@ -29,13 +29,39 @@ def set_hyper_sizes(hyper: dict[str, int]) -> None:
     rnn.HyperLSTMCell.__init__.__defaults__ = tuple(defaults[name] for name in names[1:])
 
 
+def load(sess: Any, values: dict[Any, np.ndarray]) -> None:
+    """Set variables, all in one run: each other set of fetches costs TensorFlow a walk through the whole graph."""
+    feed = {
+        variable.initializer.inputs[1]: value.astype(variable.dtype.as_numpy_dtype)
+        for variable, value in values.items()
+    }
+    sess.run([variable.initializer for variable in values], feed)
+
+
 class Session:
     """The official graph in one precision: the training model, the evaluation model and the sampling model.
 
     ``kl_tolerance`` and ``grad_clip`` are placeholders, so that one graph serves several values of them.
+
+    Args:
+        values: hyperparameters that are not at their default.
+        hyper: sizes of the inner cell of HyperLSTMs.
+        dtype: the precision.
+        seed: of the initial weights.
+        evaluate_as_trainer: the official trainer evaluates with ``is_training`` on, its notebook with it off.
+        sess: what runs the graph; None: an ordinary one.
     """
 
-    def __init__(self, values: dict[str, Any], hyper: dict[str, int], dtype: str, seed: int) -> None:
+    def __init__(
+        self,
+        values: dict[str, Any],
+        hyper: dict[str, int],
+        dtype: str,
+        seed: int,
+        *,
+        evaluate_as_trainer: bool = False,
+        sess: Any = None,
+    ) -> None:
         self.dtype = dtype
         self.probe = Probe()
         self.eval_probe = Probe()
@@ -49,8 +75,9 @@ class Session:
         self.kl_tolerance = tf.placeholder_with_default(tf.constant(self.hparams.kl_tolerance, number), [])
         self.grad_clip = tf.placeholder_with_default(tf.constant(self.hparams.grad_clip, number), [])
         evaluation = official_model.copy_hparams(self.hparams)
-        for name in ("use_input_dropout", "use_recurrent_dropout", "use_output_dropout", "is_training"):
+        for name in ("use_input_dropout", "use_recurrent_dropout", "use_output_dropout"):
             evaluation.set_hparam(name, False)
+        evaluation.is_training = evaluate_as_trainer
         sampling = official_model.copy_hparams(evaluation)
         sampling.batch_size = sampling.max_seq_len = 1
         train_hparams = official_model.copy_hparams(self.hparams)
@@ -63,7 +90,7 @@ class Session:
         self.eval = official_model.Model(evaluation, reuse=True)
         attach(Probe(), dtype)
         self.sampling = official_model.Model(sampling, reuse=True)
-        self.sess = tf.Session()
+        self.sess = tf.Session() if sess is None else sess()
         self.sess.run(tf.global_variables_initializer())
 
     def assign(self, weights: dict[str, np.ndarray]) -> None:
@@ -71,9 +98,7 @@ class Session:
         missing = self.trainable - set(weights)
         if missing:
             raise ValueError(f"weights missing: {sorted(missing)}")
-        for name, variable in self.variables.items():
-            if name in weights:
-                variable.load(weights[name].astype(variable.dtype.as_numpy_dtype), self.sess)
+        load(self.sess, {self.variables[name]: value for name, value in weights.items() if name in self.variables})
 
     def read(self) -> dict[str, np.ndarray]:
         """Every variable by its official name."""
@@ -100,6 +125,11 @@ class Session:
         keep = {name: draw.keep_prob for name, draw in self.probe.draws.items() if draw.keep_prob is not None}
         return result | {f"train/keep_prob/{name}": np.asarray(value, np.float32) for name, value in keep.items()}
 
+    def gradients(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The gradients of a training step alone; the weights stay."""
+        fetches = {f"gradient/{name}": value for name, value in self.probe.raw_gradients.items()}
+        return self.sess.run(fetches, feed | self.fed(self.probe, draws, feed[self.train.sequence_lengths]))
+
     def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the evaluation model computes, all dropout off and the pen loss of the padding masked."""
         fetches = {f"eval/{name}": value for name, value in (self.eval_probe.quantities | _outputs(self.eval)).items()}
@@ -107,18 +137,19 @@ class Session:
         fetches = {n: value for n, value in fetches.items() if n.count("/") == 1 or n.endswith(layers)}
         return self.sess.run(fetches, feed | self.fed(self.eval_probe, draws, feed[self.eval.sequence_lengths]))
 
-    def draws(self, seed: int) -> dict[str, np.ndarray]:
-        """Random numbers for a step: masks [T, B, n] in the order in which a cell takes the steps, noise [B, z]."""
+    def wanted(self, probe: Probe) -> dict[str, Wanted]:
+        """The random numbers that a model waits for: masks [T, B, n] in the order in which a cell takes the steps."""
         result = {}
-        for index, (name, draw) in enumerate(sorted(self.probe.draws.items())):
-            rng = np.random.RandomState([seed, index])
-            shape = draw.placeholder.shape.as_list()
-            if draw.keep_prob is None:
-                result[name] = rng.normal(size=shape).astype(np.float32)
-            else:
-                batch, steps, width = shape
-                result[name] = dropout_mask(rng, (steps, batch, width), draw.keep_prob)
+        for name, draw in probe.draws.items():
+            shape = tuple(draw.placeholder.shape.as_list())
+            if draw.keep_prob is not None:
+                shape = (shape[1], shape[0], shape[2])
+            result[name] = Wanted(shape, draw.keep_prob)
         return result
+
+    def draws(self, seed: int, step: int = 0) -> dict[str, np.ndarray]:
+        """Numbers for a training step."""
+        return draws_of(self.wanted(self.probe), seed, step)
 
     @staticmethod
     def fed(probe: Probe, draws: dict[str, np.ndarray], lengths: np.ndarray) -> dict[Any, np.ndarray]:

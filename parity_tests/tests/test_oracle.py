@@ -15,7 +15,8 @@ import pytest
 
 import parity_tests.__main__
 from parity_tests import oracle
-from parity_tests.oracle import HOW_TO_INSTALL, require_oracle, run_official
+from parity_tests.configurations import TRAINING_FIXTURES, TRAININGS
+from parity_tests.oracle import HOW_TO_INSTALL, require_oracle, run_official, short_kanji, training_task
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 TASKS = [{"do": "record", "seed": 1, "out": "größe"}, {"do": "nothing"}]
@@ -92,7 +93,7 @@ def test_asking_imports_nothing():
     assert not {name.partition(".")[0] for name in set(sys.modules) - before} & {"tensorflow", "tf_keras", "magenta"}
 
 
-@pytest.mark.parametrize("command", [["parity"], ["verify", "model"], ["fixtures"]])
+@pytest.mark.parametrize("command", [["parity"], ["parity", "--only", "training"], ["verify", "model"], ["fixtures"]])
 def test_every_command_needs_the_oracle_and_leaves_nothing_without_it(monkeypatch, tmp_path, capsys, command):
     remove(monkeypatch, "tensorflow")
     out = tmp_path / "out"
@@ -111,6 +112,32 @@ def test_a_source_that_is_missing_ends_verify_with_2_and_no_output(monkeypatch, 
     assert printed.err.startswith(f"error: {tmp_path}/owl.json: does not exist")
     assert len(printed.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+# What it is given to do -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", [*TRAININGS, *TRAINING_FIXTURES], ids=lambda run: run.name)
+def test_a_training_task_says_what_is_trained_on_what_and_where_it_goes(run, tmp_path):
+    task = training_task(run, tmp_path / "short.npz", tmp_path / "out", seed=5)
+    assert json.loads(json.dumps(task)) == task
+    [training] = task.pop("trainings")
+    strokes = str(tmp_path / "short.npz")
+    assert task == {"do": "record", "seed": 5, "out": str(tmp_path / "out"), "strokes": strokes}
+    assert training == {"name": run.name, "hparams": run.hparams | {"data_set": ["short.npz"]}, "hyper": run.hyper}
+    assert training["hparams"]["save_every"] < training["hparams"]["num_steps"]  # a checkpoint is left half-way
+
+
+def test_short_kanji_are_short_enough_and_of_the_wanted_number():
+    try:
+        drawn = [short_kanji(sketches=10, longest=30, seed=seed) for seed in (1, 1, 2)]
+    except BadInput as error:
+        pytest.skip(str(error))
+    for splits in drawn:
+        assert {split: len(sketches) for split, sketches in splits.items()} == {"train": 6, "valid": 2, "test": 2}
+        assert all(1 < len(sketch) <= 30 for sketches in splits.values() for sketch in sketches)
+    first, again, other = ([sketch.tobytes() for sketch in splits["train"]] for splits in drawn)
+    assert first == again != other
 
 
 # How the process ends ------------------------------------------------------------------------------------------------

@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 
 from parity_tests.fixtures import load_fixtures
+from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS
+from parity_tests.recording import FOLDER
+from parity_tests.score import Score
 from weight_port.sketch_rnn_js import DECODER_ORDER
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # commands that the checks of every change run as they stand, in a fresh clone
 RUN_BY_CI = {"make parity", "make test"}
-NEEDS_ORACLE = "python -m parity_tests verify"
+# the first runs the official code, the second reads what the first wrote
+NEEDS_ORACLE = ("python -m parity_tests verify out/", "python -m parity_tests check")
+EXIT_CODE = re.compile(r"\s+# exit code (\d)$")
 
 
 def blocks(language):
@@ -65,18 +70,28 @@ def run(command, folder):
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in RUN_BY_CI and not c.startswith(NEEDS_ORACLE)])
 def test_command_runs(command, folder):
-    python, *arguments = command.split()
+    told = EXIT_CODE.search(command)
+    python, *arguments = EXIT_CODE.sub("", command).split()
     assert python == "python"
     done = run(arguments, folder)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == (int(told[1]) if told else 0), done.stdout[-3000:] + done.stderr
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(NEEDS_ORACLE)])
-def test_command_that_needs_the_official_code_runs(command, folder):
-    done = run(command.split()[1:], folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "EQUAL" in done.stdout
+def test_commands_that_need_the_official_code_run_in_their_order(folder):
+    commands = [command for command in COMMANDS if command.startswith(NEEDS_ORACLE)]
+    assert [command.split()[3] for command in commands] == ["verify", "check"]
+    convert_layer_norm(folder)
+    for command, said in zip(commands, ("EQUAL", "THE SAME"), strict=True):
+        done = run(command.split()[1:], folder)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        assert said in done.stdout
+
+
+def convert_layer_norm(folder):
+    if not (folder / "out/layer_norm").is_dir():
+        done = run(["-m", "weight_port", "convert", "out/parity/layer_norm/magenta", "out/layer_norm"], folder)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_commands_that_ci_runs_are_those_of_the_readme():
@@ -87,19 +102,29 @@ def test_the_commands_that_ci_runs_are_those_of_the_readme():
 
 def test_python_runs(folder):
     (code,) = blocks("python")
-    if not (folder / "out/layer_norm").is_dir():
-        done = run(["-m", "weight_port", "convert", "out/parity/layer_norm/magenta", "out/layer_norm"], folder)
-        assert done.returncode == 0, done.stderr
+    convert_layer_norm(folder)
     done = run(["-c", code], folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "sketches.png").stat().st_size > 0
     assert "[2, 8, 3]" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["parity", "speed"])
+@pytest.mark.parametrize("name", ["parity", "mutants", "speed"])
 def test_tables_are_there(name):
     table = re.search(rf"<!-- {name}:begin -->\n(.*?)<!-- {name}:end -->", README, flags=re.DOTALL)[1]
     assert table.count("\n|") > 5
+
+
+def test_the_score_is_that_of_the_bugs_that_are_in_the_catalogue():
+    content = json.loads((FOLDER / "mutants.json").read_text())
+    assert {row["name"] for row in content["rows"]} == {mutant.name for mutant in MUTANTS}
+    assert {bug["name"] for bug in content["harness"]} == {mutant.name for mutant in HARNESS_MUTANTS}
+    score = Score.load(FOLDER / "mutants.json")
+    assert score.killed == score.planted >= 40
+    assert score.located >= 0.9 * score.killed
+    line = f"{score.killed} of {score.planted} planted port bugs were caught"
+    assert line in README
+    assert line in (ROOT / "docs/mutants.md").read_text()
 
 
 def test_pictures_and_files_that_it_names_are_there():
@@ -110,8 +135,8 @@ def test_pictures_and_files_that_it_names_are_there():
 
 
 def test_every_target_that_it_names_is_there():
-    targets = set(re.findall(r"`?make ([a-z]+)`", README)) | {"help"}
-    assert {"parity", "test", "fixtures", "bench", "docs"} <= targets
+    targets = set(re.findall(r"`?make ([a-z-]+)`", README)) | {"help"}
+    assert {"parity", "parity-training", "mutants", "test", "fixtures", "bench", "docs"} <= targets
     done = subprocess.run(["make", "-n", *sorted(targets)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -62,6 +62,13 @@ def refuse(path: Path, message: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+def of_schema(schema: int, content: bytes) -> bytes:
+    """Claims or a seal, of another schema."""
+    for text in (b'"schema": %d', b"schema %d,"):
+        content = content.replace(text % SCHEMA, text % schema)
+    return content
+
+
 # Recordings ----------------------------------------------------------------------------------------------------------
 
 
@@ -147,8 +154,8 @@ def test_a_value_changed_in_the_file_is_refused(path):
             "but .*unexpected keyword argument 'king'",
         ),
         (
-            lambda file: file.attrs.__setitem__("claims", file.attrs["claims"].replace(b'"schema": 1', b'"schema": 2')),
-            f"a recording of schema 2, expected {SCHEMA}; record it anew",
+            lambda file: file.attrs.__setitem__("claims", of_schema(SCHEMA + 1, file.attrs["claims"])),
+            f"a recording of schema {SCHEMA + 1}, expected {SCHEMA}; record it anew",
         ),
         (lambda file: file.attrs.__setitem__("sha256", "0" * 64), "does not match the SHA-256 it claims"),
         (lambda file: file.attrs.__setitem__("sha256", [1, 2]), "expected a recording in HDF5, but "),
@@ -172,7 +179,13 @@ def test_what_is_no_recording_is_refused(path):
     refuse(path.parent, "cannot be read .Is a directory.; expected a recording")
     for content in (b"", b"text", b"\x89HDF\r\n\x1a\n"):
         path.write_bytes(content)
-        refuse(path, "expected a recording of schema 1, found another kind of file")
+        refuse(path, f"expected a recording of schema {SCHEMA}, found another kind of file")
+
+
+@pytest.mark.parametrize("schema", [1, SCHEMA + 1, 10 * SCHEMA])
+def test_a_recording_of_another_schema_is_refused_by_its_number(path, schema):
+    path.write_bytes(of_schema(schema, path.read_bytes()[:SEAL_SIZE]) + path.read_bytes()[SEAL_SIZE:])
+    refuse(path, f"expected a recording of schema {SCHEMA}, found one of schema {schema}; record it anew")
 
 
 def test_what_is_sealed_but_no_hdf5_is_refused(path):
@@ -192,12 +205,10 @@ def test_any_flipped_bit_is_refused_before_hdf5_opens_the_file(path, monkeypatch
     content, random = path.read_bytes(), np.random.default_rng(3)
     monkeypatch.setattr(h5py, "File", None)
     for position in [*range(600), *random.integers(len(content), size=300)]:
-        if 0 < content[: position + 1].find(b"\0") <= position < SEAL_SIZE:
-            continue  # the free rest of the block in front
         flipped = bytearray(content)
         flipped[position] ^= 1 << random.integers(8)
         path.write_bytes(bytes(flipped))
-        refuse(path, "does not match the SHA-256 it claims|found another kind of file")
+        refuse(path, rf"does not match the SHA-256 it claims|found another kind|found one of schema (?!{SCHEMA};)")
 
 
 def test_saving_is_all_or_nothing(path, monkeypatch):

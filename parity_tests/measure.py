@@ -1,0 +1,47 @@
+"""How large a tensor's error is: at each step, as root of the mean square and as largest element. NumPy alone.
+
+Both sides of the harness measure with this, so that their numbers can be compared.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+
+def step_axis(name: str, ndim: int) -> int | None:
+    """Which axis of a quantity counts the steps of a recurrence; None where it has none.
+
+    Inside a layer and for the mixtures [B, T, n]; for sampling [T, n]; per step and row [B, T].
+    """
+    if name.startswith(("gradient/", "clipped/", "after/", "converted/", "initial/", "series/")):
+        return None
+    if name.startswith("sample/"):
+        return 0 if ndim == 2 else None
+    if name.endswith(("/nll", "/kl_of_mixtures")):
+        return 1 if ndim == 2 else None
+    return 1 if ndim == 3 else None
+
+
+def by_step(name: str, values: np.ndarray) -> np.ndarray:
+    """Values as [steps, all the rest]; one step where there are none."""
+    axis = step_axis(name, values.ndim)
+    if axis is None:
+        return values.reshape(1, -1)
+    return np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+
+
+def sizes(name: str, difference: np.ndarray) -> np.ndarray:
+    """[2, steps]: the root of the mean square of a difference at each step, and its largest element."""
+    flat = np.abs(by_step(name, difference.astype(np.float64)))
+    return np.stack([np.sqrt(np.mean(flat**2, axis=1)), flat.max(axis=1, initial=0.0)])
+
+
+def together(single: Mapping[str, np.ndarray], double: Mapping[str, np.ndarray], variables: Iterable[str]) -> float:
+    """The error of all gradients as one vector, in L2: float32 against float64, relative to the latter's length.
+
+    Raises:
+        KeyError: when the gradient of one of the variables is missing on either side.
+    """
+    names = [f"gradient/{name}" for name in sorted(variables)]
+    error = sum(np.sum((single[name].astype(np.float64) - double[name]) ** 2) for name in names)
+    return float(np.sqrt(error / sum(np.sum(double[name] ** 2) for name in names)))

@@ -1,0 +1,33 @@
+"""Records what the official initialisers draw."""
+
+from typing import Any
+
+import numpy as np
+
+from parity_tests.configurations import INITIAL_DRAWS
+from parity_tests.official.provenance import provenance
+from parity_tests.official.session import Session
+from parity_tests.official.standin import tf
+from parity_tests.recording import Recording
+
+
+def record_initial(job: dict[str, Any]) -> Recording:
+    """Initial values of every trainable variable, drawn several times.
+
+    What NumPy draws is drawn once, when the graph is built, as are the constants: these stand once in ``initial``; of
+    what TensorFlow draws each time, all draws do, stacked, in ``distribution``.
+    """
+    session = Session(job["hparams"], job["hyper"], "float32", job["seed"])
+    draws = []
+    for _ in range(INITIAL_DRAWS):
+        session.sess.run(tf.global_variables_initializer())
+        draws.append(session.read())
+    groups: dict[str, dict[str, np.ndarray]] = {"initial": {}, "distribution": {}}
+    for name in sorted(session.trainable):
+        values = np.stack([draw[name] for draw in draws])
+        if all(np.array_equal(value, values[0]) for value in values):
+            groups["initial"][f"initial/{name}"] = values[0]
+        else:
+            groups["distribution"][f"initial/{name}"] = values
+    hparams = session.hparams.values() | job["hyper"]
+    return Recording("initial", f"initial/{job['name']}", hparams, provenance(job["seed"]), groups)

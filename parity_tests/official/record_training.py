@@ -1,0 +1,161 @@
+"""Records a run of the official trainer, its own loop, with everything switched on: each step whole, in float64.
+
+The loop runs as it stands. Its session is one that feeds the draws of each step and takes down what the step computes,
+so that batches, augmentation, schedules, validation and checkpoints are the official ones.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity_tests.official.provenance import provenance
+from parity_tests.official.record_data import given
+from parity_tests.official.session import Session
+from parity_tests.official.standin import sketch_rnn_train, tf
+from parity_tests.recording import Recording
+from parity_tests.streams import VALIDATION_DRAWS, draws_of
+from pytorch_sketch_rnn.npz import read_npz
+
+DRIFTS = 3  # runs from weights perturbed, each by a seed of its own
+PERTURBATION = 1e-15  # relative
+# learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
+NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
+
+
+class Trace:
+    """What a run leaves, a list for each quantity with one entry a step."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[np.ndarray]] = {}
+
+    def __call__(self, **values: Any) -> None:
+        """Take down values of one step."""
+        self.add(values)
+
+    def add(self, values: dict[str, Any]) -> None:
+        """The same for names that are no Python names."""
+        for name, value in values.items():
+            self.steps.setdefault(f"steps/{name}", []).append(np.asarray(value))
+
+    def stacked(self) -> dict[str, np.ndarray]:
+        """Each quantity with the steps as its first axis."""
+        return {name: np.stack(values) for name, values in self.steps.items()}
+
+
+class RecordingSession(tf.Session):
+    """A session that feeds draws to the official loop, and tells a trace what each step computes."""
+
+    owner: Session
+    trace: Trace
+    whole = True  # False: the costs and the weights alone
+    seed = 0
+    validations = 0
+
+    def run(self, fetches: Any, feed_dict: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As the loop calls it."""
+        feed = dict(feed_dict or {})
+        owner = getattr(self, "owner", None)
+        if owner is None or (owner.train.input_data not in feed and owner.eval.input_data not in feed):
+            return super().run(fetches, feed_dict, *args, **kwargs)
+        if owner.eval.input_data in feed:
+            return self._validation(fetches, feed)
+        return self._step(fetches, feed)
+
+    def _step(self, fetches: Any, feed: dict[Any, Any]) -> Any:
+        owner = self.owner
+        step = int(super().run(owner.train.global_step))
+        lengths = feed[owner.train.sequence_lengths]
+        given = feed | owner.fed(owner.probe, owner.draws(self.seed, step), lengths)
+        wanted = {"cost": owner.train.cost, "r_cost": owner.train.r_cost, "kl_cost": owner.train.kl_cost}
+        if self.whole:
+            wanted |= {f"gradient/{name}": value for name, value in owner.probe.raw_gradients.items()}
+            wanted |= {f"clipped/{name}": value for name, value in owner.probe.clipped_gradients.items()}
+        result, computed = super().run([fetches, wanted], given)
+        after = super().run(owner.variables)
+        self.trace(lr=feed[owner.train.lr], kl_weight=feed[owner.train.kl_weight])
+        if self.whole:
+            self.trace(sketches=feed[owner.train.input_data], lengths=np.asarray(lengths))
+        kept = owner.variables if self.whole else owner.trainable
+        self.trace.add(computed | {f"after/{name}": after[name] for name in kept if name not in NOT_COMPUTED})
+        return result
+
+    def _validation(self, fetches: Any, feed: dict[Any, Any]) -> Any:
+        owner = self.owner
+        draws = draws_of(owner.wanted(owner.eval_probe), self.seed, VALIDATION_DRAWS + self.validations)
+        self.validations += 1
+        costs = super().run(fetches, feed | owner.fed(owner.eval_probe, draws, feed[owner.eval.sequence_lengths]))
+        self.trace.steps.setdefault("validation", []).append(np.asarray(costs))  # cost, r_cost, kl_cost
+        return costs
+
+
+def record_training(job: dict[str, Any]) -> Recording:
+    """The official trainer on a stroke set, and the same again from weights perturbed by 1e-15.
+
+    Args:
+        job: ``name``, ``hparams``, ``hyper``, ``seed``, ``data_dir``, ``out`` (for the checkpoints).
+    """
+    seed = job["seed"]
+    hparams = sketch_rnn_train.sketch_rnn_model.get_default_hparams()
+    for name, value in job["hparams"].items():
+        hparams.set_hparam(name, value)
+    *_, hparams, _, _ = sketch_rnn_train.load_dataset(job["data_dir"], hparams)  # sets max_seq_len
+    session = Session(hparams.values(), job["hyper"], "float64", seed, evaluate_as_trainer=True, sess=RecordingSession)
+    first = session.read()
+    checkpoints = Path(job["out"]) / job["name"]
+    trace = _train(session, first, job, checkpoints / "magenta", whole=True)
+    sets = [read_npz(Path(job["data_dir"]) / name) for name in hparams.data_set]
+    groups = {
+        "weights": first,
+        "inputs": given(sets, None),
+        "float64": trace.stacked(),
+        "official_drift": {},
+    }
+    for drift in range(DRIFTS):
+        rng = np.random.RandomState([seed, drift])
+        perturbed = dict(first)
+        for name in sorted(session.trainable):
+            perturbed[name] = first[name] * (1 + PERTURBATION * rng.standard_normal(first[name].shape))
+        other = _train(session, perturbed, job, checkpoints / f"perturbed-{drift}", whole=False)
+        groups["official_drift"] |= {f"{drift}/{name}": value for name, value in _drift(other, trace).items()}
+    wanted = {name: [list(shape), keep_prob] for name, (shape, keep_prob) in session.wanted(session.probe).items()}
+    valid = {name: [list(shape), keep] for name, (shape, keep) in session.wanted(session.eval_probe).items()}
+    claims = hparams.values() | job["hyper"]
+    return Recording(
+        "training",
+        f"training/{job['name']}",
+        claims,
+        provenance(seed) | {"draws": wanted, "validation_draws": valid, "checkpoint": f"vector-{hparams.save_every}"},
+        groups,
+    )
+
+
+def _train(
+    session: Session, weights: dict[str, np.ndarray], job: dict[str, Any], log_root: Path, *, whole: bool
+) -> Trace:
+    """Run the official loop from these weights."""
+    hparams = session.hparams
+    trainer = sketch_rnn_train
+    sets = trainer.load_dataset(job["data_dir"], trainer.sketch_rnn_model.copy_hparams(hparams))[:3]
+    session.assign(weights)
+    sess = session.sess
+    sess.owner, sess.trace, sess.whole, sess.seed, sess.validations = session, Trace(), whole, job["seed"], 0
+    trainer.FLAGS(["train", f"--log_root={log_root}"])
+    tf.gfile.MakeDirs(str(log_root))
+    np.random.seed(job["seed"])
+    trainer.train(sess, session.train, session.eval, *sets)
+    return sess.trace
+
+
+def _drift(other: Trace, trace: Trace) -> dict[str, np.ndarray]:
+    """How far a run is from another at each step: its costs, and its weights, relative to their largest magnitude."""
+    weights = []
+    names = [name for name in other.steps if name.startswith("steps/after/")]
+    for step in range(len(other.steps["steps/cost"])):
+        weights.append(max(_relative(other.steps[name][step], trace.steps[name][step]) for name in names))
+    costs = {n: np.stack(other.steps[f"steps/{n}"]) for n in ("cost", "r_cost", "kl_cost")}
+    return costs | {"weights": np.array(weights)}
+
+
+def _relative(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a - b).max() / np.abs(b).max()) if np.any(b) else float(np.abs(a).max())
