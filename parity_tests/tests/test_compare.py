@@ -344,6 +344,15 @@ def test_a_gradient_may_be_off_by_four_times_the_official_error_and_by_eight_uni
             assert (found.verdict, found.where) == (verdict, {"in": 2, "unit": 1}), (rms, largest)
 
 
+def test_sampling_of_one_row_may_be_off_by_four_times_in_either_measure():
+    truth = with_item(np.zeros((3, 4)), (2, 3), 8.0)
+    official = np.full((2, 3), 2.0**-10)
+    for size, verdict in zip(around(2.0**-8), ("equal", "different"), strict=True):
+        ours = truth.copy()
+        ours[0] = size  # all units alike: the root of the mean square is as large as the largest
+        assert single(ours, truth, official, "sample/greedy/mu1").verdict == verdict
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_clipped_gradient_is_held_against_the_size_of_the_gradient(precision):
     number = NUMBERS[precision]

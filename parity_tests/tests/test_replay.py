@@ -412,12 +412,6 @@ def test_each_name_that_is_left_out_is_listed(method, recording, names):
     assert {row.quantity for row in rows if row.verdict == "untested"} == names
 
 
-def test_our_own_port_leaves_nothing_out():
-    for name, recording in RECORDINGS.items():
-        if recording.kind not in ("training", "initial"):  # test_training.py
-            assert {row.verdict for row in rows_of(ours.Adapter(), name, precisions=BOTH)} == {"equal"}
-
-
 # In which order -----------------------------------------------------------------------------------------------------
 
 
