@@ -13,11 +13,11 @@ def step_axis(name: str, ndim: int) -> int | None:
 
     Inside a layer and for the mixtures [B, T, n]; for sampling [T, n]; per step and row [B, T].
     """
-    if name.startswith(("gradient/", "clipped/", "after/", "converted/", "initial/", "series/")):
+    if name.startswith(("gradient/", "clipped/", "after/", "converted/", "initial/")):
         return None
     if name.startswith("sample/"):
         return 0 if ndim == 2 else None
-    if name.endswith(("/nll", "/kl_of_mixtures")):
+    if name.endswith("/nll"):
         return 1 if ndim == 2 else None
     return 1 if ndim == 3 else None
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 NAMES = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
+PARAMETERS = (*NAMES, "pen_logits")  # all that Magenta calls a mixture
 Mixture = Mapping[str, np.ndarray]
 
 

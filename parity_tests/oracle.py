@@ -110,7 +110,14 @@ def training_task(run: TrainingRun, strokes: Path, out: Path, seed: int) -> dict
 
 
 def short_kanji(sketches: int, longest: int, seed: int) -> dict[str, list[np.ndarray]]:
-    """Kanji of few points: three fifths to train, a fifth to validate and to test."""
+    """Kanji of few points: three fifths to train, a fifth to validate and to test.
+
+    Raises:
+        BadInput: when there are not so many.
+    """
     drawn = kanji_splits(12 * sketches, seed=seed, valid_fraction=0.2, test_fraction=0.2)
     wanted = {"train": 3 * sketches // 5, "valid": sketches // 5, "test": sketches // 5}
-    return {split: [s for s in drawn[split] if len(s) <= longest][:count] for split, count in wanted.items()}
+    short = {split: [s for s in drawn[split] if len(s) <= longest][:count] for split, count in wanted.items()}
+    if found := {split: len(short[split]) for split, count in wanted.items() if len(short[split]) < count}:
+        raise BadInput(f"kanji of at most {longest} points: found {found}, expected {wanted}; allow more points")
+    return short

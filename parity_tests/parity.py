@@ -97,18 +97,35 @@ def run_parity(
         resumed_runs = {row.recording for row in findings.rows if row.quantity.startswith("resumed/")}
         wanted = {f"training/{run.name}" for run in TRAININGS}
         met[TRAINED] = seen >= wanted and (spec != OURS or resumed_runs == wanted)
+    margin_wanted = spec == OURS and models and trainings
+    title = "Parity with official Magenta 2.1.4"
+    return report_of(title, recordings, findings, met, port, score, partial=spec != OURS, margin_wanted=margin_wanted)
+
+
+def report_of(
+    title: str,
+    recordings: list[Recording],
+    findings: Findings,
+    met: dict[str, bool],
+    port: Adapter,
+    score: Score | None,
+    *,
+    partial: bool,
+    margin_wanted: bool,
+) -> Report:
+    """What came of some recordings, as a report; see :class:`parity_tests.report.Report` for the arguments."""
     return Report(
-        "Parity with official Magenta 2.1.4",
+        title,
         findings.rows,
         met,
         provenance_of(recordings),
         subject=port.name,
-        partial=spec != OURS,
+        partial=partial,
         training=findings.training,
         mixtures=findings.mixtures,
         coverage=coverage(recordings, findings.rows),
         score=score,
-        margin_wanted=spec == OURS and models and trainings,
+        margin_wanted=margin_wanted,
     )
 
 

@@ -42,6 +42,7 @@ GIVEN = {
     "initial": (),
 }
 TOGETHER = "gradient/together"
+STANDARD_ERRORS = 3  # of the factor between ours and the official error of all gradients
 # In float64 all that is left of a divergence, the square of an error of 1e-15, is its own rounding: seen 2e-14.
 DIVERGENCE_ALLOWED = 1e-12
 MASK_SIZE = 1000  # so many numbers of a mask of the port's own making
@@ -145,7 +146,10 @@ def _gradients_together(recording: Recording, port: Adapter, missing: str) -> Ro
 
     What a single variable or a single run may make of luck, all of them together may not. Each run starts from weights
     nudged by one rounding of float32, and is judged against the port's own float64 run of the same weights, which is
-    held against the official one elsewhere.
+    held against the official one elsewhere. The factor between the two sides is the geometric mean over the runs: where
+    weights are ill-conditioned, errors of single runs are spread over a decade, and the root of their mean square is
+    that of the largest. Its own uncertainty is measured too: a port departs when it lies beyond the allowed factor by
+    more than :data:`STANDARD_ERRORS` of it.
     """
     official = recording["official_error"].get(TOGETHER)
     if official is None or official.shape != (1 + GRADIENT_NUDGES,) or not np.isfinite(official).all():
@@ -167,8 +171,11 @@ def _gradients_together(recording: Recording, port: Adapter, missing: str) -> Ro
         return _row(recording, TOGETHER, "float32", missing, str(error) or "the port does not offer it")
     except FAILURES as error:
         return _row(recording, TOGETHER, "float32", "different", told(error))
-    ours, theirs = (float(np.sqrt(np.mean(np.square(side)))) for side in (errors, official))
-    allowed = min(max(RMS_FACTOR * theirs, FLOAT32_FLOOR * EPSILON32), FLOAT32_CEILING)
+    logs = [np.log(np.maximum(side, np.finfo(np.float64).tiny)) for side in (errors, official)]
+    ours, theirs = (float(np.exp(np.mean(side))) for side in logs)
+    uncertain = np.exp(STANDARD_ERRORS * np.std(logs[0] - logs[1], ddof=1) / np.sqrt(len(errors)))
+    uncertain = uncertain if np.isfinite(uncertain) else 1.0
+    allowed = min(max(RMS_FACTOR * uncertain * theirs, FLOAT32_FLOOR * EPSILON32), FLOAT32_CEILING)
     verdict = "equal" if ours <= allowed else "different"
     ours = ours if np.isfinite(ours) else float("inf")
     return Row(recording.name, TOGETHER, "float32", verdict, ours, allowed, official_error=theirs, measure="rms")

@@ -15,12 +15,11 @@ from parity_tests.adapter import FAILURES, Adapter, Arrays, told
 from parity_tests.compare import FED
 from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.mixtures import NAMES as MIXTURE
-from parity_tests.mixtures import nll
+from parity_tests.mixtures import PARAMETERS, nll
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.npz import SPLITS
 from weight_port.names import ADAM_POWERS, CELLS, GLOBAL_STEP, ROOT
 
-PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")
 LAYERS = {
     "encoder/fw": ("enc_model", "vector_rnn/ENC_RNN/fw"),
     "encoder/bw": ("enc_model", "vector_rnn/ENC_RNN/bw"),
@@ -28,6 +27,7 @@ LAYERS = {
 }
 
 
+WHOLE = ("gradient/", "clipped/", "after/")  # begins what a training step leaves, a name for each variable
 NO_ARRAYS = "expected a mapping of names to NumPy arrays"
 
 
@@ -82,7 +82,7 @@ def replay_cell(recording: Recording, precision: str, port: Adapter) -> Answers:
     """One cell, each step from the official state before it."""
     answers = Answers()
     if precision == "exact":
-        return answers  # what a mask holds; see parity_tests.parity
+        return answers  # what a mask holds; see parity_tests.prove
     claims = recording.hparams
     scope = f"{CELLS[claims['cell']][0]}/"
     weights = {n.removeprefix(scope): v.astype(precision) for n, v in recording["weights"].items()}
@@ -226,8 +226,11 @@ def _replay_training_step(answers: Answers, recording: Recording, precision: str
         _replay_forward(taken, recording, precision, port, draws)
     answers.broken |= taken.broken
     answers.untested |= taken.untested
-    for name, value in taken.arrays.items():
-        whole = name.startswith(("gradient/", "clipped/", "after/"))
+    # the cost is made of the other two, in whatever order a port answers
+    forward = sorted((n for n in taken.arrays if not n.startswith(WHOLE)), key=lambda name: name == "cost")
+    for name in (*forward, *(n for n in taken.arrays if n.startswith(WHOLE))):
+        value = taken.arrays[name]
+        whole = name.startswith(WHOLE)
         if not (name.startswith("after/") and precision == "float32"):  # see official/record_model.py
             answers.arrays[name if whole else f"train/{name}"] = value
     answers.arrays |= _likelihood("train/", answers.arrays, recording, precision)
@@ -236,7 +239,7 @@ def _replay_training_step(answers: Answers, recording: Recording, precision: str
 def _lacking(recording: Recording, precision: str, answer: Arrays) -> list[str]:
     """Of gradients and of what a step leaves, a port offers those of every variable or of none."""
     result = []
-    for kind in ("gradient/", "clipped/", "after/"):
+    for kind in WHOLE:
         wanted = [name for name in recording[precision] if name.startswith(kind)]
         if any(name in answer for name in wanted):
             result += [name for name in wanted if name not in answer]

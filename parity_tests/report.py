@@ -57,7 +57,7 @@ PARTS = (
     (r"(steps|resumed)/(sketches|lengths)", "training: batches"),
     (r"(steps|resumed)/(lr|kl_weight)", "training: learning rate and KL weight"),
     (r"(steps|resumed)/(cost|r_cost|kl_cost)", "training: costs"),
-    (r"validation", "training: validation costs"),
+    (r"validation(/.*)?", "training: validation costs"),
     (r"steps/gradient/.*", "training: gradients"),
     (r"steps/clipped/.*", "training: gradients, clipped"),
     (r"steps/after/.*/Adam(_1)?|steps/after/.*power", "training: Adam's state"),
@@ -98,7 +98,7 @@ class Report:
     subject: str = "pytorch_sketch_rnn"
     partial: bool = False  # whether the port may offer less than all; what it lacks is untested then
     training: Sequence[Curves] = ()
-    mixtures: Sequence[dict[str, Any]] = ()  # likelihoods and divergences, see parity_tests.parity
+    mixtures: Sequence[dict[str, Any]] = ()  # likelihoods and divergences, see parity_tests.prove
     coverage: Sequence[dict[str, Any]] = ()  # see parity_tests.coverage
     score: Score | None = None  # of the mutation run: the smallest planted bug of each part
     margin_wanted: bool | None = None  # whether the verdict needs it of every part; None: where there is a score

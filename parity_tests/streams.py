@@ -11,7 +11,7 @@ import numpy as np
 
 NUDGES = 5  # how often weights are nudged, so that a measured error is not the luck of one run
 NOISE_NUDGES = 2  # the same in float64, for the noise
-GRADIENT_NUDGES = 8  # the same for all gradients together: one number a run
+GRADIENT_NUDGES = 24  # the same for all gradients together: one number a run
 VALIDATION_DRAWS = 1_000_000  # the "step" from which the draws of validation batches are counted
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.adapter import FAILURES, Adapter, Arrays
+from parity_tests.adapter import FAILURES, Adapter, Arrays, told
 from parity_tests.compare import FLOAT64_ALLOWED, Row, place
 from parity_tests.diagnose import likely_cause
 from parity_tests.recording import Recording
-from parity_tests.replay import Answers, orders_of, sets_of
+from parity_tests.replay import WHOLE, Answers, orders_of, sets_of
 from parity_tests.streams import VALIDATION_DRAWS, Wanted, draws_of
 from weight_port.names import GLOBAL_STEP
 
@@ -50,12 +50,12 @@ def replay_training(recording: Recording, port: Adapter) -> tuple[list[Row], Cur
         _official_fed(fed, recording, port)
     except FAILURES as error:
         return [*fed.departures(), _unjudged(recording, error)], None
-    rows = [fed.row(name) for name in sorted(set(fed.worst) | set(recording["float64"]), key=fed.place)]
+    rows = [fed.row(name) for name in sorted(set(fed.worst) | set(fed.official), key=fed.place)]
     try:
         curves = _free(recording, port, fed.error_by_step)
     except FAILURES as error:
         return [*rows, _unjudged(recording, error)], None
-    return [*rows, _drift_row(recording, curves)], curves
+    return [*rows, *_drift_rows(recording, curves)], curves
 
 
 class PortFailed(Exception):
@@ -68,7 +68,7 @@ def _ask(method: str, call: Callable[[], Any]) -> Any:
     except NotImplementedError:
         raise
     except FAILURES as error:
-        raise PortFailed(f"{method} failed: {type(error).__name__}: {error}") from error
+        raise PortFailed(f"{method} failed: {told(error)}") from error
 
 
 def _ask_arrays(method: str, call: Callable[[], Arrays], required: tuple[str, ...]) -> Arrays:
@@ -83,7 +83,7 @@ def _ask_arrays(method: str, call: Callable[[], Arrays], required: tuple[str, ..
 
 def _unjudged(recording: Recording, error: BaseException) -> Row:
     """Why a run came to no end."""
-    verdict, note = "different", f"{type(error).__name__}: {error}"
+    verdict, note = "different", told(error)
     if isinstance(error, PortFailed):
         note = str(error)
     elif isinstance(error, NotImplementedError):
@@ -96,17 +96,18 @@ class _Fed:
 
     def __init__(self, recording: Recording, wanted: int | None = None) -> None:
         self.recording = recording
-        self.official = recording["float64"]
+        self.official = dict(recording["float64"])
+        if (validation := self.official.pop("validation", None)) is not None:  # [validations, costs]
+            self.official |= {f"validation/{name}": validation[:, i] for i, name in enumerate(COSTS)}
         self.wanted = wanted  # how often each quantity must be compared; None: as often as it was recorded
         self.worst: dict[str, dict[str, Any]] = {}
         self.steps = len(self.official["steps/cost"])
         self.error_by_step = [0.0] * self.steps
         self.order: list[str] = []
-        self.unknown: set[str] = set()
         self.compared: dict[str, int] = {}
 
     def take(self, name: str, step: int, ours: np.ndarray, theirs: np.ndarray, scale: float, *, exact: bool) -> None:
-        """Compare a quantity at a step; exact ones must be the same bits."""
+        """Compare a quantity at a step; exact ones must be the same numbers."""
         if name not in self.order:
             self.order.append(name)
         self.compared[name] = self.compared.get(name, 0) + 1
@@ -146,10 +147,11 @@ class _Fed:
     def row(self, name: str) -> Row:
         """What became of a quantity over all steps."""
         recorded = len(self.official[name]) if name in self.official else 0
-        wanted = recorded if self.wanted is None else self.wanted
+        wanted = min(recorded, recorded if self.wanted is None else self.wanted)
         compared = self.compared.get(name, 0)
         if compared != wanted:
             note = f"compared {compared} times, expected {wanted}" if compared else "missing on the port"
+            note = note if recorded else "missing on the official side"
             verdict = "not compared" if compared else "untested"
             return Row(self.recording.name, name, "float64", verdict, float("inf"), 0.0, note=note)
         return self._judged(name)
@@ -218,10 +220,14 @@ def with_step(variables: Arrays, step: int) -> Arrays:
 
 
 def _one_step(fed: _Fed, recording: Recording, port: Adapter, batches: "_Batches", step: int) -> None:
-    official = {name: values[step] for name, values in fed.official.items() if name != "validation"}
+    official = {name: values[step] for name, values in fed.official.items() if name.startswith("steps/")}
     ours, answer = batches.step(port, step)
-    ours |= {name: value for name, value in answer.items() if f"steps/{name}" in official}
+    # what is inside a step was recorded of models; of a training what it leaves was, and nothing else may be there
+    ours |= {name: value for name, value in answer.items() if f"steps/{name}" in official or name.startswith(WHOLE)}
     for name, value in ours.items():
+        if f"steps/{name}" not in official:
+            fed.take(f"steps/{name}", step, value, np.empty(0), 0.0, exact=True)
+            continue
         theirs = official[f"steps/{name}"]
         whole = f"steps/gradient/{name.removeprefix('clipped/')}" if name.startswith("clipped/") else f"steps/{name}"
         exact = name in ("sketches", "lengths")
@@ -298,14 +304,14 @@ class _Batches:
         count = self.sizes["valid"] // hparams["batch_size"]
         cost = float(np.mean(official[self.validations : self.validations + count, 0]))
         for batch in range(count):
-            self._validation(fed, port, *self._batch(self.data.valid_batch, batch), official)
+            self._validation(fed, port, step, *self._batch(self.data.valid_batch, batch))
         if cost < self.best:
             self.best = cost
             for batch in range(self.sizes["test"] // hparams["batch_size"]):
-                self._validation(fed, port, *self._batch(self.data.test_batch, batch), official)
+                self._validation(fed, port, step, *self._batch(self.data.test_batch, batch))
 
     def _validation(
-        self, fed: _Fed | None, port: Adapter, sketches: np.ndarray, lengths: np.ndarray, official: np.ndarray
+        self, fed: _Fed | None, port: Adapter, step: int, sketches: np.ndarray, lengths: np.ndarray
     ) -> None:
         index, self.validations = self.validations, self.validations + 1
         if fed is None:  # only what was drawn from the stream counts
@@ -319,9 +325,9 @@ class _Batches:
             return
         # the official validation weighs the KL cost by kl_weight_start throughout
         cost = costs["r_cost"] + self.recording.hparams["kl_weight_start"] * costs["kl_cost"]
-        ours = np.array([cost, costs["r_cost"], costs["kl_cost"]])
-        step = min(index, fed.steps - 1)
-        fed.take("validation", step, ours, official[index], float(np.abs(official[index]).max()), exact=False)
+        for name, ours in {"cost": cost, "r_cost": costs["r_cost"], "kl_cost": costs["kl_cost"]}.items():
+            theirs = fed.official[f"validation/{name}"][index]
+            fed.take(f"validation/{name}", step, ours, theirs, float(np.abs(theirs)), exact=False)
 
     def _costs(self, port: Adapter, sketches: np.ndarray, lengths: np.ndarray, draws: Arrays) -> Arrays:
         targets = sketches[:, 1:]
@@ -361,19 +367,34 @@ def _distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).max()) / scale if scale else float(np.abs(ours).max())
 
 
-def _drift_row(recording: Recording, curves: Curves) -> Row:
+def _drift_rows(recording: Recording, curves: Curves) -> list[Row]:
+    """The drift of the weights, and of each cost relative to its largest value, against the official code's own."""
+    rows = [_drift_row(recording, "weights", curves.drift, curves.official_drift)]
+    for name in COSTS:
+        theirs = np.array(curves.theirs[name])
+        runs = [values for key, values in recording["official_drift"].items() if key.split("/")[1] == name]
+        scale = float(np.abs(theirs).max()) or 1.0
+        with np.errstate(invalid="ignore"):
+            ours = np.abs(np.array(curves.ours[name]) - theirs) / scale
+        official = np.max(np.abs(np.array(runs) - theirs), axis=0) / scale
+        rows.append(_drift_row(recording, name, np.where(np.isfinite(ours), ours, np.inf).tolist(), official.tolist()))
+    return rows
+
+
+def _drift_row(recording: Recording, what: str, ours: list[float], official: list[float]) -> Row:
     """Our drift against the official code's own so far, at the step that comes closest to its allowance."""
-    allowed = np.maximum(DRIFT_FACTOR * np.maximum.accumulate(curves.official_drift), DRIFT_FLOOR)
-    step = int((np.array(curves.drift) / allowed).argmax())
-    error = curves.drift[step]
+    so_far = np.maximum.accumulate(official)
+    allowed = np.maximum(DRIFT_FACTOR * so_far, DRIFT_FLOOR)
+    step = int((np.array(ours) / allowed).argmax())
+    error = ours[step]
     return Row(
         recording.name,
-        "free run: drift of the weights",
+        f"free run: drift of {what if what in COSTS else f'the {what}'}",
         "float64",
         "equal" if error <= allowed[step] else "different",
         error=error,
         allowed=float(allowed[step]),
-        official_error=float(np.maximum.accumulate(curves.official_drift)[step]),
+        official_error=float(so_far[step]),
         where={"step": step},
     )
 

@@ -12,10 +12,9 @@ import numpy as np
 from parity_tests.adapter import OURS, Adapter, load_adapter
 from parity_tests.certificate import hashes
 from parity_tests.configurations import Configuration
-from parity_tests.coverage import coverage
 from parity_tests.fixtures import fixture_paths
 from parity_tests.oracle import OFFICIAL_SHA256, record_task, require_oracle, run_official
-from parity_tests.parity import SEED, SKETCHES, compare_converted, conditions, provenance_of
+from parity_tests.parity import SEED, SKETCHES, compare_converted, conditions, report_of
 from parity_tests.prove import Findings, prove
 from parity_tests.recording import FOLDER, Recording
 from parity_tests.report import Report, remove_stale, start_report
@@ -144,21 +143,12 @@ def recording_paths(name: str) -> list[Path]:
 
 
 def _report(title: str, recordings: list[Recording], findings: Findings, port: Adapter, spec: str) -> Report:
+    partial = spec != OURS
     for recording in recordings:
-        findings += prove(recording, port, partial=spec != OURS)
-    return Report(
-        title,
-        findings.rows,
-        conditions(_in_both_variants(recordings)),
-        provenance_of(recordings),
-        subject=port.name,
-        partial=spec != OURS,
-        training=findings.training,
-        mixtures=findings.mixtures,
-        coverage=coverage(recordings, findings.rows),
-        score=Score.load(),
-        margin_wanted=False,  # of one model not every part need be there
-    )
+        findings += prove(recording, port, partial=partial)
+    met = conditions(_in_both_variants(recordings))
+    # of one model not every part need be there, so the margin is shown, not judged
+    return report_of(title, recordings, findings, met, port, Score.load(), partial=partial, margin_wanted=False)
 
 
 def _in_both_variants(recordings: list[Recording]) -> list[Recording]:

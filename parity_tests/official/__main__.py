@@ -7,6 +7,7 @@ data loader. Jobs are written by :mod:`parity_tests.oracle`.
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,18 @@ from parity_tests.official.session import set_hyper_sizes
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.npz import read_npz
 
+RECURRENT_LAYERS = ("dynamic_rnn", "bidirectional_dynamic_rnn")
+
 
 def train(job: dict[str, Any]) -> None:
-    """Run the official trainer: its data loading, its loop, its saver."""
+    """Run the official trainer: its data loading, its loop, its saver.
+
+    Its recurrent layers take one step at a time. TensorFlow would let steps overlap, and a dropout draws its mask for
+    whichever comes first: no two runs of one seed would be alike.
+    """
     trainer = standin.sketch_rnn_train
+    layers = {n: partial(getattr(standin.tf.nn, n), parallel_iterations=1) for n in RECURRENT_LAYERS}
+    standin.model.tf = standin.Forward(standin.tf, nn=standin.Forward(standin.tf.nn, **layers))
     reset_graph = trainer.reset_graph
 
     def reset_and_seed() -> None:

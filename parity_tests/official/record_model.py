@@ -6,17 +6,14 @@ import numpy as np
 
 from parity_tests.configurations import DTYPES
 from parity_tests.measure import together
-from parity_tests.mixtures import nll
+from parity_tests.mixtures import NAMES, nll
 from parity_tests.official.errors import float32_errors, float64_noise
 from parity_tests.official.inputs import make_batch, moved
 from parity_tests.official.provenance import provenance
-from parity_tests.official.session import MIXTURE, Session
+from parity_tests.official.session import NOT_COMPUTED, Session
 from parity_tests.official.standin import tf
 from parity_tests.recording import Recording
 from parity_tests.streams import GRADIENT_NUDGES, NOISE_NUDGES, NUDGES, nudged
-
-# learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
-NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
 
 
 def record_model(job: dict[str, Any]) -> list[Recording]:
@@ -96,7 +93,7 @@ def _computed(
     result |= session.samples(sample_len)
     result |= session.training_step(session.feed(inputs) | settings, draws, apply=apply)
     for model in ("eval", "train"):
-        mixture = {name: result[f"{model}/{name}"] for name in MIXTURE}
+        mixture = {name: result[f"{model}/{name}"] for name in NAMES}
         result[f"{model}/nll"] = nll(mixture, inputs["sketches"][:, 1:])
     return {name: np.asarray(value) for name, value in result.items()}
 

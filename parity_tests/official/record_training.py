@@ -11,7 +11,7 @@ import numpy as np
 
 from parity_tests.official.provenance import provenance
 from parity_tests.official.record_data import given
-from parity_tests.official.session import Session
+from parity_tests.official.session import NOT_COMPUTED, Session
 from parity_tests.official.standin import sketch_rnn_train, tf
 from parity_tests.recording import Recording
 from parity_tests.streams import VALIDATION_DRAWS, draws_of
@@ -19,8 +19,6 @@ from pytorch_sketch_rnn.npz import read_npz
 
 DRIFTS = 3  # runs from weights perturbed, each by a seed of its own
 PERTURBATION = 1e-15  # relative
-# learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
-NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
 
 
 class Trace:

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
+from parity_tests.mixtures import PARAMETERS
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.standin import model as official_model
 from parity_tests.official.standin import rnn, tf
 from parity_tests.streams import Wanted, draws_of
 
-MIXTURE = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")
+# learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
+NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
 
 
 def official_hparams(values: dict[str, Any]) -> Any:
@@ -175,14 +177,14 @@ class Session:
             # what either stream would give next tells how much was drawn from it
             result[f"sample/{mode}/next_uniform"] = np.asarray(random.random())
             result[f"sample/{mode}/next_normal"] = np.asarray(np.random.random())
-            for name, values in zip(MIXTURE, zip(*parameters, strict=True), strict=False):
+            for name, values in zip(PARAMETERS, zip(*parameters, strict=True), strict=False):
                 result[f"sample/{mode}/{name}"] = np.stack(values)
         return result
 
 
 def _outputs(model: Any) -> dict[str, Any]:
     batch, steps = model.hps.batch_size, model.hps.max_seq_len
-    outputs = {name: tf.reshape(getattr(model, name), [batch, steps, -1]) for name in MIXTURE}
+    outputs = {name: tf.reshape(getattr(model, name), [batch, steps, -1]) for name in PARAMETERS}
     outputs["r_cost"], outputs["kl_cost"] = model.r_cost, model.kl_cost
     if model.hps.is_training:
         outputs["cost"] = model.cost

@@ -503,6 +503,12 @@ def failed(quantity: str, step: int | None = None, recording: str = "lstm/as_is"
     return Row(recording, quantity, precision, "different", 1.0, 0.0, where=where)
 
 
+def test_a_name_that_is_missing_is_named_only_where_nothing_departs():
+    missing = Row("lstm/as_is", "eval/mu", "float64", "not compared", INF, 0.0)
+    assert first_departure([missing, failed("encode")]).quantity == "encode"
+    assert first_departure([missing]) is missing
+
+
 def first_of(*rows: Row) -> tuple[str, str, str, int | None]:
     found = first_departure([Row("x", "train/0", "float64", "equal", 0.0, 0.0), *rows])
     return found.recording, found.precision, found.quantity, found.where.get("step")

@@ -19,13 +19,11 @@ AXES = {
     "sample/sampled/next_normal": [None],
     "train/nll": [None, None, 1],
     "eval/nll": [None, None, 1],
-    "train/kl_of_mixtures": [None, None, 1],
     "gradient/w": [None, None, None, None],
     "clipped/w": [None, None, None, None],
     "after/w": [None, None, None, None],
     "converted/w": [None, None, None, None],
     "initial/w": [None, None, None, None],
-    "series/cost": [None, None, None, None],
 }
 
 

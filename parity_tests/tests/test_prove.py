@@ -5,9 +5,10 @@ import pytest
 
 from parity_tests.adapter import Adapter
 from parity_tests.compare import EPSILON32, FLOAT32_CEILING
+from parity_tests.configurations import CELL_KEEP_PROB
 from parity_tests.fixtures import load_fixtures
 from parity_tests.ours import Adapter as Ours
-from parity_tests.prove import TOGETHER, prove
+from parity_tests.prove import MASK_SIZE, TOGETHER, prove
 from parity_tests.recording import Recording
 from parity_tests.streams import GRADIENT_NUDGES, nudged
 from parity_tests.training import resumed, state_before, with_step
@@ -57,12 +58,18 @@ def test_they_may_be_off_by_twice_the_official_error(official, limit):
         found = row(Off(size), recording=recording)
         assert (found.verdict, found.precision, found.measure) == (verdict, "float32", "rms")
         assert (found.error, found.allowed) == pytest.approx((size, limit), rel=3e-7)
-        assert found.official_error == official
+        assert found.official_error == pytest.approx(official, rel=1e-12, abs=1e-300)
 
 
-def test_the_official_error_is_the_root_mean_square_of_its_runs():
-    found = row(Off(0.0), recording=with_official([*np.zeros(GRADIENT_NUDGES), 3e-5]))
-    assert found.official_error == pytest.approx(3e-5 / np.sqrt(1 + GRADIENT_NUDGES), rel=1e-12)
+def test_the_errors_are_geometric_means_and_their_uncertainty_is_allowed():
+    runs = 1 + GRADIENT_NUDGES
+    official = 2.0**-14 * np.exp(0.5 * np.linspace(-1, 1, runs))
+    spread = np.exp(3 * np.std(np.log(official), ddof=1) / np.sqrt(runs))
+    for size, verdict in ((2.0**-13 * spread * 0.999, "equal"), (2.0**-13 * spread * 1.001, "different")):
+        found = row(Off(size), recording=with_official(official))
+        assert found.verdict == verdict
+        assert found.official_error == pytest.approx(2.0**-14, rel=1e-12)
+        assert found.allowed == pytest.approx(2.0**-13 * spread, rel=1e-6)
 
 
 def test_each_run_starts_from_other_weights_and_both_precisions_from_the_same():
@@ -182,3 +189,26 @@ def test_a_recording_of_other_official_files_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"other files than those of magenta 2\.1\.4"):
         verify_recordings([str(path)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_of_the_ports_own_making_keeps_the_share_that_is_asked_for():
+    cell = load_fixtures()["cell/lstm"]
+
+    def share(mask: np.ndarray):
+        class Port(Ours):
+            def dropout_mask(self, size, keep_prob):
+                return mask
+
+        (found,) = [row for row in prove(cell, Port()).rows if row.quantity == "dropout_share"]
+        return found
+
+    mask = Ours().dropout_mask(MASK_SIZE, CELL_KEEP_PROB)
+    kept = mask.max()
+    assert share(mask).verdict == "equal"
+    assert share(np.where(np.arange(MASK_SIZE) < 100, kept, 0).astype(np.float32)).verdict == "different"
+    assert share(np.full(MASK_SIZE, kept)).verdict == "equal"  # 0.1 off is just allowed
+    limit = share(mask).allowed
+    for off, verdict in ((limit - 0.001, "equal"), (limit + 0.001, "different")):
+        count = round((CELL_KEEP_PROB - off) * MASK_SIZE)
+        assert share(np.where(np.arange(MASK_SIZE) < count, kept, 0).astype(np.float32)).verdict == verdict
+    assert share(mask[:-1]).verdict == "different"

@@ -447,6 +447,17 @@ def test_quantities_of_a_model_come_in_the_order_of_computation(name):
     assert all(n.endswith(("/Adam", "/Adam_1")) for n in slots)
 
 
+def test_the_cost_comes_behind_what_it_is_made_of_whatever_a_port_answers_first():
+    class CostFirst(ours.Adapter):
+        def train_step(self, *arguments):
+            answer = super().train_step(*arguments)
+            return {"cost": answer.pop("cost")} | answer
+
+    names = list(replay(RECORDINGS["lstm/moved"], "float64", CostFirst()).arrays)
+    assert names.index("train/r_cost") < names.index("train/kl_cost") < names.index("train/cost")
+    assert names.index("train/cost") < min(names.index(name) for name in names if name.startswith("gradient/"))
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

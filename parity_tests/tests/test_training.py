@@ -16,7 +16,7 @@ from parity_tests.fixtures import load_fixtures
 from parity_tests.prove import prove
 from parity_tests.report import Report, part_of
 from parity_tests.streams import VALIDATION_DRAWS, Wanted, draws_of, dropout_mask
-from parity_tests.training import Curves, replay_training, resumed, state_before, with_step
+from parity_tests.training import COSTS, Curves, replay_training, resumed, state_before, with_step
 from pytorch_sketch_rnn import optim
 from weight_port.names import GLOBAL_STEP, slot_name
 
@@ -24,6 +24,8 @@ RUNS = {name: recording for name, recording in load_fixtures().items() if record
 LAYER_NORM, MIX = RUNS["training/layer_norm"], RUNS["training/mix"]
 STEPS, SAVE_EVERY = 6, 3
 DRIFT = "free run: drift of the weights"
+DRIFTS = [DRIFT, *(f"free run: drift of {name}" for name in COSTS)]
+VALIDATION = {f"validation/{name}" for name in COSTS}
 OUTPUT_W = "vector_rnn/RNN/output_w"
 
 
@@ -74,7 +76,7 @@ def test_our_port_equals_the_official_trainer_in_everything_that_was_recorded(na
     rows, _ = whole[name]
     assert {row.verdict for row in rows} == {"equal"}
     assert [row.quantity for row in rows].count(DRIFT) == 1
-    assert {row.quantity for row in rows} == set(RUNS[name]["float64"]) | {DRIFT}
+    assert {row.quantity for row in rows} == (set(RUNS[name]["float64"]) - {"validation"}) | VALIDATION | set(DRIFTS)
     assert {row.precision for row in rows} == {"float64"}
     exact = {row.quantity for row in rows if row.allowed == 0}
     assert exact == {"steps/sketches", "steps/lengths"}
@@ -114,7 +116,7 @@ def test_rows_come_in_the_order_of_computation(whole):
         )
         places = [min(i for i, n in enumerate(names) if n.startswith(f"steps/{begin}")) for begin in begins]
         assert places == sorted(places)
-        assert names[-1] == DRIFT
+        assert names[-4:] == DRIFTS
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -330,7 +332,7 @@ def test_the_first_departure_names_the_part_and_the_step(port, quantity, step, p
     assert part_of(first) == part
     assert first.where["step"] == step
     assert first.verdict == "different"
-    departed = [row for row in rows if row.verdict == "different" and row.quantity != DRIFT]
+    departed = [row for row in rows if row.verdict == "different" and row.quantity not in DRIFTS]
     assert min(row.where["step"] for row in departed) == step
     assert curves is not None
 
@@ -338,7 +340,7 @@ def test_the_first_departure_names_the_part_and_the_step(port, quantity, step, p
 @pytest.mark.parametrize("port", [ForgetsToMove, IgnoresLoad, Restless])
 def test_what_shows_in_the_free_run_alone_fails_its_row_alone(port):
     rows, curves = replay_training(begin_of(LAYER_NORM, 3), port())
-    assert [row.quantity for row in failures(rows)] == [DRIFT]
+    assert DRIFT in {row.quantity for row in failures(rows)} <= set(DRIFTS)
     row = one(rows, DRIFT)
     assert row.verdict == "different"
     assert row.error > row.allowed
@@ -362,14 +364,45 @@ def test_a_validation_is_the_cost_of_a_training_on_the_validation_set():
         return answer | {"r_cost": answer["r_cost"] * (1 + 1e-8)}
 
     rows, _ = replay_training(LAYER_NORM, changed("loss", worse))
-    assert [row.quantity for row in failures(rows)] == ["validation"]
-    assert part_of(failures(rows)[0]) == "training: validation costs"
+    assert [row.quantity for row in failures(rows)] == ["validation/cost", "validation/r_cost"]
+    assert {part_of(row) for row in failures(rows)} == {"training: validation costs"}
+    assert {row.where["step"] for row in failures(rows)} == {SAVE_EVERY}
 
     class CountsNoPadding(ours.Adapter):
         def loss(self, mixture, targets, latent, *, is_training):
             return super().loss(mixture, targets, latent, is_training=False)
 
-    assert [row.quantity for row in failures(replay_training(LAYER_NORM, CountsNoPadding())[0])] == ["validation"]
+    failed = failures(replay_training(LAYER_NORM, CountsNoPadding())[0])
+    assert [row.quantity for row in failed] == ["validation/cost", "validation/r_cost"]
+
+
+def test_a_validation_shows_an_error_in_the_small_kl_cost_alone():
+    def worse(answer):
+        return answer | {"kl_cost": answer["kl_cost"] * (1 + 3e-10)}
+
+    failed = failures(replay_training(LAYER_NORM, changed("loss", worse))[0])
+    assert [row.quantity for row in failed] == ["validation/kl_cost"]
+
+
+def test_a_cost_that_drifts_in_the_free_run_alone_fails_its_row():
+    class Drifting(ours.Adapter):
+        def load(self, hparams, variables):
+            super().load(hparams, variables)
+            self.taken = 0
+
+        def train_step(self, *arguments):
+            self.taken += 1
+            answer = super().train_step(*arguments)
+            return answer | {"kl_cost": answer["kl_cost"] + 1e-9 * (self.taken > 1)}
+
+    assert [row.quantity for row in failures(replay_training(SHORT, Drifting())[0])] == [DRIFTS[3]]
+
+
+def test_a_variable_that_the_official_side_lacks_is_a_failure():
+    for kind in ("gradient", "clipped", "after"):
+        port = changed("train_step", lambda answer, k=kind: answer | {f"{k}/owl": np.zeros(2)})
+        (row,) = failures(replay_training(SHORT, port)[0])
+        assert (row.quantity, row.note) == (f"steps/{kind}/owl", "missing on the official side")
 
 
 @pytest.mark.parametrize(
@@ -480,7 +513,7 @@ def test_a_port_without_data_schedules_and_encoder_is_given_the_official_ones():
     rows, curves = replay_training(LAYER_NORM, TrainsAlone())
     assert failures(rows) == []
     untested = {row.quantity for row in rows if row.verdict == "untested"}
-    assert untested == {"steps/lr", "steps/kl_weight", "steps/sketches", "steps/lengths", "validation"}
+    assert untested == {"steps/lr", "steps/kl_weight", "steps/sketches", "steps/lengths", *VALIDATION}
     assert one(rows, DRIFT).verdict == "equal"
     assert len(curves.drift) == STEPS
 
@@ -493,7 +526,7 @@ def test_a_port_without_an_encoder_is_judged_by_its_steps():
             return ours.Adapter.schedules(self, hparams, step + 1)
 
     rows, _ = replay_training(LAYER_NORM, Port())
-    assert one(rows, "validation").verdict == "untested"
+    assert {one(rows, name).verdict for name in VALIDATION} == {"untested"}
     assert one(rows, "steps/lr").verdict == "different"
     assert one(rows, "steps/sketches").verdict == "equal"
 
