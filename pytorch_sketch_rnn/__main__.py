@@ -1,10 +1,11 @@
-"""``python -m pytorch_sketch_rnn sample MODEL -o FILE``: draw new sketches with a model."""
+"""``python -m pytorch_sketch_rnn sample MODEL -o FILE`` draws with a model; ``dataset SRC OUT`` makes a stroke set."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytorch_sketch_rnn import dataset
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 if TYPE_CHECKING:
@@ -33,12 +34,18 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--columns", type=int, help="sketches in a row (default: about as many as rows)")
     sample.add_argument("--like", metavar="NPZ", type=Path, help="draw after sketches of a stroke set's test split")
     sample.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    dataset.add_arguments(commands.add_parser("dataset", help="make a stroke set of drawings, to train on"))
     return result
 
 
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
     arguments = parser().parse_args(argv)
+    return dataset.run(arguments) if arguments.command == "dataset" else _sample(arguments)
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    """Run the command ``sample``."""
     import torch
 
     from pytorch_sketch_rnn.device import usable_device

@@ -5,7 +5,8 @@ Names are ``latent``, ``encoder/fw/recurrent``, ``encoder/bw/recurrent``, ``deco
 backward encoder begins at the last point of each sketch.
 """
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -84,3 +85,41 @@ class RecordedDraws:
         if value.shape != tuple(shape):
             raise BadInput(f"recorded draw {name!r} has shape {list(value.shape)}, the model asks for {list(shape)}")
         return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+
+class KeyedDraws:
+    """Numbers that are a function of seed, step, name and row of the whole batch, and of nothing else.
+
+    So a step can be drawn again, and a process that holds some rows of the batch draws for them what a single process
+    would. Sequences are drawn to the longest length there can be, then cut: how long the longest sketch beside a row is
+    must not matter.
+
+    Args:
+        seed: of the training.
+        step: which step.
+        rows: which rows of the whole batch are asked for.
+        max_seq_len: no mask has more steps.
+    """
+
+    def __init__(self, seed: int, step: int, rows: range, max_seq_len: int) -> None:
+        self.seed, self.step, self.rows, self.max_seq_len = seed, step, rows, max_seq_len
+
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+        """See :class:`Draws`; the shape is [T, B, n]."""
+        steps, _, units = shape
+        masks = [row.mask(name, (self.max_seq_len, units), keep_prob, like) for row in self._of_rows(name, like)]
+        return torch.stack(masks, dim=1)[:steps]
+
+    def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """See :class:`Draws`; the shape is [B, n]."""
+        return torch.stack([row.normal(name, shape[1:], like) for row in self._of_rows(name, like)])
+
+    def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """See :class:`Draws`; the shape is [B, n]."""
+        return torch.stack([row.uniform(name, shape[1:], like) for row in self._of_rows(name, like)])
+
+    def _of_rows(self, name: str, like: Tensor) -> Iterator[TorchDraws]:
+        generator = torch.Generator(like.device)
+        for row in self.rows:
+            key = np.random.SeedSequence([self.seed, self.step, zlib.crc32(name.encode()), row])
+            yield TorchDraws(generator.manual_seed(int(key.generate_state(1, np.uint64)[0])))

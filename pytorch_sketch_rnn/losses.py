@@ -44,5 +44,9 @@ def reconstruction_cost(mixture: Mixture, targets: Tensor, *, is_training: bool)
 
 def kl_cost(mu: Tensor, presig: Tensor, tolerance: float) -> Tensor:
     """Mean over [B, z] of the KL divergence from N(0, 1), not below ``tolerance``; there it has no gradient."""
-    kl = -0.5 * (1 + presig - mu.square() - presig.exp()).mean()
-    return kl.clamp(min=tolerance)
+    return kl_divergence(mu, presig).clamp(min=tolerance)
+
+
+def kl_divergence(mu: Tensor, presig: Tensor) -> Tensor:
+    """Mean over [B, z] of the KL divergence from N(0, 1)."""
+    return -0.5 * (1 + presig - mu.square() - presig.exp()).mean()

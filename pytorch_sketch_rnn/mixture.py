@@ -66,6 +66,36 @@ class Mixture:
         """Probabilities of: pen down, pen up, end of sketch."""
         return F.softmax(self.pen_logits, dim=-1)
 
+    def shrunk(self, reg_covar: float) -> Self:
+        """With ``reg_covar`` added to both variances of each component; the covariance stays as it was.
+
+        So a component cannot collapse onto a point. 0 changes nothing, as in Magenta. The correlation is rescaled
+        through its logit, from sums of positive terms alone: nothing cancels where corr is near +-1.
+        """
+        if reg_covar == 0:
+            return self
+        log_reg = math.log(reg_covar)
+        log_sigma1, log_sigma2 = (
+            torch.logaddexp(2 * s, torch.full_like(s, log_reg)) / 2 for s in (self.log_sigma1, self.log_sigma2)
+        )
+        # of the correlation: sigma1 sigma2 / (sigma1' sigma2'), never above 0
+        zero = torch.zeros_like(self.log_sigma1)
+        log_factor = (
+            -(
+                torch.logaddexp(log_reg - 2 * self.log_sigma1, zero)
+                + torch.logaddexp(log_reg - 2 * self.log_sigma2, zero)
+            )
+            / 2
+        )
+        r = self.corr_logits.clamp(-_MAX_CORR_LOGIT, _MAX_CORR_LOGIT)
+        # 1 +- f tanh(r) = (1 - f) + f (1 +- tanh(r))
+        lost, factor = -torch.expm1(log_factor), log_factor.exp()
+        above = lost + factor * 2 * torch.sigmoid(2 * r)
+        below = lost + factor * 2 * torch.sigmoid(-2 * r)
+        return dataclasses.replace(
+            self, log_sigma1=log_sigma1, log_sigma2=log_sigma2, corr_logits=(above.log() - below.log()) / 2
+        )
+
     def parameters(self) -> dict[str, Tensor]:
         """Magenta's parameters by name."""
         names = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")

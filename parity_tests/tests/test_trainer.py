@@ -1,0 +1,129 @@
+"""A training step is the proven parts in their order; a validation is the mean that it says it is."""
+
+import numpy as np
+import pytest
+import torch
+
+from parity_tests.tests.training_sets import SMALL, make_trainer, random_splits
+from pytorch_sketch_rnn import schedules
+from pytorch_sketch_rnn.draws import KeyedDraws
+from pytorch_sketch_rnn.losses import Costs
+from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.training import VALIDATION, NotFinite, Options
+
+UNCONDITIONAL = SMALL.replace(conditional=False)
+
+
+def by_hand(trainer, step):
+    """The same step from the parts that are proven equal to Magenta's."""
+    model, hparams = trainer.model, trainer.hparams
+    rows = range(hparams.batch_size)
+    batch = trainer.sets.train.random_rows(hparams.batch_size, trainer.options.seed, step, rows)
+    model.train()
+    model.draws = KeyedDraws(trainer.options.seed, step, rows, hparams.max_seq_len)
+    costs = model.costs(batch.sketches, batch.lengths, schedules.kl_weight(hparams, step))
+    trainer.optimizer.zero_grad()
+    costs.cost.backward()
+    clip_by_value_(model.parameters(), hparams.grad_clip)
+    trainer.optimizer.param_groups[0]["lr"] = schedules.learning_rate(hparams, step)
+    trainer.optimizer.step()
+    return costs
+
+
+@pytest.mark.parametrize(
+    "hparams",
+    [SMALL, SMALL.replace(kl_tolerance=50.0), UNCONDITIONAL, SMALL.replace(grad_clip=1e-3)],
+    ids=["above the floor", "below it", "unconditional", "clipped"],
+)
+def test_steps_are_the_proven_parts_in_their_order(hparams):
+    trainer, other = make_trainer(hparams), make_trainer(hparams)
+    assert isinstance(trainer.optimizer, TF1Adam)
+    for step in range(3):
+        result, costs = trainer.step(), by_hand(other, step)
+        assert result.step == step
+        assert (result.cost, result.r_cost, result.kl_cost) == tuple(cost.item() for cost in costs)
+        assert result.learning_rate == schedules.learning_rate(hparams, step)
+        assert result.kl_weight == schedules.kl_weight(hparams, step)
+        for (name, ours), theirs in zip(trainer.model.named_parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(ours, theirs), name
+    assert trainer.steps_done == 3
+
+
+def test_the_same_seed_trains_the_same_and_another_does_not():
+    one, two, other = make_trainer(), make_trainer(), make_trainer(options=Options(seed=4))
+    costs = [[trainer.step().cost for _ in range(3)] for trainer in (one, two, other)]
+    assert costs[0] == costs[1]
+    assert costs[0][0] != costs[2][0]
+
+
+def test_reg_covar_changes_the_reconstruction_alone():
+    plain, shrunk = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=0.5))
+    one, two = plain.step(), shrunk.step()
+    assert one.r_cost != two.r_cost
+    assert one.kl_cost == two.kl_cost
+
+
+def expected_costs(trainer, groups, kl_weight, is_training):
+    model = trainer.model.eval()
+    found = []
+    for rows in groups:
+        batch = trainer.sets.valid.in_order(rows)
+        model.draws = KeyedDraws(trainer.options.seed, VALIDATION, rows, trainer.hparams.max_seq_len)
+        with torch.no_grad():
+            costs = model.costs(batch.sketches, batch.lengths, kl_weight, is_training=is_training)
+        found.append(np.array([float(cost) for cost in costs]))
+    return found
+
+
+def test_validation_as_magenta_counts_whole_batches_with_the_first_kl_weight():
+    trainer = make_trainer(options=Options(seed=3, validate_as_magenta=True))
+    (expected,) = expected_costs(trainer, [range(5)], SMALL.kl_weight_start, True)
+    assert trainer.validate("valid") == Costs(*expected)
+
+
+def test_validation_counts_every_sketch_with_the_last_kl_weight_and_no_padding():
+    trainer = make_trainer()
+    first, rest = expected_costs(trainer, [range(5), range(5, 7)], SMALL.kl_weight, False)
+    np.testing.assert_allclose(trainer.validate("valid"), (5 * first + 2 * rest) / 7, rtol=1e-14)
+
+
+def test_validation_is_the_same_at_every_call_and_disturbs_no_step():
+    trainer, other = make_trainer(), make_trainer()
+    trainer.step(), other.step()
+    assert trainer.validate("valid") == trainer.validate("valid")
+    assert trainer.step() == other.step()
+
+
+def test_a_validation_split_smaller_than_a_batch_still_counts():
+    splits = random_splits(valid=2, test=0)
+    for as_magenta in (True, False):
+        trainer = make_trainer(options=Options(validate_as_magenta=as_magenta), splits=splits)
+        assert np.isfinite(trainer.validate("valid")).all()
+        assert trainer.validate("valid").r_cost != 0
+        assert trainer.validate("test") == Costs(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "decoder.output_w"), (np.inf, "encoder.mu.w")])
+def test_what_is_not_finite_is_named_and_the_weights_stay(value, name):
+    trainer = make_trainer()
+    trainer.step()
+    weight = trainer.model.get_parameter(name)
+    with torch.no_grad():
+        weight[0, 0] = value
+    before = {n: p.clone() for n, p in trainer.model.named_parameters()}
+    slots = [trainer.optimizer.state[p]["v"].clone() for p in trainer.model.parameters()]
+    with pytest.raises(NotFinite, match=f"step 1: the weight {name}"):
+        trainer.step()
+    assert trainer.steps_done == 1
+    for n, p in trainer.model.named_parameters():
+        assert torch.equal(p, before[n]) or n == name
+    for p, slot in zip(trainer.model.parameters(), slots, strict=True):
+        assert torch.equal(trainer.optimizer.state[p]["v"], slot)
+
+
+def test_a_gradient_that_overflows_is_named(monkeypatch):
+    trainer = make_trainer()
+    bias = trainer.model.decoder.output_b
+    bias.register_hook(lambda gradient: gradient * np.inf)
+    with pytest.raises(NotFinite, match=r"the gradient of decoder\.output_b"):
+        trainer.step()

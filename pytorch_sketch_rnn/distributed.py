@@ -1,0 +1,100 @@
+"""Several processes that train one model, each on some rows of every batch.
+
+Started by ``torchrun``, which sets RANK, WORLD_SIZE and the rest; without it there is one process. torch's own engine
+does the work: gloo on CPU, NCCL on GPU.
+"""
+
+import dataclasses
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pytorch_sketch_rnn.errors import BadInput
+
+TIMEOUT = timedelta(minutes=10)  # a process that is silent for so long is dead; a validation must fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The processes of a training; this one is number ``rank`` of ``size``."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process logs and saves."""
+        return self.rank == 0
+
+    def rows(self, batch_size: int) -> range:
+        """Which rows of a batch are this process's; where they cannot be equal, the first ones have one row more.
+
+        Raises:
+            BadInput: when there are more processes than rows.
+        """
+        if self.size > batch_size:
+            raise BadInput(f"{self.size} processes for a batch of {batch_size}: expected at least a row for each")
+        each, more = divmod(batch_size, self.size)
+        first = self.rank * each + min(self.rank, more)
+        return range(first, first + each + (self.rank < more))
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes.
+
+        Raises:
+            LostProcess: when another process is gone.
+        """
+        if self.size == 1:
+            return values
+        values = values.clone()
+        try:
+            dist.all_reduce(values)
+        except RuntimeError as error:  # what gloo and NCCL make of a closed connection, or of a time-out
+            raise LostProcess(str(error).splitlines()[0]) from error
+        return values
+
+    def told(self, value: Any) -> Any:
+        """What the leading process says, to all."""
+        if self.size == 1:
+            return value
+        box = [value]
+        try:
+            dist.broadcast_object_list(box, src=0)
+        except RuntimeError as error:
+            raise LostProcess(str(error).splitlines()[0]) from error
+        return box[0]
+
+
+class LostProcess(RuntimeError):
+    """Another process of the training is gone."""
+
+
+def join(device: torch.device) -> Group:
+    """Join the processes that ``torchrun`` started; alone where it did not.
+
+    Raises:
+        BadInput: when its environment variables are broken or the others cannot be reached.
+    """
+    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
+        return Group()
+    try:
+        # with size 1 too, so that one process under torchrun is no special case
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    except (ValueError, RuntimeError) as error:
+        raise BadInput(f"torchrun's processes cannot be joined: {error}") from None
+    return Group(dist.get_rank(), dist.get_world_size())
+
+
+def local_device(device: str) -> str:
+    """The device of this process: under ``torchrun``, ``cuda`` means the GPU of its local rank."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+
+
+def leave() -> None:
+    """Undo :func:`join`."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

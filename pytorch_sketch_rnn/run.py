@@ -1,0 +1,302 @@
+"""A training run from its first step to its last, and what it leaves in its folder at each save.
+
+``save_dir`` holds the latest model (``config.json``, ``model.safetensors``), ``best/`` the one of the lowest validation
+cost, ``checkpoints/`` what a run is resumed from, ``curves.csv`` and ``curves.png``, ``tensorboard/`` and ``samples/``.
+"""
+
+import dataclasses
+import fcntl
+import math
+import platform
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytorch_sketch_rnn.batches import Sets
+from pytorch_sketch_rnn.checkpoint import (
+    OPTIMIZER_FILE,
+    checkpoint_path,
+    checkpoints,
+    load_optimizer,
+    load_weights,
+    read_state,
+    remove_older,
+    write_folder,
+)
+from pytorch_sketch_rnn.distributed import Group
+from pytorch_sketch_rnn.drawing import save_drawing
+from pytorch_sketch_rnn.draws import TorchDraws
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.losses import Costs
+from pytorch_sketch_rnn.progress import Progress
+from pytorch_sketch_rnn.run_log import RunLog, plot_curves
+from pytorch_sketch_rnn.sampling import sample_batch
+from pytorch_sketch_rnn.settings import Settings
+from pytorch_sketch_rnn.training import Trainer
+
+PICTURES = 6  # sketches in a row
+TEMPERATURE = 0.4
+
+
+@dataclasses.dataclass
+class Best:
+    """The model of the lowest validation cost so far."""
+
+    step: int = 0
+    valid_cost: float = math.inf
+    test_cost: float = math.inf
+
+
+def fingerprint(sets: Sets) -> dict[str, Any]:
+    """What tells the data of a run from other data."""
+    sizes = {split: len(getattr(sets, split)) for split in ("train", "valid", "test")}
+    return sizes | {"max_seq_len": sets.hparams.max_seq_len, "scale_factor": float(sets.train.scale_factor)}
+
+
+def make_folder(folder: Path, settings: Settings, trainer: Trainer) -> None:
+    """Make the folder of a new run: whole, with the untrained model as its first checkpoint, or not at all.
+
+    Raises:
+        BadInput: when it exists, or cannot be made.
+    """
+    refuse_existing(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        temporary.chmod(0o755)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be made ({error.strerror}); choose another --save_dir") from None
+    try:
+        trainer.model.save_pretrained(temporary)
+        settings.save(temporary)
+        state = _state(trainer, Best())
+        write_folder(checkpoint_path(temporary, trainer.steps_done), trainer.model, trainer.optimizer, state)
+        refuse_existing(folder)
+        temporary.rename(folder)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be made ({error.strerror}); choose another --save_dir") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raises BadInput when there is something by that name."""
+    if folder.exists() or folder.is_symlink():
+        raise BadInput(f"{folder}: exists already; go on with --resume, or choose another --save_dir")
+
+
+def resume(folder: Path, trainer: Trainer) -> Best:
+    """Bring a trainer to the last checkpoint of a run.
+
+    Raises:
+        BadInput: when there is none, it is broken, or it was trained on other data.
+    """
+    found = checkpoints(folder)
+    if not found:
+        raise BadInput(f"{folder}: holds no checkpoint; expected one below {folder / 'checkpoints'}")
+    step, path = list(found.items())[-1]
+    state = read_state(path)
+    if state["step"] != step:
+        raise BadInput(f"{path}: says that it is of step {state['step']}; remove it to resume from the one before")
+    now, then = fingerprint(trainer.sets), state.get("data")
+    if then != now:
+        raise BadInput(f"the data are not those of the run in {folder}: they were {then}, now they are {now}")
+    load_weights(path, trainer.model)
+    load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer)
+    trainer.steps_done = step
+    try:
+        return Best(**state["best"])
+    except (KeyError, TypeError):
+        raise BadInput(f"{path}: does not say which model was best; remove it to resume from the one before") from None
+
+
+def threads_differ(folder: Path) -> str | None:
+    """What to tell where a run goes on with another number of threads."""
+    found = list(checkpoints(folder).values())
+    before, now = read_state(found[-1]).get("threads"), torch.get_num_threads()
+    return f"it ran with {before} threads, now with {now}: losses differ by rounding" if before != now else None
+
+
+@contextmanager
+def only_run(folder: Path, group: Group) -> Iterator[None]:
+    """Keep other runs from training in the same folder.
+
+    Raises:
+        BadInput: when one does.
+    """
+    if not group.leads:
+        yield
+        return
+    try:
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be written ({error.strerror}); expected the folder of a run") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInput(f"{folder}: another process is training there; wait for it, or stop it first") from None
+        yield
+
+
+class Run:
+    """The steps of a run, its validations and its saves.
+
+    Args:
+        folder: made by :func:`make_folder`.
+        trainer: where it stands.
+        best: what :func:`resume` gave.
+        settings: how long, how often.
+        say: takes lines for the user.
+    """
+
+    def __init__(
+        self, folder: Path, trainer: Trainer, best: Best, settings: Settings, say: Callable[[str], None]
+    ) -> None:
+        self.folder, self.trainer, self.best, self.settings, self.say = folder, trainer, best, settings, say
+        self.plot_again = 0.0  # not before this time
+        if trainer.group.leads:
+            remove_older(folder, settings.keep)  # one that was killed may have left more
+
+    def train(self, num_steps: int) -> bool:
+        """Train until so many steps are done; False when the user stopped it.
+
+        A signal to stop is obeyed between two steps, so that what is saved is a state that a run passes through.
+
+        Raises:
+            NotFinite: when a number is NaN or infinite; the last checkpoint stays.
+            LostProcess: when another process is gone.
+        """
+        trainer, save_every = self.trainer, self.settings.hparams.save_every
+        device = trainer.model.decoder.output_w.device
+        with _stop_signal() as stop, self._log() as log:
+            progress = Progress(num_steps, trainer.hparams.batch_size, self.say)
+            stopped = False
+            while trainer.steps_done < num_steps and not stopped:
+                started = time.monotonic()
+                result = trainer.step()
+                if log is not None:
+                    log.train(*result, seconds=time.monotonic() - started)
+                    progress(result)
+                done = trainer.steps_done
+                # all processes must stop at the same step
+                stopped = bool(trainer.group.sum(torch.tensor(float(stop()), device=device)) > 0)
+                last = stopped or done == num_steps
+                if done % save_every == 0 or last:
+                    progress.end()
+                    self._save(log, validate=done % save_every == 0 or done == num_steps, last=last)
+                    progress.begin()
+        return not stopped
+
+    def _log(self) -> AbstractContextManager[RunLog | None]:
+        return RunLog(self.folder, self.trainer.steps_done) if self.trainer.group.leads else nullcontext()
+
+    def _save(self, log: RunLog | None, *, validate: bool, last: bool) -> None:
+        """Validate, and leave everything in the folder; the checkpoint last: whatever is not in one is done again."""
+        trainer = self.trainer
+        step = trainer.steps_done
+        costs = test = None
+        if validate:
+            costs, valid_seconds = _timed(lambda: trainer.validate("valid"))
+            if costs.cost < self.best.valid_cost:
+                test, test_seconds = _timed(lambda: trainer.validate("test"))
+                self.best = Best(step, costs.cost, test.cost)
+        if log is None:
+            return
+        if costs is not None:
+            log.valid(step - 1, *costs, seconds=valid_seconds)
+        if test is not None:
+            log.test(step - 1, *test, seconds=test_seconds)
+            trainer.model.save_pretrained(self.folder / "best")
+        trainer.model.save_pretrained(self.folder)
+        self._draw(step)
+        log.flush()
+        self._plot(last=last)
+        state = _state(trainer, self.best)
+        write_folder(checkpoint_path(self.folder, step), trainer.model, trainer.optimizer, state)
+        remove_older(self.folder, self.settings.keep)
+        self.say(self._told(step, costs))
+
+    def _plot(self, *, last: bool) -> None:
+        """Plot the curves, but of a long run, whose plot takes long, not at every save: it may cost 2 % of the time."""
+        started = time.monotonic()
+        if last or started >= self.plot_again:
+            plot_curves(self.folder / "curves.csv", self.folder / "curves.png")
+            self.plot_again = started + 50 * (time.monotonic() - started)
+
+    def _told(self, step: int, costs: Costs | None) -> str:
+        where = f"saved {checkpoint_path(self.folder, step)}, samples/{_picture(step).name}"
+        if costs is None:
+            return where
+        best = f"best {self.best.valid_cost:.4f} at step {self.best.step}, its test cost {self.best.test_cost:.4f}"
+        return (
+            f"step {step}: validation cost {costs.cost:.4f} (reconstruction {costs.r_cost:.4f}, "
+            f"KL {costs.kl_cost:.4f}); {best}; {where}"
+        )
+
+    def _draw(self, step: int) -> None:
+        """A page of sketches: of a conditional model some of the validation set, drawn after them, and free ones."""
+        model, sets, seed = self.trainer.model, self.trainer.sets, self.settings.options.seed
+        model.eval()
+        draws = TorchDraws(torch.Generator(model.decoder.output_w.device).manual_seed(seed))
+        pictures: list[np.ndarray] = []
+        if model.encoder is not None:
+            count = min(PICTURES, len(sets.valid))
+            batch = sets.valid.in_order(np.linspace(0, len(sets.valid) - 1, count).astype(int).tolist())
+            with torch.no_grad():
+                z = model.encode(batch.sketches[:, 1:], batch.lengths)[0]
+            after = sample_batch(model, count, temperature=TEMPERATURE, z=z, draws=draws)
+            empty = [np.zeros((0, 3), np.float32)] * (PICTURES - count)
+            pictures += [*batch.strokes, *empty, *after, *empty]
+        pictures += sample_batch(model, 4 * PICTURES - len(pictures), temperature=TEMPERATURE, draws=draws)
+        path = self.folder / _picture(step)
+        path.parent.mkdir(exist_ok=True)
+        save_drawing(path, pictures, PICTURES)
+
+
+def _timed(do: Callable[[], Costs]) -> tuple[Costs, float]:
+    started = time.monotonic()
+    return do(), time.monotonic() - started
+
+
+def _picture(step: int) -> Path:
+    return Path("samples") / f"step-{step:08}.png"
+
+
+def _state(trainer: Trainer, best: Best) -> dict[str, Any]:
+    return {
+        "step": trainer.steps_done,
+        "seed": trainer.options.seed,
+        "best": dataclasses.asdict(best),
+        "data": fingerprint(trainer.sets),
+        "threads": torch.get_num_threads(),
+        "processes": trainer.group.size,
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C or SIGTERM came; a second Ctrl-C interrupts at once."""
+    came: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,371 @@
+"""The command line of ``train.py``: flags, one run from start to end.
+
+Flags that are dropout give DROP probabilities; hyperparameters, here and in ``--hparams``, keep Magenta's names, in
+which every ``*_dropout_prob`` is a KEEP probability.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pytorch_sketch_rnn.batches import Sets
+from pytorch_sketch_rnn.checkpoint import OPTIMIZER_FILE, checkpoints, load_optimizer
+from pytorch_sketch_rnn.device import usable_device
+from pytorch_sketch_rnn.distributed import Group, LostProcess, join, leave, local_device
+from pytorch_sketch_rnn.download import fetch_sets, is_url
+from pytorch_sketch_rnn.errors import BadInput, run_command
+from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
+from pytorch_sketch_rnn.kanji import kanji_splits
+from pytorch_sketch_rnn.model import CONFIG_FILE, SketchRNN
+from pytorch_sketch_rnn.npz import SPLITS, read_npz
+from pytorch_sketch_rnn.packed import open_packed
+from pytorch_sketch_rnn.run import Best, Run, make_folder, only_run, refuse_existing, resume, threads_differ
+from pytorch_sketch_rnn.settings import DTYPES, PRESETS, Settings, parse_hparams
+from pytorch_sketch_rnn.training import NotFinite, Trainer
+
+# what an initial model decides: these hyperparameters are its own
+SHAPE = (
+    "enc_model", "dec_model", "enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", "conditional",
+    "hyper_num_units", "hyper_embedding_size",
+)  # fmt: skip
+PACKED = (".h5", ".hdf5")
+
+# flag: (what it sets, type, what it means); the defaults are those of Settings
+FLAGS: dict[str, dict[str, tuple[str, Callable[[str], Any], str]]] = {
+    "the model": {
+        "enc_model": ("enc_model", str, f"cell of the encoder: {', '.join(CELL_TYPES)}"),
+        "dec_model": ("dec_model", str, "cell of the decoder, one of the same"),
+        "enc_rnn_size": ("enc_rnn_size", int, "units of the encoder, each direction"),
+        "dec_rnn_size": ("dec_rnn_size", int, "units of the decoder"),
+        "z_size": ("z_size", int, "size of the latent vector"),
+        "num_mixture": ("num_mixture", int, "components of the mixture density"),
+        "max_seq_len": ("max_seq_len", int, "longer sketches are left out; then it is that of the longest one left"),
+    },
+    "the loss": {
+        "kl_weight": ("kl_weight", float, "weight of the KL cost that the schedule approaches"),
+        "kl_weight_start": ("kl_weight_start", float, "the same at step 0"),
+        "kl_tolerance": ("kl_tolerance", float, "floor of the KL cost, below which it has no gradient"),
+        "kl_decay_rate": ("kl_decay_rate", float, "of the distance to kl_weight, a step"),
+        "reg_covar": (
+            "reg_covar",
+            float,
+            "added to both variances of each component, not to the covariance; 0: Magenta",
+        ),
+    },
+    "the optimizer": {
+        "batch_size": ("batch_size", int, "sketches a step, over all processes"),
+        "lr": ("learning_rate", float, "learning rate at step 0"),
+        "lr_decay": ("decay_rate", float, "of the learning rate, a step"),
+        "min_lr": ("min_learning_rate", float, "what the learning rate approaches"),
+        "grad_clip": ("grad_clip", float, "bound of each element of each gradient"),
+    },
+    "the data": {
+        "data_dir": (
+            "data_dir",
+            str,
+            "folder of the stroke sets, or its URL (http, https): downloaded once, to a cache",
+        ),
+        "data_set": ("data_set", str, "stroke sets in it, comma-separated: .npz, or one packed .h5"),
+        "sha256": ("sha256", str, "of these files, comma-separated: they are checked after a download"),
+        "random_scale_factor": ("random_scale_factor", float, "augmentation: each axis is scaled by 1 +- this"),
+        "augment_stroke_prob": ("augment_stroke_prob", float, "augmentation: probability of dropping a point"),
+    },
+    "the run": {
+        "num_epochs": ("num_epochs", float, "how long: so many times the training set"),
+        "num_steps": ("num_steps", int, "how long: so many steps, in place of num_epochs"),
+        "save_every": ("save_every", int, "steps between two validations, each with a save"),
+        "keep": ("keep", int, "checkpoints to keep"),
+        "seed": ("seed", int, "of all random numbers"),
+        "dtype": ("dtype", str, " or ".join(DTYPES)),
+    },
+}
+# flag: (what uses it, keep probability, what is dropped)
+DROPOUTS = {
+    "r_dropout": ("use_recurrent_dropout", "recurrent_dropout_prob", "the candidate of each cell, encoder and decoder"),
+    "input_dropout": ("use_input_dropout", "input_dropout_prob", "the decoder's input"),
+    "output_dropout": ("use_output_dropout", "output_dropout_prob", "the decoder's output"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. A flag that is not given is None: then the preset, or the default of Settings, holds."""
+    result = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train Sketch-RNN. The run is left in --save_dir, whose model can be read at any moment.",
+        epilog="Flags take = or a blank; dashes may stand for underscores. Ctrl-C saves and stops; --resume goes on.",
+        allow_abbrev=False,
+    )
+    defaults = Settings().flat()
+    where = result.add_argument_group("where")
+    where.add_argument("--save_dir", "--log_root", type=Path, metavar="DIR", help="the run's folder, a new one")
+    where.add_argument("--resume", action="store_true", help="go on with the run in --save_dir")
+    where.add_argument("--init_from", type=Path, metavar="DIR", help="start from this model (a folder that weight_port"
+                       " or train.py wrote), with its Adam slots if it has them")  # fmt: skip
+    where.add_argument("--demo", action="store_true", help="a small model, on kanji from the package kanjivg")
+    where.add_argument("--preset", choices=("magenta",), help="all of Magenta's own defaults")
+    where.add_argument("--hparams", metavar="a=1,b=2", help="hyperparameters as Magenta's trainer takes them")
+    where.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    for title, flags in FLAGS.items():
+        group = result.add_argument_group(title)
+        for flag, (name, kind, text) in flags.items():
+            default = defaults[name] if name != "num_steps" else None
+            default = ",".join(default) if isinstance(default, list | tuple) else default
+            shown = "" if default in (None, "") else f" (default {default})"
+            group.add_argument(*_spelled(flag), dest=flag, type=kind, metavar="X", help=text + shown)
+    group = result.add_argument_group("dropout (drop probabilities)")
+    for flag, (used, keep, text) in DROPOUTS.items():
+        default = round(1 - defaults[keep], 6) if defaults[used] else 0
+        group.add_argument(*_spelled(flag), dest=flag, type=float, metavar="P", help=f"on {text} (default {default:g})")
+    result.add_argument("--unconditional", action="store_true", default=None, help="a decoder alone, no latent vector")
+    return result
+
+
+def _spelled(flag: str) -> list[str]:
+    return [f"--{flag}"] + ([f"--{flag.replace('_', '-')}"] if "_" in flag else [])
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    device = usable_device(local_device(arguments.device), "--device")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    group = join(device)
+    try:
+        return _train(arguments, device, group)
+    except LostProcess as error:
+        print(f"error: process {group.rank} of {group.size} lost another one ({error}); its own message says why; "
+              f"go on with --resume and --save_dir={arguments.save_dir}", file=sys.stderr)  # fmt: skip
+        return 1
+    finally:
+        leave()
+
+
+def _train(arguments: argparse.Namespace, device: torch.device, group: Group) -> int:
+    def say(line: str) -> None:
+        if group.leads:
+            print(line, flush=True)
+
+    changes = changes_of(arguments)
+    folder = arguments.save_dir or (Path("model_demo") if arguments.demo else None)
+    if folder is None:
+        raise BadInput("--save_dir is missing: expected the folder of the run, such as --save_dir=model1_save")
+    if arguments.resume:
+        if arguments.init_from is not None:
+            raise BadInput("--init_from starts a run, --resume goes on with one: leave one of them out")
+        settings = Settings.load(folder).resumed(changes, folder)
+    else:
+        refuse_existing(folder)
+        settings = Settings().changed(changes)
+        if settings.data_dir is None and not arguments.demo:
+            raise BadInput("--data_dir is missing: expected a folder or URL of stroke sets; without data, try --demo")
+    if arguments.init_from is not None:
+        settings = settings.changed(_shape_of(arguments.init_from, changes))
+    with ExitStack() as files:
+        sets = _first_on_the_leader(group, lambda: read_sets(settings, files))
+        return _train_on(sets, arguments, settings, folder, device, group, say)
+
+
+def _train_on(
+    sets: Sets,
+    arguments: argparse.Namespace,
+    settings: Settings,
+    folder: Path,
+    device: torch.device,
+    group: Group,
+    say: Callable[[str], None],
+) -> int:
+    model = SketchRNN(sets.hparams, settings.options.seed).to(device=device, dtype=getattr(torch, settings.dtype))
+    trainer = Trainer(model, sets, settings.options, group)
+    num_steps = _num_steps(settings, sets)
+    say(_told(settings, sets, model, num_steps, group, device))
+    if not arguments.resume:
+        if arguments.init_from is not None:
+            say(_initialise(trainer, arguments.init_from))
+        _on_the_leader(group, lambda: make_folder(folder, settings, trainer))
+    with only_run(folder, group):
+        best = Best()
+        if arguments.resume:
+            if told := threads_differ(folder):
+                say(told)
+            best = resume(folder, trainer)
+            say(f"resuming {folder} at step {trainer.steps_done}")
+        return _run(Run(folder, trainer, best, settings, say), num_steps, say)
+
+
+def _run(run: Run, num_steps: int, say: Callable[[str], None]) -> int:
+    folder, done = run.folder, run.trainer.steps_done
+    if done >= num_steps:
+        say(f"{folder}: {done} steps are done already; for more, give --num_steps or --num_epochs")
+        return 0
+    try:
+        finished = run.train(num_steps)
+    except NotFinite as error:
+        last = list(checkpoints(folder).values())[-1]
+        print(f"error: {error}; the last good state stays in {last}; look at the data, or start another run with "
+              f"--init_from={last} and a lower --lr", file=sys.stderr)  # fmt: skip
+        return 1
+    if not finished:
+        say(f"stopped after step {run.trainer.steps_done}; go on with: python train.py --save_dir={folder} --resume")
+        return 130
+    say(f"done. Draw with it: python -m pytorch_sketch_rnn sample {folder / 'best'} --out sketches.svg\n"
+        f"Look at its curves: {folder / 'curves.png'}, or tensorboard --logdir {folder / 'tensorboard'}")  # fmt: skip
+    return 0
+
+
+def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say, by the names of Settings: first a preset, then ``--hparams``, then single flags.
+
+    Raises:
+        BadInput: for flags that contradict each other.
+    """
+    changes: dict[str, Any] = {}
+    if arguments.demo and arguments.preset:
+        raise BadInput("--demo and --preset: leave one of them out")
+    if arguments.demo and arguments.data_dir is not None:
+        raise BadInput("--demo draws its own data: leave --data_dir out, or --demo")
+    if arguments.demo and not arguments.resume:
+        changes |= PRESETS["demo"]
+    if arguments.preset:
+        changes |= PRESETS[arguments.preset]
+    if arguments.hparams is not None:
+        changes |= parse_hparams(arguments.hparams)
+    for flags in FLAGS.values():
+        for flag, (name, _, _) in flags.items():
+            if (value := getattr(arguments, flag)) is not None:
+                changes[name] = value
+    for flag, (used, keep, _) in DROPOUTS.items():
+        if (drop := getattr(arguments, flag)) is not None:
+            if not 0 <= drop < 1:
+                raise BadInput(f"--{flag} is {drop}, expected a drop probability in [0, 1)")
+            changes |= {used: drop > 0} | ({keep: 1 - drop} if drop > 0 else {})
+    if arguments.unconditional:
+        changes["conditional"] = False
+    for name in ("data_set", "sha256"):
+        if isinstance(changes.get(name), str):
+            changes[name] = tuple(part.strip() for part in changes[name].split(",") if part.strip())
+    if arguments.num_steps is not None and arguments.num_epochs is not None:
+        raise BadInput("--num_steps and --num_epochs both say how long: leave one of them out")
+    if arguments.num_steps is not None or "num_steps=" in (arguments.hparams or ""):
+        changes["num_epochs"] = None
+    if changes.get("data_dir") is not None and not is_url(changes["data_dir"]):
+        changes["data_dir"] = str(Path(changes["data_dir"]).absolute())  # a resumed run may start elsewhere
+    return changes
+
+
+def read_sets(settings: Settings, files: ExitStack) -> Sets:
+    """The strokes that a run is told to train on; ``files`` keeps open what is read later.
+
+    Raises:
+        BadInput: when they are missing or broken.
+    """
+    hparams = settings.hparams
+    if settings.data_dir is None:
+        return Sets.from_splits(kanji_splits(), hparams)
+    names = hparams.data_set
+    if is_url(settings.data_dir):
+        if settings.sha256 and len(settings.sha256) != len(names):
+            raise BadInput(f"--sha256: {len(settings.sha256)} of them for {len(names)} files of --data_set")
+        data_dir = fetch_sets(settings.data_dir, names, sha256=dict(zip(names, settings.sha256, strict=False)))
+    else:
+        data_dir = Path(settings.data_dir)
+    for name in names:
+        if not (data_dir / name).is_file():
+            there = sorted(path.name for path in data_dir.glob("*") if path.suffix in (".npz", *PACKED))
+            found = ", ".join(there[:10]) or "no stroke set"
+            raise BadInput(
+                f"{data_dir / name}: no such file; in {data_dir} there is {found}; say which with --data_set"
+            )
+    if any(Path(name).suffix in PACKED for name in names):
+        if len(names) > 1:
+            raise BadInput(f"--data_set {','.join(names)}: a packed set stands alone; pack all sources into one")
+        return Sets.from_packed(files.enter_context(open_packed(data_dir / names[0])), hparams)
+    splits: dict[str, list] = {split: [] for split in SPLITS}
+    for name in names:
+        for split, sketches in read_npz(data_dir / name).items():
+            splits[split] += sketches
+    return Sets.from_splits(splits, hparams)
+
+
+def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """The hyperparameters that an initial model decides.
+
+    Raises:
+        BadInput: when a flag says otherwise, or it is no such folder.
+    """
+    if folder.is_file():
+        raise BadInput(
+            f"{folder}: is a file, expected a folder; convert it: python -m weight_port convert {folder} DIR"
+        )
+    hparams = HParams.load(folder / CONFIG_FILE)
+    shape = {name: getattr(hparams, name) for name in SHAPE}
+    for name in shape:
+        if name in changes and changes[name] != shape[name]:
+            raise BadInput(f"{name} is {changes[name]}, but the model in {folder} has {shape[name]}; leave it out")
+    return shape
+
+
+def _initialise(trainer: Trainer, folder: Path) -> str:
+    model = trainer.model
+    read = SketchRNN.from_pretrained(folder, device=model.decoder.output_w.device)
+    model.load_state_dict(read.state_dict())
+    slots = folder / OPTIMIZER_FILE
+    if not slots.exists():
+        return f"starting from {folder}; it has no Adam slots"
+    load_optimizer(slots, model, trainer.optimizer)
+    return f"starting from {folder}, with its Adam slots"
+
+
+def _num_steps(settings: Settings, sets: Sets) -> int:
+    if settings.num_epochs is None:
+        return settings.hparams.num_steps
+    return max(1, round(settings.num_epochs * len(sets.train) / sets.hparams.batch_size))
+
+
+def _told(settings: Settings, sets: Sets, model: SketchRNN, num_steps: int, group: Group, device: torch.device) -> str:
+    hparams = sets.hparams
+    source = settings.data_dir or "kanjivg"
+    cells = hparams.dec_model if not hparams.conditional else f"{hparams.enc_model} -> {hparams.dec_model}"
+    where = f"{group.size} processes, " if group.size > 1 else ""
+    validation = (
+        f"KL weighed by kl_weight_start, {hparams.kl_weight_start}, padding counts, as Magenta"
+        if settings.options.validate_as_magenta
+        else f"KL weighed by kl_weight, {hparams.kl_weight}; padding does not count"
+    )
+    left_out = f", {sets.left_out} longer ones left out" if sets.left_out else ""
+    return (
+        f"data: {source}: {len(sets.train)} / {len(sets.valid)} / {len(sets.test)} sketches of up to "
+        f"{hparams.max_seq_len} points{left_out}; scale factor {float(sets.train.scale_factor):.4f}\n"
+        f"model: {cells}, {sum(p.numel() for p in model.parameters())} parameters, {settings.dtype} on {device}\n"
+        f"training: {num_steps} steps of {hparams.batch_size} sketches, {where}{torch.get_num_threads()} threads\n"
+        f"validation every {hparams.save_every} steps: {validation}"
+    )
+
+
+def _on_the_leader(group: Group, do: Callable[[], None]) -> None:
+    """Let the leading process do it; where that fails, all fail."""
+    error = None
+    if group.leads:
+        try:
+            do()
+        except BadInput as found:
+            error = str(found)
+    if error := group.told(error):
+        raise BadInput(error)
+
+
+def _first_on_the_leader(group: Group, do: Callable[[], Sets]) -> Sets:
+    """Let the leading process do it before the others: what it downloads they find."""
+    result: list[Sets] = []
+    _on_the_leader(group, lambda: result.append(do()))
+    return result[0] if result else do()
+
+
+def run() -> int:
+    """For ``train.py`` and the console."""
+    return run_command(main)

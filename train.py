@@ -1,0 +1,8 @@
+"""Train Sketch-RNN: ``python train.py --data_dir=DIR --save_dir=model1_save``; ``--help`` lists all flags."""
+
+import sys
+
+from pytorch_sketch_rnn.train import run
+
+if __name__ == "__main__":
+    sys.exit(run())
