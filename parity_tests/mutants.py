@@ -372,7 +372,7 @@ _NUMBERS = (
     Mutant(
         "KL cost takes the log variance for a log deviation", "variance",
         Text(
-            losses, "kl_cost",
+            losses, "kl_divergence",
             ("1 + presig - mu.square() - presig.exp()", "1 + 2 * presig - mu.square() - (2 * presig).exp()"),
         ),
         ("kl_cost",),
@@ -715,7 +715,13 @@ _COSTS = (
     Mutant("no KL floor", "KL", Text(losses, "kl_cost", ("kl.clamp(min=tolerance)", "kl")), ("kl_cost",)),
     Mutant(
         "KL floor for each dimension", "KL",
-        Text(losses, "kl_cost", ("presig.exp()).mean()", "presig.exp()).clamp(max=-2 * tolerance).mean()")),
+        Text(
+            losses, "kl_cost",
+            (
+                "kl_divergence(mu, presig)",
+                "(-0.5 * (1 + presig - mu.square() - presig.exp())).clamp(min=tolerance).mean()",
+            ),
+        ),
         ("kl_cost",),
     ),
     Mutant(
@@ -734,7 +740,7 @@ _COSTS = (
         ),
         ("cost",),
     ),
-    Mutant("KL summed over z", "KL", Text(losses, "kl_cost", (".mean()", ".sum(dim=1).mean()")), ("kl_cost",)),
+    Mutant("KL summed over z", "KL", Text(losses, "kl_divergence", (".mean()", ".sum(dim=1).mean()")), ("kl_cost",)),
     Mutant("KL cost without its weight", "KL", Text(model.SketchRNN, "costs_of", ("kl * kl_weight", "kl")), ("cost",)),
 )  # fmt: skip
 
@@ -1069,7 +1075,7 @@ _DATA = (
     ),
     Mutant(
         "large gaps not clamped", "data",
-        Text(data, "_clamped", ("np.clip(sketch.astype(np.float32), -LIMIT, LIMIT)", "sketch.astype(np.float32)")),
+        Text(data, "_clamped", ("np.clip(sketch.astype(np.float64), -LIMIT, LIMIT)", "sketch")),
         LOADER, "scale_factor",
     ),
     Mutant(
@@ -1309,7 +1315,7 @@ _PRECISION = (
     ),
     Mutant(
         "KL cost in float32", "precision",
-        Text(losses, "kl_cost", ("presig.exp()", "presig.float().exp()")),
+        Text(losses, "kl_divergence", ("presig.exp()", "presig.float().exp()")),
         ("kl_cost",),
     ),
     Mutant(

@@ -126,9 +126,11 @@ class Sets:
 
 def _check_enough(splits: Mapping[str, Sequence[np.ndarray]], batch_size: int, without: str = "") -> None:
     if len(splits["train"]) < batch_size:
+        advice = "raise max_seq_len, or use a smaller batch_size" if without else "use a smaller batch_size"
         raise BadInput(
-            f"the training split has {len(splits['train'])} sketches{without}, too few for a batch of {batch_size}; "
-            "use a smaller batch_size"
+            f"the train split has {len(splits['train'])} sketches{without}, "
+            f"too few for a batch of {batch_size}; {advice}"
         )
-    if not len(splits["valid"]):
-        raise BadInput(f"the validation split is empty{without}; make a set with sketches to validate on")
+    for split in ("valid", "test"):
+        if not len(splits[split]):
+            raise BadInput(f"the {split} split is empty{without}; expected at least one sketch in it")

@@ -143,7 +143,7 @@ def augment_strokes(sketch: np.ndarray, prob: float, rng: np.random.RandomState)
 
 def _clamped(sketch: np.ndarray) -> np.ndarray:
     """A float32 copy of stroke-3 with large gaps removed."""
-    return np.clip(sketch.astype(np.float32), -LIMIT, LIMIT)
+    return np.clip(sketch.astype(np.float64), -LIMIT, LIMIT).astype(np.float32)
 
 
 def _with_start(sketch: np.ndarray, max_seq_len: int) -> np.ndarray:

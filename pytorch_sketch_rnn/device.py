@@ -1,5 +1,7 @@
 """The device that a model is put on, checked before it is used."""
 
+import os
+
 import torch
 
 from pytorch_sketch_rnn.errors import BadInput
@@ -27,3 +29,8 @@ def usable_device(device: torch.device | str, name: str = "device") -> torch.dev
     except (RuntimeError, AssertionError, ImportError):
         raise BadInput(f"{name} {device} cannot be used: torch cannot put numbers on it here") from None
     return found
+
+
+def physical_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

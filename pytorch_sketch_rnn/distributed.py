@@ -6,6 +6,7 @@ does the work: gloo on CPU, NCCL on GPU.
 
 import dataclasses
 import os
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -54,7 +55,7 @@ class Group:
         try:
             dist.all_reduce(values)
         except RuntimeError as error:  # what gloo and NCCL make of a closed connection, or of a time-out
-            raise LostProcess(str(error).splitlines()[0]) from error
+            raise LostProcess(_reason(error)) from error
         return values
 
     def told(self, value: Any) -> Any:
@@ -65,12 +66,17 @@ class Group:
         try:
             dist.broadcast_object_list(box, src=0)
         except RuntimeError as error:
-            raise LostProcess(str(error).splitlines()[0]) from error
+            raise LostProcess(_reason(error)) from error
         return box[0]
 
 
 class LostProcess(RuntimeError):
     """Another process of the training is gone."""
+
+
+def _reason(error: RuntimeError) -> str:
+    """The first sentence, without the place in the C++ source before it."""
+    return re.sub(r"^\[[^]]*\] ", "", str(error).splitlines()[0]).split(". ")[0]
 
 
 def join(device: torch.device) -> Group:

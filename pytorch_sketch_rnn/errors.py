@@ -33,6 +33,9 @@ def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None)
         _drop_output()
         return 141
     except OSError as error:
+        if error.errno != errno.ENOSPC and error.filename is not None:  # closed to us, or no name for a file
+            print(f"error: {error.filename}: cannot be used ({error.strerror})", file=sys.stderr)
+            return 2
         if error.errno != errno.ENOSPC:
             raise
         print(f"error: the output cannot be written ({error.strerror})", file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Any, Self
 from pytorch_sketch_rnn.errors import BadInput
 
 CELL_TYPES = ("lstm", "layer_norm", "hyper")
+LARGEST_NUMBER = 1e30  # float32 must hold it
 LARGEST_SIZE = 1_000_000  # beyond it a size is a mistake, and products of sizes leave 64 bits
 
 
@@ -58,7 +59,7 @@ class HParams:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
         for name in ("enc_model", "dec_model"):
             if getattr(self, name) not in CELL_TYPES:
                 raise BadInput(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(CELL_TYPES)}")
@@ -144,18 +145,18 @@ _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
         "a keep probability in (0, 1]",
     ),
     (("decay_rate", "kl_decay_rate"), lambda value: 0 < value <= 1, "a number in (0, 1]"),
-    (("grad_clip", "learning_rate"), lambda value: value > 0, "a positive number"),
+    (("grad_clip", "learning_rate"), lambda value: 0 < value <= LARGEST_NUMBER, "a positive number up to 1e30"),
     (
         ("min_learning_rate", "kl_tolerance", "kl_weight", "kl_weight_start"),
-        lambda value: value >= 0,
-        "at least 0",
+        lambda value: 0 <= value <= LARGEST_NUMBER,
+        "at least 0, up to 1e30",
     ),
     (("augment_stroke_prob", "random_scale_factor"), lambda value: 0 <= value <= 1, "a number in [0, 1]"),
 )  # fmt: skip
 
 
-def _checked(field: dataclasses.Field, value: Any) -> Any:
-    """The value in its field's type; raises BadInput where it has another meaning."""
+def checked(field: dataclasses.Field, value: Any) -> Any:
+    """The value of a field of a dataclass, in its type; raises BadInput where it has another meaning."""
     if field.type is bool and isinstance(value, int) and value in (0, 1):
         return bool(value)
     if field.type is int and isinstance(value, int) and not isinstance(value, bool):

@@ -44,7 +44,8 @@ def reconstruction_cost(mixture: Mixture, targets: Tensor, *, is_training: bool)
 
 def kl_cost(mu: Tensor, presig: Tensor, tolerance: float) -> Tensor:
     """Mean over [B, z] of the KL divergence from N(0, 1), not below ``tolerance``; there it has no gradient."""
-    return kl_divergence(mu, presig).clamp(min=tolerance)
+    kl = kl_divergence(mu, presig)
+    return kl.clamp(min=tolerance)
 
 
 def kl_divergence(mu: Tensor, presig: Tensor) -> Tensor:

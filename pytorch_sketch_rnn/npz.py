@@ -203,6 +203,8 @@ def _check_sketch(sketch: np.ndarray, index: int) -> None:
         raise _Refused(f"sketch {index}: expected at least one point, got none; remove the sketch")
     if sketch.dtype.kind == "f" and not np.isfinite(sketch).all():
         raise _Refused(f"sketch {index}: expected finite numbers, got NaN or infinity")
+    if not ((sketch[:, 2] == 0) | (sketch[:, 2] == 1)).all():
+        raise _Refused(f"sketch {index}: expected 0 or 1 in its third column, pen lifted, got other numbers")
 
 
 def _describe(value: Any) -> str:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -41,7 +42,7 @@ from pytorch_sketch_rnn.progress import Progress
 from pytorch_sketch_rnn.run_log import RunLog, plot_curves
 from pytorch_sketch_rnn.sampling import sample_batch
 from pytorch_sketch_rnn.settings import Settings
-from pytorch_sketch_rnn.training import Trainer
+from pytorch_sketch_rnn.training import NotFinite, Trainer
 
 PICTURES = 6  # sketches in a row
 TEMPERATURE = 0.4
@@ -59,7 +60,10 @@ class Best:
 def fingerprint(sets: Sets) -> dict[str, Any]:
     """What tells the data of a run from other data."""
     sizes = {split: len(getattr(sets, split)) for split in ("train", "valid", "test")}
-    return sizes | {"max_seq_len": sets.hparams.max_seq_len, "scale_factor": float(sets.train.scale_factor)}
+    places = np.linspace(0, len(sets.train) - 1, 64).astype(int).tolist()
+    some = b"".join(np.asarray(sets.train.sketches[place], np.float32).tobytes() for place in places)
+    scale = {"max_seq_len": sets.hparams.max_seq_len, "scale_factor": float(sets.train.scale_factor)}
+    return sizes | scale | {"crc32_of_some": zlib.crc32(some)}
 
 
 def make_folder(folder: Path, settings: Settings, trainer: Trainer) -> None:
@@ -111,12 +115,17 @@ def resume(folder: Path, trainer: Trainer) -> Best:
     if then != now:
         raise BadInput(f"the data are not those of the run in {folder}: they were {then}, now they are {now}")
     load_weights(path, trainer.model)
-    load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer)
+    if load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer) != step:
+        raise BadInput(f"{path / OPTIMIZER_FILE}: is of another step; remove {path} to resume from the one before")
     trainer.steps_done = step
-    try:
-        return Best(**state["best"])
-    except (KeyError, TypeError):
-        raise BadInput(f"{path}: does not say which model was best; remove it to resume from the one before") from None
+    best = state.get("best")
+    if not (
+        isinstance(best, dict)
+        and best.keys() == {field.name for field in dataclasses.fields(Best)}
+        and all(isinstance(value, int | float) for value in best.values())
+    ):
+        raise BadInput(f"{path}: does not say which model was best; remove it to resume from the one before")
+    return Best(**best)
 
 
 def threads_differ(folder: Path) -> str | None:
@@ -204,9 +213,12 @@ class Run:
         """Validate, and leave everything in the folder; the checkpoint last: whatever is not in one is done again."""
         trainer = self.trainer
         step = trainer.steps_done
+        trainer.check_weights()
         costs = test = None
         if validate:
             costs, valid_seconds = _timed(lambda: trainer.validate("valid"))
+            if not math.isfinite(costs.cost):
+                raise NotFinite(step - 1, "the validation cost after the step")
             if costs.cost < self.best.valid_cost:
                 test, test_seconds = _timed(lambda: trainer.validate("test"))
                 self.best = Best(step, costs.cost, test.cost)

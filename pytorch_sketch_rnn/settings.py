@@ -12,9 +12,10 @@ from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.training import Options
 
 SETTINGS_FILE = "settings.json"
-FREE = ("num_steps", "num_epochs", "save_every", "keep")  # what may change when a run is resumed
+# what may change when a run is resumed; that the data are the same is seen from them
+FREE = ("num_steps", "num_epochs", "save_every", "keep", "data_dir", "sha256")
 DTYPES = ("float32", "float64")
-LARGEST_SEED = 2**31 - 1
+MOST_EPOCHS = 1e9
 _HPARAMS = HParams(data_set=("cat.npz",), dec_model="layer_norm")
 _OPTIONS = Options(reg_covar=1e-6)
 
@@ -34,14 +35,18 @@ class Settings:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise BadInput(f"dtype is {self.dtype!r}, expected {' or '.join(DTYPES)}")
-        if self.keep < 1:
-            raise BadInput(f"keep is {self.keep}, expected at least 1 checkpoint")
-        if self.num_epochs is not None and not 0 < self.num_epochs < float("inf"):
-            raise BadInput(f"num_epochs is {self.num_epochs}, expected a positive number")
-        if not 0 <= self.options.seed <= LARGEST_SEED:
-            raise BadInput(f"seed is {self.options.seed}, expected 0 to {LARGEST_SEED}")
-        if not 0 <= self.options.reg_covar < float("inf"):
-            raise BadInput(f"reg_covar is {self.options.reg_covar}, expected at least 0")
+        if type(self.keep) is not int or self.keep < 1:
+            raise BadInput(f"keep is {self.keep!r}, expected a whole number of checkpoints, at least 1")
+        if self.data_dir is not None and not isinstance(self.data_dir, str):
+            raise BadInput(f"data_dir is {self.data_dir!r}, expected a folder or a URL")
+        if not isinstance(self.sha256, tuple) or not all(isinstance(digest, str) for digest in self.sha256):
+            raise BadInput(f"sha256 is {self.sha256!r}, expected a list of texts")
+        if self.num_epochs is not None and not (
+            isinstance(self.num_epochs, int | float) and 0 < self.num_epochs <= MOST_EPOCHS
+        ):
+            raise BadInput(f"num_epochs is {self.num_epochs!r}, expected above 0, at most {MOST_EPOCHS:g}")
+        if len(set(self.hparams.data_set)) < len(self.hparams.data_set):
+            raise BadInput(f"data_set {','.join(self.hparams.data_set)}: names a set twice")
         for name in self.hparams.data_set:
             if Path(name).name != name:
                 raise BadInput(f"data_set {name!r}: expected the name of a file in data_dir, without folders")
@@ -79,12 +84,17 @@ class Settings:
         path = folder / SETTINGS_FILE
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            values["sha256"] = tuple(values["sha256"])
-            return cls().changed(values)
+            known = set(cls().flat())
+            if not isinstance(values, dict) or set(values) != known or not isinstance(values["sha256"], list):
+                found = sorted(set(values) ^ known) if isinstance(values, dict) else type(values).__name__
+                raise BadInput(f"{path}: expected every setting of a run by its name; wrong or missing: {found}")
+            return cls().changed(values | {"sha256": tuple(values["sha256"])})
         except OSError as error:
             raise BadInput(f"{path}: cannot be read ({error.strerror}); {folder} is no run of train.py") from None
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
-            raise BadInput(f"{path}: expected the settings of a run, but {error}") from None
+        except BadInput as error:
+            raise BadInput(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{path}: expected JSON, but {error}") from None
 
     def resumed(self, changes: Mapping[str, Any], folder: Path) -> Self:
         """These, of an interrupted run, with what was said anew.

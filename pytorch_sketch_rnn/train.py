@@ -6,7 +6,7 @@ which every ``*_dropout_prob`` is a KEEP probability.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import torch
 
 from pytorch_sketch_rnn.batches import Sets
 from pytorch_sketch_rnn.checkpoint import OPTIMIZER_FILE, checkpoints, load_optimizer
-from pytorch_sketch_rnn.device import usable_device
+from pytorch_sketch_rnn.dataset import PACKED_SUFFIXES
+from pytorch_sketch_rnn.device import physical_memory, usable_device
 from pytorch_sketch_rnn.distributed import Group, LostProcess, join, leave, local_device
 from pytorch_sketch_rnn.download import fetch_sets, is_url
 from pytorch_sketch_rnn.errors import BadInput, run_command
@@ -33,7 +34,6 @@ SHAPE = (
     "enc_model", "dec_model", "enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", "conditional",
     "hyper_num_units", "hyper_embedding_size",
 )  # fmt: skip
-PACKED = (".h5", ".hdf5")
 
 # flag: (what it sets, type, what it means); the defaults are those of Settings
 FLAGS: dict[str, dict[str, tuple[str, Callable[[str], Any], str]]] = {
@@ -158,10 +158,16 @@ def _train(arguments: argparse.Namespace, device: torch.device, group: Group) ->
     if arguments.resume:
         if arguments.init_from is not None:
             raise BadInput("--init_from starts a run, --resume goes on with one: leave one of them out")
-        settings = Settings.load(folder).resumed(changes, folder)
+        settings = Settings.load(folder)
+        if arguments.demo and settings.data_dir is not None:
+            raise BadInput(f"--demo: the run in {folder} is no demo, it has data of its own; leave --demo out")
+        settings = settings.resumed(changes, folder)
     else:
         refuse_existing(folder)
-        settings = Settings().changed(changes)
+        try:
+            settings = Settings().changed(changes)
+        except BadInput as error:
+            raise _named_by_flag(error) from None
         if settings.data_dir is None and not arguments.demo:
             raise BadInput("--data_dir is missing: expected a folder or URL of stroke sets; without data, try --demo")
     if arguments.init_from is not None:
@@ -180,7 +186,7 @@ def _train_on(
     group: Group,
     say: Callable[[str], None],
 ) -> int:
-    model = SketchRNN(sets.hparams, settings.options.seed).to(device=device, dtype=getattr(torch, settings.dtype))
+    model = _model(sets.hparams, settings, device)
     trainer = Trainer(model, sets, settings.options, group)
     num_steps = _num_steps(settings, sets)
     say(_told(settings, sets, model, num_steps, group, device))
@@ -191,10 +197,12 @@ def _train_on(
     with only_run(folder, group):
         best = Best()
         if arguments.resume:
+            best = resume(folder, trainer)
             if told := threads_differ(folder):
                 say(told)
-            best = resume(folder, trainer)
             say(f"resuming {folder} at step {trainer.steps_done}")
+            if settings != Settings.load(folder):
+                _on_the_leader(group, lambda: settings.save(folder))
         return _run(Run(folder, trainer, best, settings, say), num_steps, say)
 
 
@@ -218,6 +226,15 @@ def _run(run: Run, num_steps: int, say: Callable[[str], None]) -> int:
     return 0
 
 
+def _named_by_flag(error: BadInput) -> BadInput:
+    """An error that names a hyperparameter, with the flag that sets it in front."""
+    for flags in FLAGS.values():
+        for flag, (name, _, _) in flags.items():
+            if str(error).startswith(f"{name} is ") and flag != name:
+                return BadInput(f"--{flag}: {error}")
+    return error
+
+
 def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the flags say, by the names of Settings: first a preset, then ``--hparams``, then single flags.
 
@@ -233,12 +250,15 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
         changes |= PRESETS["demo"]
     if arguments.preset:
         changes |= PRESETS[arguments.preset]
+    told = set()
     if arguments.hparams is not None:
-        changes |= parse_hparams(arguments.hparams)
+        changes |= (parsed := parse_hparams(arguments.hparams))
+        told |= set(parsed)
     for flags in FLAGS.values():
         for flag, (name, _, _) in flags.items():
             if (value := getattr(arguments, flag)) is not None:
                 changes[name] = value
+                told.add(name)
     for flag, (used, keep, _) in DROPOUTS.items():
         if (drop := getattr(arguments, flag)) is not None:
             if not 0 <= drop < 1:
@@ -249,9 +269,9 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in ("data_set", "sha256"):
         if isinstance(changes.get(name), str):
             changes[name] = tuple(part.strip() for part in changes[name].split(",") if part.strip())
-    if arguments.num_steps is not None and arguments.num_epochs is not None:
-        raise BadInput("--num_steps and --num_epochs both say how long: leave one of them out")
-    if arguments.num_steps is not None or "num_steps=" in (arguments.hparams or ""):
+    if "num_steps" in told and arguments.num_epochs is not None:
+        raise BadInput("num_steps and --num_epochs both say how long: leave one of them out")
+    if "num_steps" in told:
         changes["num_epochs"] = None
     if changes.get("data_dir") is not None and not is_url(changes["data_dir"]):
         changes["data_dir"] = str(Path(changes["data_dir"]).absolute())  # a resumed run may start elsewhere
@@ -273,15 +293,38 @@ def read_sets(settings: Settings, files: ExitStack) -> Sets:
             raise BadInput(f"--sha256: {len(settings.sha256)} of them for {len(names)} files of --data_set")
         data_dir = fetch_sets(settings.data_dir, names, sha256=dict(zip(names, settings.sha256, strict=False)))
     else:
-        data_dir = Path(settings.data_dir)
+        data_dir = _local(settings, names)
+    try:
+        return _sets_in(data_dir, names, hparams, files)
+    except BadInput as error:
+        if str(data_dir) in str(error):
+            raise
+        raise BadInput(f"{settings.data_dir}: {', '.join(names)}: {error}") from None
+
+
+def _local(settings: Settings, names: Sequence[str]) -> Path:
+    """The folder that holds the named sets; raises BadInput where it does not."""
+    data_dir = Path(settings.data_dir)
+    if "://" in settings.data_dir:
+        raise BadInput(f"--data_dir {settings.data_dir}: expected a folder, or a URL that begins with http or https")
+    if settings.sha256:
+        raise BadInput("--sha256: is checked after a download, but --data_dir is a folder; leave it out")
+    if not data_dir.is_dir():
+        what = "is a file" if data_dir.exists() else "no such folder"
+        raise BadInput(f"--data_dir {data_dir}: {what}; expected a folder of stroke sets")
     for name in names:
-        if not (data_dir / name).is_file():
-            there = sorted(path.name for path in data_dir.glob("*") if path.suffix in (".npz", *PACKED))
-            found = ", ".join(there[:10]) or "no stroke set"
+        path = data_dir / name
+        if not path.is_file():
+            there = sorted(p.name for p in data_dir.iterdir() if p.suffix in (".npz", *PACKED_SUFFIXES) and p.is_file())
+            what = "is no file" if path.exists() or path.is_symlink() else "no such file"
             raise BadInput(
-                f"{data_dir / name}: no such file; in {data_dir} there is {found}; say which with --data_set"
+                f"{path}: {what}; of stroke sets there are {', '.join(there[:10]) or 'none'}; choose by --data_set"
             )
-    if any(Path(name).suffix in PACKED for name in names):
+    return data_dir
+
+
+def _sets_in(data_dir: Path, names: Sequence[str], hparams: HParams, files: ExitStack) -> Sets:
+    if any(Path(name).suffix in PACKED_SUFFIXES for name in names):
         if len(names) > 1:
             raise BadInput(f"--data_set {','.join(names)}: a packed set stands alone; pack all sources into one")
         return Sets.from_packed(files.enter_context(open_packed(data_dir / names[0])), hparams)
@@ -290,6 +333,25 @@ def read_sets(settings: Settings, files: ExitStack) -> Sets:
         for split, sketches in read_npz(data_dir / name).items():
             splits[split] += sketches
     return Sets.from_splits(splits, hparams)
+
+
+def _model(hparams: HParams, settings: Settings, device: torch.device) -> SketchRNN:
+    """A model with initial weights.
+
+    Raises:
+        BadInput: when it cannot fit into memory.
+    """
+    dtype = getattr(torch, settings.dtype)
+    with torch.device("meta"):
+        numbers = sum(parameter.numel() for parameter in SketchRNN(hparams).parameters())
+    needed = 4 * numbers * dtype.itemsize  # weights, gradients, and Adam's two slots
+    there = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else physical_memory()
+    if needed > there:
+        raise BadInput(
+            f"the model has {numbers:.3g} parameters, so that its training takes more than the {there / 2**30:.0f} GiB "
+            f"of memory of {device}; use smaller sizes of enc_rnn_size, dec_rnn_size, z_size and num_mixture"
+        )
+    return SketchRNN(hparams, settings.options.seed).to(device=device, dtype=dtype)
 
 
 def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:

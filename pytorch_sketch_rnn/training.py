@@ -14,11 +14,13 @@ from pytorch_sketch_rnn.batches import Sets
 from pytorch_sketch_rnn.data import Batch
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.draws import KeyedDraws
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import LARGEST_NUMBER, HParams, checked
 from pytorch_sketch_rnn.losses import Costs, kl_divergence, reconstruction_cost
 from pytorch_sketch_rnn.model import Forward, SketchRNN
 from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 
+LARGEST_SEED = 2**31 - 1
 # the "step" whose draws a validation takes: the same at every validation, so that its costs differ by the weights alone
 VALIDATION = 2**62
 
@@ -30,6 +32,14 @@ class Options:
     seed: int = 0  # of batches, augmentation, latent noise and masks
     reg_covar: float = 0.0  # see Mixture.shrunk; 0 is Magenta
     validate_as_magenta: bool = False  # see Trainer.validate
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise BadInput(f"seed is {self.seed}, expected 0 to {LARGEST_SEED}")
+        if not 0 <= self.reg_covar <= LARGEST_NUMBER:
+            raise BadInput(f"reg_covar is {self.reg_covar}, expected 0 to {LARGEST_NUMBER:g}")
 
 
 class StepResult(NamedTuple):
@@ -100,6 +110,12 @@ class Trainer:
         self.steps_done += 1
         return StepResult(step, *(float(cost) for cost in costs.whole), learning_rate, kl_weight)
 
+    def check_weights(self) -> None:
+        """Raises NotFinite when the last step left a weight that is NaN or infinite."""
+        for name, weight in self.model.named_parameters():
+            if not bool(torch.isfinite(weight).all()):
+                raise NotFinite(self.steps_done - 1, f"the weight {name}, after the step,")
+
     @torch.no_grad()
     def validate(self, split: str) -> Costs:
         """Mean costs of a split (floats), dropout off, with latent noise that is the same at every call.
@@ -131,7 +147,7 @@ class Trainer:
             costs = self.model.costs_of(passed, batch.sketches, kl_weight, is_training=is_training)
             sums += len(rows) * torch.stack([cost.double().cpu() for cost in costs])
         sums = self.group.sum(sums.to(self.model.decoder.output_w.device))
-        return Costs(*(sums / max(count, 1)).tolist())
+        return Costs(*(sums / count).tolist())
 
     def _pass(self, batch: Batch, step: int, rows: range) -> Forward:
         self.model.draws = KeyedDraws(self.options.seed, step, rows, self.hparams.max_seq_len)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from training_sets import random_splits
 
-from parity_tests.tests.training_sets import random_splits
 from pytorch_sketch_rnn.errors import run_command
 from pytorch_sketch_rnn.model import SketchRNN
 from pytorch_sketch_rnn.npz import write_npz

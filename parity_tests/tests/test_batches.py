@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from training_sets import SMALL, random_splits
 
-from parity_tests.tests.training_sets import SMALL, random_splits
 from pytorch_sketch_rnn.batches import Sets, Split
 from pytorch_sketch_rnn.data import DataLoader, join_sets
 from pytorch_sketch_rnn.errors import BadInput
@@ -51,7 +51,7 @@ def test_a_batch_is_different_sketches_and_all_come_equally_often():
 
 def test_a_row_is_what_magenta_makes_of_that_sketch():
     # the proven loader, of one sketch, from the same stream
-    splits = {"train": [SPLITS["train"][0]] * 5, "valid": SPLITS["valid"], "test": []}
+    splits = SPLITS | {"train": [SPLITS["train"][0]] * 5}
     sets = Sets.from_splits(splits, SMALL)
     batch = sets.train.random_rows(5, 2, 9, range(5))
     for row in range(5):
@@ -89,8 +89,12 @@ def test_sketches_that_are_too_long_are_left_out_and_the_rest_sets_the_length():
     ("splits", "words"),
     [
         (random_splits(train=4), ["4 sketches", "batch of 5", "batch_size"]),
-        (random_splits(valid=0), ["validation", "empty"]),
-        (random_splits(longest=12) | {"train": [np.ones((300, 3), np.int16)] * 9}, ["0 sketches", "9 longer"]),
+        (random_splits(valid=0), ["valid split", "empty"]),
+        (random_splits(test=0), ["test split", "empty"]),
+        (
+            random_splits(longest=12) | {"train": [np.ones((300, 3), np.int16)] * 9},
+            ["0 sketches", "9 longer", "raise max_seq_len"],
+        ),
     ],
 )
 def test_too_few_sketches_are_refused(splits, words):

@@ -5,8 +5,8 @@ import json
 import pytest
 import safetensors.torch
 import torch
+from training_sets import SMALL, make_trainer
 
-from parity_tests.tests.training_sets import SMALL, make_trainer
 from pytorch_sketch_rnn import checkpoint
 from pytorch_sketch_rnn.checkpoint import (
     OPTIMIZER_FILE,

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training_sets import random_splits
 
-from parity_tests.tests.training_sets import random_splits
 from pytorch_sketch_rnn.checkpoint import checkpoints
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput

@@ -24,6 +24,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN_BY_CI = {"make parity", "make test"}
 # the first runs the official code, the second reads what the first wrote
 NEEDS_ORACLE = ("python -m parity_tests verify out/", "python -m parity_tests check")
+# what makes a long training, or a large set, a short one: the command is the README's otherwise
+TINY = ["--num_steps=2", "--save_every=1", "--batch_size=8", "--max_seq_len=40"]
+TINY_MODEL = ["--enc_rnn_size=4", "--dec_rnn_size=5", "--z_size=2", "--num_mixture=2"]
+SMALLER = {"70000,2500,2500": "7,2,2"}
 EXIT_CODE = re.compile(r"\s+# exit code (\d)$")
 
 
@@ -40,6 +44,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     write_js_model(folder / "bird.gen.json")
     write_checkpoint(folder / "out/parity/layer_norm/magenta")
+    write_drawings(folder)
     return folder
 
 
@@ -61,6 +66,35 @@ def write_checkpoint(folder):
     (folder / "checkpoint").write_text('model_checkpoint_path: "vector-10"\n')
 
 
+def write_drawings(folder):
+    lines = [[[0, 50, 90, 10], [0, 40 + i, 80, 99]] for i in range(12)]
+    drawings = [json.dumps({"word": "cat", "recognized": True, "drawing": [line, line]}) for line in lines]
+    for name in ("cat.ndjson", "more.ndjson", "raw/a.ndjson", "raw/b.ndjson"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("\n".join(drawings) + "\n")
+    (folder / "my_drawings").mkdir()
+    svg = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M 0 0 L 9 9 C 20 30 5 6 40 3"/></svg>'
+    (folder / "my_drawings" / "a.svg").write_text(svg)
+
+
+def quick(command):
+    """The arguments of Python for a command of the README, made short where it would train or read for long."""
+    told = EXIT_CODE.search(command)
+    program, *arguments = EXIT_CODE.sub("", command).split()
+    arguments = [SMALLER.get(argument, argument) for argument in arguments]
+    code = int(told[1]) if told else 0
+    if program == "torchrun":
+        arguments = ["-m", "torch.distributed.run", "--standalone", *arguments]
+    if "train.py" in arguments:
+        arguments[arguments.index("train.py")] = str(ROOT / "train.py")
+        if "--resume" in arguments:
+            arguments.append("--num_steps=3")
+        else:
+            arguments = [argument for argument in arguments if not argument.startswith("--num_epochs")]
+            arguments += TINY + ([] if any("init_from" in argument for argument in arguments) else TINY_MODEL)
+    return program, arguments, code
+
+
 def run(command, folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -70,11 +104,13 @@ def run(command, folder):
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in RUN_BY_CI and not c.startswith(NEEDS_ORACLE)])
 def test_command_runs(command, folder):
-    told = EXIT_CODE.search(command)
-    python, *arguments = EXIT_CODE.sub("", command).split()
-    assert python == "python"
+    program, arguments, code = quick(command)
+    assert program in ("python", "torchrun")
+    if "--init_from=out/layer_norm" in arguments:
+        convert_layer_norm(folder)
+    arguments = [found for a in arguments for found in (sorted(map(str, folder.glob(a))) if "*" in a else [a])]
     done = run(arguments, folder)
-    assert done.returncode == (int(told[1]) if told else 0), done.stdout[-3000:] + done.stderr
+    assert done.returncode == code, done.stdout[-3000:] + done.stderr
 
 
 @pytest.mark.oracle

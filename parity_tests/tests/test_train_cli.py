@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from training_sets import random_splits
 
-from parity_tests.tests.training_sets import random_splits
 from pytorch_sketch_rnn import run as run_module
 from pytorch_sketch_rnn.checkpoint import OPTIMIZER_FILE, checkpoints, read_state
 from pytorch_sketch_rnn.errors import run_command
