@@ -61,7 +61,8 @@ def fingerprint(sets: Sets) -> dict[str, Any]:
     """What tells the data of a run from other data."""
     sizes = {split: len(getattr(sets, split)) for split in ("train", "valid", "test")}
     places = np.linspace(0, len(sets.train) - 1, 64).astype(int).tolist()
-    some = b"".join(np.asarray(sets.train.sketches[place], np.float32).tobytes() for place in places)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is clamped when it is trained on
+        some = b"".join(np.asarray(sets.train.sketches[place], np.float32).tobytes() for place in places)
     scale = {"max_seq_len": sets.hparams.max_seq_len, "scale_factor": float(sets.train.scale_factor)}
     return sizes | scale | {"crc32_of_some": zlib.crc32(some)}
 
@@ -113,7 +114,10 @@ def resume(folder: Path, trainer: Trainer) -> Best:
         raise BadInput(f"{path}: says that it is of step {state['step']}; remove it to resume from the one before")
     now, then = fingerprint(trainer.sets), state.get("data")
     if then != now:
-        raise BadInput(f"the data are not those of the run in {folder}: they were {then}, now they are {now}")
+        raise BadInput(
+            f"the data are not those of the run in {folder}: they were {then}, now they are {now}; give its data by "
+            "--data_dir, or start another run with --init_from"
+        )
     load_weights(path, trainer.model)
     if load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer) != step:
         raise BadInput(f"{path / OPTIMIZER_FILE}: is of another step; remove {path} to resume from the one before")

@@ -273,7 +273,7 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
         raise BadInput("num_steps and --num_epochs both say how long: leave one of them out")
     if "num_steps" in told:
         changes["num_epochs"] = None
-    if changes.get("data_dir") is not None and not is_url(changes["data_dir"]):
+    if changes.get("data_dir") is not None and "://" not in changes["data_dir"]:
         changes["data_dir"] = str(Path(changes["data_dir"]).absolute())  # a resumed run may start elsewhere
     return changes
 
@@ -349,7 +349,7 @@ def _model(hparams: HParams, settings: Settings, device: torch.device) -> Sketch
     if needed > there:
         raise BadInput(
             f"the model has {numbers:.3g} parameters, so that its training takes more than the {there / 2**30:.0f} GiB "
-            f"of memory of {device}; use smaller sizes of enc_rnn_size, dec_rnn_size, z_size and num_mixture"
+            f"of memory of {device}; make enc_rnn_size, dec_rnn_size, hyper_num_units, z_size or num_mixture smaller"
         )
     return SketchRNN(hparams, settings.options.seed).to(device=device, dtype=dtype)
 
