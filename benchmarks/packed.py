@@ -1,4 +1,4 @@
-"""``python -m benchmarks.packed``: a packed set of millions of sketches: time to pack, and reading of random batches.
+"""``python -m benchmarks.packed``: a packed set of millions of sketches: packing it, random batches, training.
 
 The sketches are random, of 15 to 80 points as QuickDraw's are, and deleted afterwards. Resident memory is the
 process's own: what the system keeps of the file in its cache is not in it.
@@ -12,14 +12,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from pytorch_sketch_rnn.batches import Sets
 from pytorch_sketch_rnn.errors import BadInput, run_command
+from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model import SketchRNN
 from pytorch_sketch_rnn.packed import PackedWriter, open_packed
+from pytorch_sketch_rnn.training import Trainer
 
 OUT = Path("out/bench")
 BATCH = 100
 HELD_OUT = 50  # of so many sketches one goes to each of validation and test
 BLOCK = 10_000  # sketches that are made at once
+STEPS = 5  # training steps that are timed
 
 
 def main(argv: list[str]) -> int:
@@ -37,6 +43,7 @@ def main(argv: list[str]) -> int:
         _report("packing", lambda: _pack(path, arguments.sketches))
         print(f"the file: {arguments.sketches} sketches, {path.stat().st_size / 1e6:.1f} MB")
         _report("reading", lambda: _read(path, arguments.batches))
+        _report("training", lambda: _train(path, arguments.batches))
     return 0
 
 
@@ -89,6 +96,26 @@ def _read(path: Path, batches: int) -> str:
     return (
         f"{batches * BATCH / seconds:.0f} sketches a second, {1e3 * seconds / batches:.2f} ms a batch of {BATCH} "
         f"({points} points)"
+    )
+
+
+def _train(path: Path, batches: int) -> str:
+    """Batches as a training step makes them, augmentation and all, beside such steps of the default model."""
+    with open_packed(path) as opened:
+        sets = Sets.from_packed(opened, HParams(dec_model="layer_norm", batch_size=BATCH))
+        start = time.perf_counter()
+        for step in range(batches):
+            sets.train.random_rows(BATCH, 0, step, range(BATCH))
+        made = batches * BATCH / (time.perf_counter() - start)
+        trainer = Trainer(SketchRNN(sets.hparams, 0), sets)
+        trainer.step()
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            trainer.step()
+        trained = STEPS * BATCH / (time.perf_counter() - start)
+    return (
+        f"{made:.0f} sketches a second made into batches, {trained:.0f} trained on by the default model with "
+        f"{torch.get_num_threads()} threads: {made / trained:.0f} times as many"
     )
 
 

@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="compare one model of yours with the official code run on it")
     check = commands.add_parser("check", help="say whether a model is the one that a certificate was written for")
     mutants = commands.add_parser("mutants", help="plant port bugs, one by one, and see each of them caught")
+    curves = commands.add_parser("curves", help="train both sides many times over, and compare their curves")
     record = commands.add_parser("fixtures", help="record the small fixtures anew")
     parity.add_argument("--only", choices=("models", "training"), help="a part of the proof; default: both")
     verify.add_argument("source", metavar="SRC", type=Path, nargs="?", help="any form that weight_port takes")
@@ -39,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
     parity.add_argument("--out", type=Path, default=Path("out/parity"), help="folder for the report and all recordings")
     verify.add_argument("--out", type=Path, default=Path("out/verify"), help="folder for the report and the recordings")
     mutants.add_argument("--out", type=Path, default=Path("out/mutants"), help="folder for the score and its table")
+    curves.add_argument("--out", type=Path, default=Path("out/curves"), help="folder for tables, pictures, recordings")
+    curves.add_argument("--quick", action="store_true", help="shorter and fewer runs: a look at whether all works")
     record.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
     return result
 
@@ -46,14 +49,20 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command line; returns 0 where all is equal, 1 where something differs."""
     arguments = parser().parse_args(argv)
-    if arguments.command in ("parity", "verify", "mutants"):
+    if arguments.command in ("parity", "verify", "mutants", "curves"):
         import torch
 
         # these tensors are small: a second thread costs more than it gives, the more so beside the official processes
         torch.set_num_threads(1)
-    return {"parity": _parity, "verify": _verify, "check": _check, "mutants": _mutants, "fixtures": _fixtures}[
-        arguments.command
-    ](arguments)
+    commands = {
+        "parity": _parity,
+        "verify": _verify,
+        "check": _check,
+        "mutants": _mutants,
+        "curves": _curves,
+        "fixtures": _fixtures,
+    }
+    return commands[arguments.command](arguments)
 
 
 def _parity(arguments: argparse.Namespace) -> int:
@@ -105,6 +114,12 @@ def _mutants(arguments: argparse.Namespace) -> int:
     from parity_tests.mutation import run_mutants
 
     return run_mutants(arguments.out)
+
+
+def _curves(arguments: argparse.Namespace) -> int:
+    from parity_tests.curves import FULL, quick, run_curves
+
+    return run_curves(arguments.out, quick() if arguments.quick else FULL)
 
 
 def _fixtures(arguments: argparse.Namespace) -> int:

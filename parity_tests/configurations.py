@@ -88,6 +88,19 @@ TRAINING_FIXTURES = (
 TRAINING_SKETCHES = {"sketches": 80, "longest": 30}  # kanji: so many, of at most so many points
 TRAINING_FIXTURE_SKETCHES = {"sketches": 30, "longest": 26}
 
+# What `make curves` trains many times over: schedules that move within so few steps, so that they count. Dropout,
+# augmentation and batch size are Magenta's defaults; the validation set is one such batch, so that nothing is dropped.
+_CURVES = _sizes(32, 48, 16, 5) | {
+    "batch_size": 100, "num_steps": 301, "save_every": 50, "learning_rate": 0.003, "min_learning_rate": 0.0003,
+    "decay_rate": 0.99, "kl_decay_rate": 0.99, "kl_tolerance": 0.05,
+}  # fmt: skip
+CURVES = tuple(
+    TrainingRun(cell, _cells(cell, cell) | _CURVES, {"hyper_num_units": 20, "hyper_embedding_size": 5})
+    for cell in ("lstm", "layer_norm", "hyper")
+)
+CURVE_RUNS = 8  # of each side, for each of them
+CURVE_SKETCHES = {"sketches": 500, "longest": 26}
+
 # What the initialisers draw: each cell in encoder and decoder. With 20 mixtures the output bias, a vector, is wide
 # enough to be told from one that is drawn by the fans of the matrix beside it.
 _INITIAL = _sizes(7, 9, 5, 20)

@@ -210,7 +210,7 @@ def _recorded(out: Path, work: Work, say: Callable[[str], None]) -> Iterable[tup
             pool.shutdown(cancel_futures=True)
 
 
-def _fresh(folder: Path) -> None:
+def fresh_folder(folder: Path) -> None:
     """An empty folder: nothing that an earlier run left may be taken for this run's.
 
     Raises:
@@ -226,7 +226,7 @@ def _fresh(folder: Path) -> None:
 
 
 def _train_and_record(configuration: Configuration, folder: Path, strokes: Path) -> list[Path]:
-    _fresh(folder)
+    fresh_folder(folder)
     prefix = folder / "magenta" / f"vector-{configuration.train_steps}"
     tasks = [
         train_task(configuration, strokes, prefix.parent, SEED),
@@ -237,13 +237,13 @@ def _train_and_record(configuration: Configuration, folder: Path, strokes: Path)
 
 
 def _record_training(run: TrainingRun, folder: Path, strokes: Path) -> list[Path]:
-    _fresh(folder)
+    fresh_folder(folder)
     run_official([training_task(run, strokes, folder, SEED)], folder, folder.name)
     return [folder / f"training-{run.name}.h5"]
 
 
 def _record_cells(folder: Path, strokes: Path) -> list[Path]:
-    _fresh(folder)
+    fresh_folder(folder)
     task = {"do": "record", "seed": SEED, "out": str(folder), "strokes": str(strokes), "data": DATA_HPARAMS}
     task["cells"] = cell_jobs(units=48, batch=5, steps=20, hyper=HYPER_DEFAULT)
     task["initial"] = list(INITIALS)

@@ -1,13 +1,12 @@
 """The official process: ``python -m parity_tests.official JOB.json`` does the tasks of the job, one after the other.
 
 A task is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
-records models, cells, trainings, initial values and the
-data loader. Jobs are written by :mod:`parity_tests.oracle`.
+records models, cells, trainings, the costs of many trainings (curves), initial values and the data loader. Jobs are
+written by :mod:`parity_tests.oracle`.
 """
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from parity_tests.official import provenance, standin
 from parity_tests.official.record_cell import record_cell
+from parity_tests.official.record_curves import record_curves
 from parity_tests.official.record_data import record_data, record_joined
 from parity_tests.official.record_initial import record_initial
 from parity_tests.official.record_model import record_model
@@ -23,18 +23,11 @@ from parity_tests.official.session import set_hyper_sizes
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.npz import read_npz
 
-RECURRENT_LAYERS = ("dynamic_rnn", "bidirectional_dynamic_rnn")
-
 
 def train(job: dict[str, Any]) -> None:
-    """Run the official trainer: its data loading, its loop, its saver.
-
-    Its recurrent layers take one step at a time. TensorFlow would let steps overlap, and a dropout draws its mask for
-    whichever comes first: no two runs of one seed would be alike.
-    """
+    """Run the official trainer: its data loading, its loop, its saver."""
     trainer = standin.sketch_rnn_train
-    layers = {n: partial(getattr(standin.tf.nn, n), parallel_iterations=1) for n in RECURRENT_LAYERS}
-    standin.model.tf = standin.Forward(standin.tf, nn=standin.Forward(standin.tf.nn, **layers))
+    standin.one_step_at_a_time()
     reset_graph = trainer.reset_graph
 
     def reset_and_seed() -> None:
@@ -65,6 +58,8 @@ def record_all(job: dict[str, Any]) -> None:
             record_training(training | {"seed": seed, "out": str(out), "data_dir": str(Path(job["strokes"]).parent)}),
             out,
         )
+    for curves in job.get("curves", []):
+        _save(record_curves(curves | {"out": str(out), "data_dir": str(Path(job["strokes"]).parent)}), out)
     for initial in job.get("initial", []):
         _save(record_initial(initial | {"seed": seed}), out)
     if "data" in job:

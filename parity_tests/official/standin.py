@@ -10,6 +10,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ tf.disable_v2_behavior()
 tf.logging.set_verbosity(tf.logging.ERROR)
 
 SOURCE_FOLDER = "magenta/models/sketch_rnn"
+RECURRENT_LAYERS = ("dynamic_rnn", "bidirectional_dynamic_rnn")
 
 
 def official_folder() -> Path:
@@ -157,6 +159,16 @@ def install(listener: Listener, dtype: str) -> None:
     model.tf = standin
     wrappers = sys.modules[tf.nn.rnn_cell.DropoutWrapper.__module__]
     wrappers.tf = Forward(wrappers_tf, nn=Forward(wrappers_tf.nn, dropout=dropout))
+
+
+def one_step_at_a_time() -> None:
+    """Let the recurrent layers of ``model`` take one step after the other, all else as TensorFlow has it.
+
+    It would let steps overlap, and a dropout draws its mask for whichever comes first: no two runs of one seed would be
+    alike.
+    """
+    layers = {name: partial(getattr(tf.nn, name), parallel_iterations=1) for name in RECURRENT_LAYERS}
+    model.tf = Forward(tf, nn=Forward(tf.nn, **layers))
 
 
 wrappers_tf = sys.modules[tf.nn.rnn_cell.DropoutWrapper.__module__].tf
