@@ -1,4 +1,4 @@
-"""``make docs``: put the tables of the last ``make parity mutants bench`` into the README and ``docs/``.
+"""``make docs``: put the tables of the last ``make parity mutants curves bench`` into the README and ``docs/``.
 
 The mutation score also goes beside the recordings, from where every later report takes the smallest bug of each part.
 """
@@ -12,12 +12,16 @@ ROOT = Path(__file__).parents[1]
 SOURCES = {
     "parity": ROOT / "out/parity/parity.md",
     "mutants": ROOT / "out/mutants/mutants.md",
+    "curves": ROOT / "out/curves/curves.md",
     "speed": ROOT / "out/bench/bench.md",
 }
 COPIES = {
     ROOT / "out/mutants/mutants.md": ROOT / "docs/mutants.md",
     ROOT / "out/mutants/mutants.json": ROOT / "fixtures/mutants.json",
+    ROOT / "out/curves/curves.md": ROOT / "docs/curves/curves.md",
 }
+PICTURES = ("out/curves", "docs/curves")
+IN_DETAIL = re.compile(r"\| \w+ \| \w+/(r_cost|kl_cost) \|")  # rows that the README leaves to docs/curves
 
 
 def refresh(readme: str, name: str, text: str) -> str:
@@ -29,18 +33,30 @@ def refresh(readme: str, name: str, text: str) -> str:
     return result
 
 
+def shortened(curves: str) -> str:
+    """Of the report on curves the verdict and the tables, without the rows on parts of a cost."""
+    paragraphs = re.sub(r"^# .*\n", "", curves).strip().split("\n\n")
+    tables = [paragraph for paragraph in paragraphs if paragraph.startswith("|")]
+    rows = ["\n".join(row for row in table.splitlines() if not IN_DETAIL.match(row)) for table in tables]
+    return "\n\n".join([paragraphs[0], *rows])
+
+
 def main() -> None:
     """Refresh every table that was made anew, and say which."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     found = {name: source for name, source in SOURCES.items() if source.is_file()}
     if not found:
-        sys.exit("out/: holds no table; run `make parity mutants bench` first")
+        sys.exit("out/: holds no table; run `make parity mutants curves bench` first")
     for name, source in found.items():
-        readme = refresh(readme, name, re.sub(r"^# .*\n", "", source.read_text(encoding="utf-8")))
+        text = source.read_text(encoding="utf-8")
+        readme = refresh(readme, name, shortened(text) if name == "curves" else re.sub(r"^# .*\n", "", text))
     (ROOT / "README.md").write_text(readme, encoding="utf-8")
     for source, copy in COPIES.items():
         if source.is_file():
+            copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, copy)
+    for picture in (ROOT / PICTURES[0]).glob("*.png"):
+        shutil.copyfile(picture, ROOT / PICTURES[1] / picture.name)
     left = [f"{name} (no {source.relative_to(ROOT)})" for name, source in SOURCES.items() if name not in found]
     print(f"wrote README.md: {', '.join(found)}{'; left as they are: ' if left else ''}{', '.join(left)}")
 

@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,40 @@ def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapp
 def replace_folder(new: Path, folder: Path) -> None:
     """Let ``new`` take the place of ``folder``, which may exist."""
     if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-        os.replace(folder, old)  # onto an empty folder
+        old = _put_aside(folder)
         os.replace(new, folder)
         shutil.rmtree(old, ignore_errors=True)
     else:
         os.replace(new, folder)
 
 
+def _put_aside(folder: Path) -> Path:
+    """Rename a folder, so that what is deleted in steps is never seen in part; returns its new place."""
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
+    os.replace(folder, old)  # onto an empty folder
+    return old
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to write into: itself where it exists, else one that is renamed to it at the end."""
+    if folder.exists():
+        yield folder
+        return
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        yield new
+        new.chmod(folder.parent.stat().st_mode & 0o777)
+        os.replace(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
 def remove_older(save_dir: Path, keep: int) -> None:
     """Remove all checkpoints but the last ``keep``, and what a killed process left half written."""
     for path in list(checkpoints(save_dir).values())[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)
-    for folder in (save_dir, *(path for path in save_dir.iterdir() if path.is_dir())):
+        shutil.rmtree(_put_aside(path), ignore_errors=True)
+    for folder in (save_dir, *(save_dir / name for name in (CHECKPOINTS, "best", "samples"))):
         for path in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ does the work: gloo on CPU, NCCL on GPU.
 import dataclasses
 import os
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
 
-TIMEOUT = timedelta(minutes=10)  # a process that is silent for so long is dead; a validation must fit
+TIMEOUT = timedelta(hours=1)  # a process that is silent for so long is lost; a download must fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,28 @@ class Group:
             raise LostProcess(_reason(error)) from error
         return values
 
+    def any(self, true: bool, device: torch.device) -> bool:
+        """Whether it is true for one of the processes."""
+        return true if self.size == 1 else bool(self.sum(torch.tensor(float(true), device=device)) > 0)
+
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the numbers of the leading one: what each computes may differ by its CPU's rounding."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), src=0)
+
+    def wait(self) -> None:
+        """Return when all processes have come here.
+
+        Raises:
+            LostProcess: when another process is gone.
+        """
+        if self.size > 1:
+            try:
+                dist.barrier()
+            except RuntimeError as error:
+                raise LostProcess(_reason(error)) from error
+
     def told(self, value: Any) -> Any:
         """What the leading process says, to all."""
         if self.size == 1:
@@ -85,7 +108,7 @@ def join(device: torch.device) -> Group:
     Raises:
         BadInput: when its environment variables are broken or the others cannot be reached.
     """
-    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
+    if not under_torchrun():
         return Group()
     try:
         # with size 1 too, so that one process under torchrun is no special case
@@ -100,7 +123,6 @@ def local_device(device: str) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
 
 
-def leave() -> None:
-    """Undo :func:`join`."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+def under_torchrun() -> bool:
+    """Whether ``torchrun`` started this process."""
+    return "WORLD_SIZE" in os.environ and "RANK" in os.environ

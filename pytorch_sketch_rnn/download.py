@@ -34,6 +34,11 @@ def is_url(text: str) -> bool:
     return re.match("https?://", text, re.IGNORECASE) is not None
 
 
+def shown(text: str) -> str:
+    """A data folder or URL as it may be shown: without the query, which may be a secret."""
+    return text.partition("?")[0] if is_url(text) else text
+
+
 def fetch_sets(
     base_url: str, names: Sequence[str], cache: Path | None = None, sha256: Mapping[str, str] | None = None
 ) -> Path:

@@ -40,6 +40,10 @@ class TF1Adam(torch.optim.Optimizer):
             for parameter in group["params"]:
                 self.state[parameter] = {"m": torch.zeros_like(parameter), "v": torch.zeros_like(parameter)}
 
+    def slots(self) -> list[Tensor]:
+        """All slots, in the order of the parameters."""
+        return [slot for group in self.param_groups for p in group["params"] for slot in self.state[p].values()]
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step, with the learning rate in ``param_groups[..]["lr"]``.

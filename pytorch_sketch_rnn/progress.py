@@ -1,5 +1,6 @@
 """The line that shows how a training goes."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -34,7 +35,8 @@ class Progress:
         self.seconds_a_step = taken if before is None else 0.9 * before + 0.1 * taken
         if self.live and now - self.shown >= REFRESH:
             self.shown = now
-            line = self.line(result)
+            # a line that wraps could not be rewritten
+            line = self.line(result)[: shutil.get_terminal_size().columns - 1]
             self.width = max(self.width, len(line))
             print(f"\r{line:{self.width}}", end="", file=sys.stderr, flush=True)
         elif not self.live and (result.step % EVERY == 0 or result.step + 1 == self.num_steps):

@@ -6,7 +6,9 @@ cost, ``checkpoints/`` what a run is resumed from, ``curves.csv`` and ``curves.p
 
 import dataclasses
 import fcntl
+import glob
 import math
+import os
 import platform
 import shutil
 import signal
@@ -31,6 +33,7 @@ from pytorch_sketch_rnn.checkpoint import (
     load_weights,
     read_state,
     remove_older,
+    whole_folder,
     write_folder,
 )
 from pytorch_sketch_rnn.distributed import Group
@@ -60,9 +63,11 @@ class Best:
 def fingerprint(sets: Sets) -> dict[str, Any]:
     """What tells the data of a run from other data."""
     sizes = {split: len(getattr(sets, split)) for split in ("train", "valid", "test")}
-    places = np.linspace(0, len(sets.train) - 1, 64).astype(int).tolist()
-    with np.errstate(over="ignore"):  # what float32 cannot hold is clamped when it is trained on
-        some = b"".join(np.asarray(sets.train.sketches[place], np.float32).tobytes() for place in places)
+    some = b""
+    for split in (sets.train, sets.valid, sets.test):
+        for place in np.linspace(0, len(split) - 1, 64).astype(int).tolist():
+            with np.errstate(over="ignore"):  # what float32 cannot hold is clamped when it is trained on
+                some += np.asarray(split.sketches[place], np.float32).tobytes()
     scale = {"max_seq_len": sets.hparams.max_seq_len, "scale_factor": float(sets.train.scale_factor)}
     return sizes | scale | {"crc32_of_some": zlib.crc32(some)}
 
@@ -76,6 +81,8 @@ def make_folder(folder: Path, settings: Settings, trainer: Trainer) -> None:
     refuse_existing(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        for half_made in folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"):  # by one that was killed
+            shutil.rmtree(half_made, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         temporary.chmod(0o755)
     except OSError as error:
@@ -86,7 +93,7 @@ def make_folder(folder: Path, settings: Settings, trainer: Trainer) -> None:
         state = _state(trainer, Best())
         write_folder(checkpoint_path(temporary, trainer.steps_done), trainer.model, trainer.optimizer, state)
         refuse_existing(folder)
-        temporary.rename(folder)
+        os.replace(temporary, folder)
     except OSError as error:
         raise BadInput(f"{folder}: cannot be made ({error.strerror}); choose another --save_dir") from None
     finally:
@@ -132,11 +139,24 @@ def resume(folder: Path, trainer: Trainer) -> Best:
     return Best(**best)
 
 
-def threads_differ(folder: Path) -> str | None:
-    """What to tell where a run goes on with another number of threads."""
-    found = list(checkpoints(folder).values())
-    before, now = read_state(found[-1]).get("threads"), torch.get_num_threads()
-    return f"it ran with {before} threads, now with {now}: losses differ by rounding" if before != now else None
+def surroundings_differ(folder: Path, trainer: Trainer) -> list[str]:
+    """What to tell where a run goes on under other circumstances, so that its losses are not bit by bit the same."""
+    before, now = read_state(list(checkpoints(folder).values())[-1]), _surroundings(trainer)
+    return [
+        f"{name}: {before.get(name)} before, {value} now: losses will differ"
+        + (", the random numbers are others" if name == "device" else " by rounding")
+        for name, value in now.items()
+        if before.get(name) != value
+    ]
+
+
+def _surroundings(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "device": trainer.model.decoder.output_w.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": trainer.group.size,
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
 
 
 @contextmanager
@@ -177,8 +197,8 @@ class Run:
     ) -> None:
         self.folder, self.trainer, self.best, self.settings, self.say = folder, trainer, best, settings, say
         self.plot_again = 0.0  # not before this time
-        if trainer.group.leads:
-            remove_older(folder, settings.keep)  # one that was killed may have left more
+        if trainer.group.leads and trainer.steps_done > 0:
+            self._publish(last=False)
 
     def train(self, num_steps: int) -> bool:
         """Train until so many steps are done; False when the user stopped it.
@@ -189,32 +209,45 @@ class Run:
             NotFinite: when a number is NaN or infinite; the last checkpoint stays.
             LostProcess: when another process is gone.
         """
-        trainer, save_every = self.trainer, self.settings.hparams.save_every
-        device = trainer.model.decoder.output_w.device
+        trainer = self.trainer
         with _stop_signal() as stop, self._log() as log:
+            if log is not None and trainer.steps_done == 0:
+                log.parameters(sum(parameter.numel() for parameter in trainer.model.parameters()))
             progress = Progress(num_steps, trainer.hparams.batch_size, self.say)
-            stopped = False
-            while trainer.steps_done < num_steps and not stopped:
-                started = time.monotonic()
-                result = trainer.step()
-                if log is not None:
-                    log.train(*result, seconds=time.monotonic() - started)
-                    progress(result)
-                done = trainer.steps_done
-                # all processes must stop at the same step
-                stopped = bool(trainer.group.sum(torch.tensor(float(stop()), device=device)) > 0)
-                last = stopped or done == num_steps
-                if done % save_every == 0 or last:
-                    progress.end()
-                    self._save(log, validate=done % save_every == 0 or done == num_steps, last=last)
-                    progress.begin()
-        return not stopped
+            try:
+                stopped = self._steps(num_steps, stop, log, progress)
+            finally:
+                progress.end()
+        return not stopped or trainer.steps_done == num_steps
+
+    def _steps(self, num_steps: int, stop: Callable[[], bool], log: RunLog | None, progress: Progress) -> bool:
+        trainer, stopped = self.trainer, False
+        while trainer.steps_done < num_steps and not stopped:
+            started = time.monotonic()
+            result = trainer.step()
+            if log is not None:
+                log.train(*result, seconds=time.monotonic() - started)
+                progress(result)
+            stopped = trainer.group.any(stop(), trainer.model.decoder.output_w.device)
+            done = trainer.steps_done
+            due = self._validates(done) or done == num_steps
+            if due or stopped:
+                progress.end()
+                self._save(log, validate=due, last=stopped or done == num_steps)
+                progress.begin()
+        return stopped
+
+    def _validates(self, done: int) -> bool:
+        """Every ``save_every`` steps; as Magenta counts, behind step 500, which is the 501st."""
+        if self.settings.options.validate_as_magenta:
+            return done > 1 and (done - 1) % self.settings.hparams.save_every == 0
+        return done % self.settings.hparams.save_every == 0
 
     def _log(self) -> AbstractContextManager[RunLog | None]:
         return RunLog(self.folder, self.trainer.steps_done) if self.trainer.group.leads else nullcontext()
 
     def _save(self, log: RunLog | None, *, validate: bool, last: bool) -> None:
-        """Validate, and leave everything in the folder; the checkpoint last: whatever is not in one is done again."""
+        """Validate, write the checkpoint, then what follows from it."""
         trainer = self.trainer
         step = trainer.steps_done
         trainer.check_weights()
@@ -232,15 +265,29 @@ class Run:
             log.valid(step - 1, *costs, seconds=valid_seconds)
         if test is not None:
             log.test(step - 1, *test, seconds=test_seconds)
-            trainer.model.save_pretrained(self.folder / "best")
-        trainer.model.save_pretrained(self.folder)
-        self._draw(step)
+            log.best(step - 1, self.best.valid_cost)
         log.flush()
-        self._plot(last=last)
         state = _state(trainer, self.best)
         write_folder(checkpoint_path(self.folder, step), trainer.model, trainer.optimizer, state)
-        remove_older(self.folder, self.settings.keep)
+        self._publish(last=last)
         self.say(self._told(step, costs))
+
+    def _publish(self, *, last: bool) -> None:
+        """Leave in the folder what follows from the last checkpoint, which is there already.
+
+        Done again where a run goes on, for it may have been killed in between.
+        """
+        step = self.trainer.steps_done
+        self.trainer.model.save_pretrained(self.folder)
+        if self.best.step == step:
+            with whole_folder(self.folder / "best") as best:
+                self.trainer.model.save_pretrained(best)
+        for picture in (self.folder / "samples").glob("step-*.png"):
+            if picture.name > _picture(step).name:  # of steps that will be done again
+                picture.unlink()
+        self._draw(step)
+        self._plot(last=last)
+        remove_older(self.folder, self.settings.keep)
 
     def _plot(self, *, last: bool) -> None:
         """Plot the curves, but of a long run, whose plot takes long, not at every save: it may cost 2 % of the time."""
@@ -294,19 +341,19 @@ def _state(trainer: Trainer, best: Best) -> dict[str, Any]:
         "seed": trainer.options.seed,
         "best": dataclasses.asdict(best),
         "data": fingerprint(trainer.sets),
-        "threads": torch.get_num_threads(),
-        "processes": trainer.group.size,
-        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-    }
+    } | _surroundings(trainer)
 
 
 @contextmanager
 def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C or SIGTERM came; a second Ctrl-C interrupts at once."""
+    """Yield a function that says whether Ctrl-C or SIGTERM came; a second Ctrl-C interrupts at once.
+
+    A second SIGTERM does not: who ends a job may well send it twice.
+    """
     came: list[int] = []
 
     def take(number: int, frame: FrameType | None) -> None:
-        if came:
+        if number == signal.SIGINT and number in came:
             raise KeyboardInterrupt
         came.append(number)
 

@@ -115,6 +115,14 @@ class RunLog:
         self._write(step, "test", (cost, r_cost, kl_cost, seconds))
         self._show(step, "test", (cost, r_cost, kl_cost), seconds)
 
+    def best(self, step: int, valid_cost: float) -> None:
+        """Show in TensorBoard that the validation after training step ``step`` has the lowest cost so far."""
+        self._tensorboard.add_scalar("Best_Valid_Cost", valid_cost, step)
+
+    def parameters(self, count: int) -> None:
+        """Show in TensorBoard how many numbers are trained."""
+        self._tensorboard.add_scalar("Num_Trainable_Params", count, 0)
+
     def flush(self) -> None:
         """Return when every row is on the disk, as it must be before a checkpoint of its step is."""
         self._file.flush()

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from pytorch_sketch_rnn.download import shown
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
 from pytorch_sketch_rnn.training import Options
 
 SETTINGS_FILE = "settings.json"
@@ -73,6 +74,13 @@ class Settings:
         """Write ``settings.json``."""
         with atomic_path(folder / SETTINGS_FILE) as path:
             path.write_text(json.dumps(self.flat(), indent=1) + "\n", encoding="utf-8")
+        if self.data_dir is not None and shown(self.data_dir) != self.data_dir:
+            (folder / SETTINGS_FILE).chmod(0o600)
+
+    def save_if_other(self, folder: Path) -> None:
+        """Write ``settings.json`` unless it says the same already."""
+        if Settings.load(folder) != self:
+            self.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -102,6 +110,8 @@ class Settings:
         Raises:
             BadInput: when that would make it another run.
         """
+        if "data_dir" in changes:  # what was downloaded had these digests; other data are told by what they are
+            changes = {"sha256": ()} | dict(changes)
         asked, before, after = self.changed(changes), self.flat(), self.changed(changes).flat()
         other = [name for name in before if before[name] != after[name] and name not in FREE]
         if other:
@@ -123,7 +133,8 @@ def _part(name: str) -> str:
 PRESETS: dict[str, Mapping[str, Any]] = {
     # all of Magenta's own defaults
     "magenta": HParams().to_dict()
-    | {"reg_covar": 0.0, "validate_as_magenta": True, "num_epochs": None},
+    # its trainer leaves nothing out, and takes max_seq_len from the data
+    | {"max_seq_len": LARGEST_SIZE, "reg_covar": 0.0, "validate_as_magenta": True, "num_epochs": None},
     # small enough to show something within minutes on two cores
     "demo": {
         "enc_rnn_size": 64, "dec_rnn_size": 128, "z_size": 16, "num_mixture": 5, "batch_size": 64, "dec_model": "lstm",

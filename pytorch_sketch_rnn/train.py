@@ -5,6 +5,7 @@ which every ``*_dropout_prob`` is a KEEP probability.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,15 +18,15 @@ from pytorch_sketch_rnn.batches import Sets
 from pytorch_sketch_rnn.checkpoint import OPTIMIZER_FILE, checkpoints, load_optimizer
 from pytorch_sketch_rnn.dataset import PACKED_SUFFIXES
 from pytorch_sketch_rnn.device import physical_memory, usable_device
-from pytorch_sketch_rnn.distributed import Group, LostProcess, join, leave, local_device
-from pytorch_sketch_rnn.download import fetch_sets, is_url
+from pytorch_sketch_rnn.distributed import Group, LostProcess, join, local_device, under_torchrun
+from pytorch_sketch_rnn.download import fetch_sets, is_url, shown
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
 from pytorch_sketch_rnn.kanji import kanji_splits
 from pytorch_sketch_rnn.model import CONFIG_FILE, SketchRNN
 from pytorch_sketch_rnn.npz import SPLITS, read_npz
 from pytorch_sketch_rnn.packed import open_packed
-from pytorch_sketch_rnn.run import Best, Run, make_folder, only_run, refuse_existing, resume, threads_differ
+from pytorch_sketch_rnn.run import Best, Run, make_folder, only_run, refuse_existing, resume, surroundings_differ
 from pytorch_sketch_rnn.settings import DTYPES, PRESETS, Settings, parse_hparams
 from pytorch_sketch_rnn.training import NotFinite, Trainer
 
@@ -137,13 +138,13 @@ def main(argv: list[str]) -> int:
         torch.cuda.set_device(device)
     group = join(device)
     try:
-        return _train(arguments, device, group)
+        code = _train(arguments, device, group)
+        group.wait()  # for the leader, which saves longer
+        return code
     except LostProcess as error:
         print(f"error: process {group.rank} of {group.size} lost another one ({error}); its own message says why; "
               f"go on with --resume and --save_dir={arguments.save_dir}", file=sys.stderr)  # fmt: skip
         return 1
-    finally:
-        leave()
 
 
 def _train(arguments: argparse.Namespace, device: torch.device, group: Group) -> int:
@@ -163,7 +164,7 @@ def _train(arguments: argparse.Namespace, device: torch.device, group: Group) ->
             raise BadInput(f"--demo: the run in {folder} is no demo, it has data of its own; leave --demo out")
         settings = settings.resumed(changes, folder)
     else:
-        refuse_existing(folder)
+        _on_the_leader(group, lambda: refuse_existing(folder))
         try:
             settings = Settings().changed(changes)
         except BadInput as error:
@@ -198,11 +199,11 @@ def _train_on(
         best = Best()
         if arguments.resume:
             best = resume(folder, trainer)
-            if told := threads_differ(folder):
+            for told in surroundings_differ(folder, trainer):
                 say(told)
             say(f"resuming {folder} at step {trainer.steps_done}")
-            if settings != Settings.load(folder):
-                _on_the_leader(group, lambda: settings.save(folder))
+            _on_the_leader(group, lambda: settings.save_if_other(folder))
+        group.spread([*trainer.model.parameters(), *trainer.optimizer.slots()])
         return _run(Run(folder, trainer, best, settings, say), num_steps, say)
 
 
@@ -216,7 +217,7 @@ def _run(run: Run, num_steps: int, say: Callable[[str], None]) -> int:
     except NotFinite as error:
         last = list(checkpoints(folder).values())[-1]
         print(f"error: {error}; the last good state stays in {last}; look at the data, or start another run with "
-              f"--init_from={last} and a lower --lr", file=sys.stderr)  # fmt: skip
+              f"--init_from={last} (its schedules begin anew) and a lower --lr", file=sys.stderr)  # fmt: skip
         return 1
     if not finished:
         say(f"stopped after step {run.trainer.steps_done}; go on with: python train.py --save_dir={folder} --resume")
@@ -242,6 +243,8 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
         BadInput: for flags that contradict each other.
     """
     changes: dict[str, Any] = {}
+    if arguments.resume and arguments.preset:
+        raise BadInput("--preset starts a run, --resume goes on with one, whose settings it knows: leave --preset out")
     if arguments.demo and arguments.preset:
         raise BadInput("--demo and --preset: leave one of them out")
     if arguments.demo and arguments.data_dir is not None:
@@ -299,7 +302,7 @@ def read_sets(settings: Settings, files: ExitStack) -> Sets:
     except BadInput as error:
         if str(data_dir) in str(error):
             raise
-        raise BadInput(f"{settings.data_dir}: {', '.join(names)}: {error}") from None
+        raise BadInput(f"{shown(settings.data_dir)}: {', '.join(names)}: {error}") from None
 
 
 def _local(settings: Settings, names: Sequence[str]) -> Path:
@@ -378,9 +381,9 @@ def _initialise(trainer: Trainer, folder: Path) -> str:
     model.load_state_dict(read.state_dict())
     slots = folder / OPTIMIZER_FILE
     if not slots.exists():
-        return f"starting from {folder}; it has no Adam slots"
+        return f"starting from {folder} at step 0 of the schedules; it has no Adam slots"
     load_optimizer(slots, model, trainer.optimizer)
-    return f"starting from {folder}, with its Adam slots"
+    return f"starting from {folder} at step 0 of the schedules, with its Adam slots"
 
 
 def _num_steps(settings: Settings, sets: Sets) -> int:
@@ -391,7 +394,7 @@ def _num_steps(settings: Settings, sets: Sets) -> int:
 
 def _told(settings: Settings, sets: Sets, model: SketchRNN, num_steps: int, group: Group, device: torch.device) -> str:
     hparams = sets.hparams
-    source = settings.data_dir or "kanjivg"
+    source = shown(settings.data_dir or "kanjivg")
     cells = hparams.dec_model if not hparams.conditional else f"{hparams.enc_model} -> {hparams.dec_model}"
     where = f"{group.size} processes, " if group.size > 1 else ""
     validation = (
@@ -418,6 +421,8 @@ def _on_the_leader(group: Group, do: Callable[[], None]) -> None:
         except BadInput as found:
             error = str(found)
     if error := group.told(error):
+        if not group.leads:
+            raise SystemExit(2)  # it is told once
         raise BadInput(error)
 
 
@@ -429,5 +434,11 @@ def _first_on_the_leader(group: Group, do: Callable[[], Sets]) -> Sets:
 
 
 def run() -> int:
-    """For ``train.py`` and the console."""
-    return run_command(main)
+    """For ``train.py``: the exit code."""
+    code = run_command(main)
+    if under_torchrun():
+        # past the destructors: in one run of twenty, gloo's threads abort in them when all is done and saved
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -15,12 +15,14 @@ from pytorch_sketch_rnn.data import Batch
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.draws import KeyedDraws
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import LARGEST_NUMBER, HParams, checked
+from pytorch_sketch_rnn.hparams import HParams, checked
 from pytorch_sketch_rnn.losses import Costs, kl_divergence, reconstruction_cost
 from pytorch_sketch_rnn.model import Forward, SketchRNN
 from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 
 LARGEST_SEED = 2**31 - 1
+# A safeguard of the loss, which models do not know and sampling leaves out: 1 % of the deviation of the offsets.
+LARGEST_REG_COVAR = 1e-4
 # the "step" whose draws a validation takes: the same at every validation, so that its costs differ by the weights alone
 VALIDATION = 2**62
 
@@ -38,8 +40,8 @@ class Options:
             object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
         if not 0 <= self.seed <= LARGEST_SEED:
             raise BadInput(f"seed is {self.seed}, expected 0 to {LARGEST_SEED}")
-        if not 0 <= self.reg_covar <= LARGEST_NUMBER:
-            raise BadInput(f"reg_covar is {self.reg_covar}, expected 0 to {LARGEST_NUMBER:g}")
+        if not 0 <= self.reg_covar <= LARGEST_REG_COVAR:
+            raise BadInput(f"reg_covar is {self.reg_covar}, expected 0 to {LARGEST_REG_COVAR:g}")
 
 
 class StepResult(NamedTuple):
@@ -145,7 +147,7 @@ class Trainer:
             batch = sketches.in_order(rows)
             passed = self._pass(batch, VALIDATION, rows)
             costs = self.model.costs_of(passed, batch.sketches, kl_weight, is_training=is_training)
-            sums += len(rows) * torch.stack([cost.double().cpu() for cost in costs])
+            sums += len(rows) * torch.stack([cost.cpu().double() for cost in costs])
         sums = self.group.sum(sums.to(self.model.decoder.output_w.device))
         return Costs(*(sums / count).tolist())
 

@@ -117,7 +117,7 @@ def run(folder: Path, kills: int) -> None:
         assert found.keys() == expected.keys(), sorted(found.keys() ^ expected.keys())
         different = [name for name in expected if found[name] != expected[name]]
         assert not different, different
-        assert [p.name for p in disturbed.rglob(".*") if p.name != ".lock"] == []
+        assert [p.name for p in folder.rglob(".*") if p.name != ".lock"] == []
         disturbed.rename(folder / f"disturbed-{rounds}")
     print(f"{happened} kills in {rounds} runs of {steps} steps: every loss, weight and picture is the same, bit by bit")
 

@@ -102,7 +102,7 @@ def test_a_process_that_dies_ends_the_run_with_a_state_that_resumes(data, tmp_pa
         os.kill(_worker(process.pid), signal.SIGKILL)
         output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "lost another one" in output or "Signal 9" in output, output
+    assert "lost another one (Connection closed by peer" in output, output
     done = max(checkpoints(folder))
     train(data, folder, 2, "--resume", f"--num_steps={done + 2}")
     assert len(read_curves(folder / "curves.csv")["train"]["step"]) == done + 2
@@ -118,7 +118,7 @@ def test_an_error_of_the_leader_is_told_once(data, tmp_path):
     (tmp_path / "run").mkdir()
     done = subprocess.run(command(data, tmp_path / "run", 2), capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "exists already" in done.stderr
+    assert done.stderr.count("exists already") == 1
 
 
 def test_a_state_says_how_many_processes_there_were(data, single):

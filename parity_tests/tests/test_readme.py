@@ -145,7 +145,7 @@ def test_python_runs(folder):
     assert "[2, 8, 3]" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["parity", "mutants", "speed"])
+@pytest.mark.parametrize("name", ["parity", "mutants", "curves", "speed"])
 def test_tables_are_there(name):
     table = re.search(rf"<!-- {name}:begin -->\n(.*?)<!-- {name}:end -->", README, flags=re.DOTALL)[1]
     assert table.count("\n|") > 5

@@ -204,8 +204,12 @@ def test_tensorboard_gets_what_magenta_writes_when_magenta_writes_it(tmp_path):
             log.train(step, step + 0.5, step + 0.25, step + 0.125, 0.5, 0.25, 2.0)
         log.valid(40, 1.5, 1.25, 1.125, 3.0)
         log.test(40, 2.5, 2.25, 2.125, 4.0)
+        log.best(40, 1.5)
+        log.parameters(77)
     (events,) = events_of(tmp_path / "tensorboard")
     assert scalars_of(events) == {
+        "Best_Valid_Cost": [(40, 1.5)],
+        "Num_Trainable_Params": [(0, 77.0)],
         "Train_Cost": [(20, 20.5), (40, 40.5)],
         "Train_Reconstr_Cost": [(20, 20.25), (40, 40.25)],
         "Train_KL_Cost": [(20, 20.125), (40, 40.125)],

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
 from pytorch_sketch_rnn.settings import PRESETS, SETTINGS_FILE, Settings, parse_hparams
 from pytorch_sketch_rnn.train import changes_of, parser
 
@@ -29,7 +29,7 @@ def test_the_defaults_are_what_the_readme_says():
 
 def test_preset_magenta_is_all_of_magentas_defaults():
     settings = told("--preset=magenta")
-    assert settings.hparams == HParams()
+    assert settings.hparams == HParams(max_seq_len=LARGEST_SIZE)  # which Magenta takes from the data
     assert (settings.options.reg_covar, settings.options.validate_as_magenta) == (0.0, True)
     assert settings.num_epochs is None
 
@@ -44,7 +44,7 @@ def test_every_flag_of_the_command_line_reaches_its_setting():
     flags = {
         "enc_model": "hyper", "dec_model": "lstm", "enc_rnn_size": 3, "dec_rnn_size": 4, "z_size": 5, "num_mixture": 6,
         "max_seq_len": 7, "kl_weight": 0.7, "kl_weight_start": 0.3, "kl_tolerance": 0.1, "kl_decay_rate": 0.5,
-        "reg_covar": 0.2, "batch_size": 8, "grad_clip": 2.0, "random_scale_factor": 0.5, "augment_stroke_prob": 0.6,
+        "reg_covar": 2e-5, "batch_size": 8, "grad_clip": 2.0, "random_scale_factor": 0.5, "augment_stroke_prob": 0.6,
         "save_every": 9, "keep": 2, "seed": 11, "dtype": "float64",
     }  # fmt: skip
     flat = told(*(f"--{name}={value}" for name, value in flags.items())).flat()

@@ -18,6 +18,7 @@ from training_sets import random_splits
 from pytorch_sketch_rnn import run as run_module
 from pytorch_sketch_rnn.checkpoint import OPTIMIZER_FILE, checkpoints, read_state
 from pytorch_sketch_rnn.errors import run_command
+from pytorch_sketch_rnn.losses import Costs
 from pytorch_sketch_rnn.model import SketchRNN
 from pytorch_sketch_rnn.npz import write_npz
 from pytorch_sketch_rnn.packed import PackedWriter
@@ -77,6 +78,95 @@ def test_a_run_leaves_models_curves_and_pictures(data, capsys):
     assert (state["best"]["valid_cost"], state["best"]["step"]) == best
     assert state["best"]["test_cost"] == curves["test"]["cost"][-1]
     assert weights(folder / "best")
+
+
+def test_best_is_the_model_of_the_lowest_validation_cost(data, monkeypatch):
+    costs = iter([3.0, 2.0, 2.5, 2.0])
+
+    def validate(self, split):
+        cost = next(costs) if split == "valid" else 7.0
+        return Costs(cost, cost, 0.0)
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    folder = train(data, data / "run", "--num_steps=12", "--keep=9")
+    assert_same_weights(folder / "best", checkpoints(folder)[6])
+    assert read_state(checkpoints(folder)[12])["best"] == {"step": 6, "valid_cost": 2.0, "test_cost": 7.0}
+    assert read_curves(folder / "curves.csv")["test"]["step"].tolist() == [2, 5]
+
+
+def test_best_is_published_again_where_a_run_was_killed_before_it_could(data, monkeypatch):
+    whole = train(data, data / "whole", "--num_steps=6")
+    publish = run_module.Run._publish
+
+    def killed(self, **arguments):
+        if self.trainer.steps_done == 6:
+            raise KeyboardInterrupt
+        publish(self, **arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module.Run, "_publish", killed)
+        part = train(data, data / "part", "--num_steps=6", code=130)
+    (part / "samples" / "step-00000009.png").write_bytes(b"of a step that was undone")
+    train(data, part, "--resume")
+    assert_same_weights(part / "best", whole / "best")
+    assert_same_weights(part, whole)
+    assert {p.name: p.read_bytes() for p in (part / "samples").iterdir()} == {
+        p.name: p.read_bytes() for p in (whole / "samples").iterdir()
+    }
+
+
+def test_magenta_leaves_no_sketch_out_and_validates_behind_step_save_every(data, capsys):
+    splits = random_splits(train=20)
+    splits["train"][0] = np.resize(splits["train"][0], (300, 3))
+    write_npz(data / "set.npz", splits)
+    argv = [*TINY, f"--data_dir={data}", "--data_set=set.npz", f"--save_dir={data / 'run'}", "--preset=magenta",
+            "--num_steps=8"]  # fmt: skip
+    assert run_command(main, argv) == 0
+    assert "sketches of up to 300 points;" in capsys.readouterr().out
+    assert SketchRNN.from_pretrained(data / "run").hparams.max_seq_len == 300
+    # Magenta: where step % save_every is 0 and step is not, behind its update; ours at the end as well
+    assert read_curves(data / "run" / "curves.csv")["valid"]["step"].tolist() == [3, 6, 7]
+
+
+def test_a_second_signal_to_end_loses_nothing(data, monkeypatch):
+    step = Trainer.step
+
+    def stopped(self):
+        if self.steps_done == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", stopped)
+    folder = train(data, data / "run", "--num_steps=8", code=130)
+    assert list(checkpoints(folder))[-1] == 5
+
+
+def test_what_changed_around_a_run_is_told(data, capsys):
+    folder = train(data, data / "run", "--num_steps=3")
+    state = checkpoints(folder)[3] / "training.json"
+    state.write_text(state.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    train(data, folder, "--num_steps=4", "--resume")
+    assert "device: cuda before, cpu now: losses will differ, the random numbers are others" in capsys.readouterr().out
+
+
+def test_a_preset_and_a_resumed_run_exclude_each_other(data, capsys):
+    folder = train(data, data / "run", "--num_steps=3")
+    train(data, folder, "--preset=magenta", "--resume", code=2)
+    assert "--preset starts a run" in capsys.readouterr().err
+
+
+def test_the_query_of_a_url_is_shown_nowhere(data, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(data / "cache"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(data))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/?token=SECRET"
+        folder = train(url, data / "run", "--num_steps=1")
+        train(url, data / "other", "--num_steps=1", "--batch_size=500", code=2)
+        server.shutdown()
+    said = capsys.readouterr()
+    assert "SECRET" not in said.out + said.err
+    assert (folder / "settings.json").stat().st_mode & 0o077 == 0
 
 
 def test_an_epoch_is_the_training_set_once(data):

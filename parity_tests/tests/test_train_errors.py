@@ -176,7 +176,8 @@ FLAGS = [
     case("a negative first KL weight", "--kl_weight_start=-1", "kl_weight_start is -1.0", "at least 0"),
     case("a negative KL floor", "--kl_tolerance=-1", "kl_tolerance is -1.0", "at least 0"),
     case("a KL floor beyond float32", "--kl_tolerance=1e300", "kl_tolerance is 1e+300", "up to 1e30"),
-    case("a negative reg_covar", "--reg_covar=-1", "reg_covar is -1.0", "expected 0 to 1e+30"),
+    case("a negative reg_covar", "--reg_covar=-1", "reg_covar is -1.0", "expected 0 to 0.0001"),
+    case("a reg_covar that sampling would have to know", "--reg_covar=0.01", "reg_covar is 0.01", "0 to 0.0001"),
     case("a reg_covar that is no number", "--reg_covar=nan", "reg_covar is nan", NOT_FINITE),
     case("an infinite reg_covar", "--reg_covar=inf", "reg_covar is inf", NOT_FINITE),
     case("no gradients", "--grad_clip=0", "grad_clip is 0.0", "a positive number"),
@@ -701,7 +702,7 @@ RESUMES = [
     case("a folder of other data", elsewhere, "--data_dir=other", "the data are not those of the run in run",
          "crc32_of_some"),
     case("another set", None, "--data_set=dog.npz", "data_set is ", "dog.npz", "leave it out"),
-    case("another preset", None, "--preset=magenta", "but the run in run has", "leave it out"),
+    case("another preset", None, "--preset=magenta", "--preset starts a run", "leave --preset out"),
     case("no steps", None, "--num_steps=0", "num_steps is 0", "at least 1"),
     # data that changed
     case("data that are gone", CAT.unlink, "", "data/cat.npz: no such file"),
