@@ -244,8 +244,6 @@ def _read_npz(path: Path, options: Options) -> Iterator[Labelled]:
 
 
 def _converted(sketch: np.ndarray, dtype: np.dtype, where: str) -> np.ndarray:
-    if not np.isin(sketch[:, 2], (0, 1)).all():
-        raise BadInput(f"{where}: expected as pen 0 or 1, got another number")
     with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is found below
         converted = sketch.astype(dtype)
     wrong = converted != sketch if dtype.kind == "i" else ~np.isfinite(converted)

@@ -354,7 +354,7 @@ def test_an_existing_set_or_picture_is_overwritten_with_force_alone(tmp_path, ma
         (("bad.ndjson", "out.h5"), 'bad.ndjson: line 3: expected a JSON object with "drawing", got 7'),
         (("broken.npz", "out.h5"), "broken.npz: expected an intact .npz file"),
         (("dots.ndjson", "out.npz"), "out.npz: the training offsets are all the same"),
-        (("pens.npz", "out.npz"), "pens.npz: train, sketch 0: expected as pen 0 or 1, got another number"),
+        (("pens.npz", "out.npz"), "sketch 0: expected 0 or 1 in its third column, pen lifted, got other numbers"),
         *(
             (("many.ndjson", "out.npz", f"--split={split}"), f"--split is {split}, expected three sizes as in 70000,")
             for split in (
@@ -382,7 +382,7 @@ def test_what_cannot_be_is_one_line_exit_code_2_and_no_file(
         (tmp_path / name).touch()
     for name in ("empty", "folder.npz"):
         (tmp_path / name).mkdir()
-    write_npz(tmp_path / "pens.npz", {split: [np.array([[1, 2, 0], [3, 4, 2]])] for split in SPLITS})
+    np.savez(tmp_path / "pens.npz", **{split: np.array([[[1, 2, 0], [3, 4, 2]]]) for split in SPLITS})
     lengths = {"train": 2, "valid": 10, "test": 9}
     write_npz(tmp_path / "long.npz", {split: [np.eye(n, 3, dtype=np.int16)] for split, n in lengths.items()})
     monkeypatch.chdir(tmp_path)
