@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from pytorch_sketch_rnn.batches import Sets
-from pytorch_sketch_rnn.checkpoint import OPTIMIZER_FILE, checkpoints, load_optimizer
+from pytorch_sketch_rnn.checkpoint import OPTIMIZER_FILE, checkpoints, load_optimizer, load_weights
 from pytorch_sketch_rnn.dataset import PACKED_SUFFIXES
 from pytorch_sketch_rnn.device import physical_memory, usable_device
 from pytorch_sketch_rnn.distributed import Group, LostProcess, join, local_device, under_torchrun
@@ -116,8 +116,8 @@ def parser() -> argparse.ArgumentParser:
         for flag, (name, kind, text) in flags.items():
             default = defaults[name] if name != "num_steps" else None
             default = ",".join(default) if isinstance(default, list | tuple) else default
-            shown = "" if default in (None, "") else f" (default {default})"
-            group.add_argument(*_spelled(flag), dest=flag, type=kind, metavar="X", help=text + shown)
+            told = "" if default in (None, "") else f" (default {default})"
+            group.add_argument(*_spelled(flag), dest=flag, type=kind, metavar="X", help=text + told)
     group = result.add_argument_group("dropout (drop probabilities)")
     for flag, (used, keep, text) in DROPOUTS.items():
         default = round(1 - defaults[keep], 6) if defaults[used] else 0
@@ -377,8 +377,7 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
 
 def _initialise(trainer: Trainer, folder: Path) -> str:
     model = trainer.model
-    read = SketchRNN.from_pretrained(folder, device=model.decoder.output_w.device)
-    model.load_state_dict(read.state_dict())
+    load_weights(folder, model)
     slots = folder / OPTIMIZER_FILE
     if not slots.exists():
         return f"starting from {folder} at step 0 of the schedules; it has no Adam slots"
