@@ -8,14 +8,14 @@ like those of Magenta's set: there 40 points in the median, 3.2 points a line, a
 
 import re
 from collections.abc import Iterator
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from xml.etree import ElementTree
 
 import numpy as np
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.simplify import EXTRA, import_extra
 from pytorch_sketch_rnn.strokes import Lines, lines_to_strokes
 
 MAX_POINTS = 88
@@ -25,7 +25,6 @@ EPSILON = 0.8
 _SCALE = 5
 _POINTS_PER_CURVE = 16
 _PATH_TAG = "{http://www.w3.org/2000/svg}path"
-_EXTRA = 'pip install "pytorch-sketch-rnn[kanji]"'
 # Variants have a name after the code point, such as 04e14-Kaisho.svg.
 _FILE_NAME = re.compile(r"([0-9a-f]{5})\.svg")
 
@@ -91,7 +90,7 @@ def _shuffled_files(seed: int) -> list[Path]:
     try:
         files = metadata.files("kanjivg") or []
     except metadata.PackageNotFoundError:
-        raise BadInput(f"kanji: the package kanjivg is missing; install it with {_EXTRA}") from None
+        raise BadInput(f"kanji: the package kanjivg is missing; install it with {EXTRA}") from None
     found = {match[1]: file for file in files if (match := _FILE_NAME.fullmatch(file.name))}
     names = sorted(name for name in found if _is_chinese(int(name, 16)))
     # RandomState, whose stream NumPy has promised never to change.
@@ -106,7 +105,7 @@ def _is_chinese(code_point: int) -> bool:
 
 def _sketch(path: Path, epsilon: float) -> np.ndarray:
     """Return the drawing in a file as stroke-3, int16 [n, 3]."""
-    shapely = _import("shapely")
+    shapely = import_extra("shapely")
     lines: Lines = []
     for curve in _curves(path):
         simplified = shapely.LineString(curve).simplify(epsilon, preserve_topology=False)
@@ -118,18 +117,10 @@ def _sketch(path: Path, epsilon: float) -> np.ndarray:
 
 def _curves(path: Path) -> Iterator[np.ndarray]:
     """Yield the lines of a drawing as points [k, 2], evenly spaced in the parameter of each Bezier curve."""
-    svgelements = _import("svgelements")
+    svgelements = import_extra("svgelements")
     parameters = np.linspace(0, 1, _POINTS_PER_CURVE + 1)[1:]
     for element in ElementTree.parse(path).iter(_PATH_TAG):
         start, *segments = svgelements.Path(element.get("d"))
         points = [np.array([[start.end.x, start.end.y]])]
         points += [segment.npoint(parameters) for segment in segments]
         yield np.concatenate(points)
-
-
-def _import(name: str) -> ModuleType:
-    """Import a package of the extra ``kanji``."""
-    try:
-        return import_module(name)
-    except ImportError:
-        raise BadInput(f"kanji: the package {name} is missing; install it with {_EXTRA}") from None

@@ -17,6 +17,7 @@ from pytorch_sketch_rnn.strokes import lines_to_strokes
 SIZE = 255  # of the longer side of a scaled drawing
 EPSILON = 2.0  # of a drawing of that size
 LARGEST = 1e9  # coordinate; beyond any drawing, and far from where sums of float64 lose whole units
+EXTRA = 'pip install "pytorch-sketch-rnn[kanji]"'
 
 
 def check_coordinates(points: np.ndarray, where: str) -> None:
@@ -73,6 +74,4 @@ def import_extra(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError:
-        raise BadInput(
-            f'the package {name} is missing; install it with pip install "pytorch-sketch-rnn[kanji]"'
-        ) from None
+        raise BadInput(f"the package {name} is missing; install it with {EXTRA}") from None
