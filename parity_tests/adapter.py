@@ -54,6 +54,16 @@ class Adapter:
     name = "a port"
     precisions: Sequence[str] = ("float64", "float32")
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """What the port offers: by default every method that its class overrides.
+
+        A port that also hands out what its layers compute inside (gates, states) adds :data:`INTERMEDIATES`. What is
+        offered must be answered for every recording, or it counts as different. What is not offered is not proven,
+        and the verdict says how much that is.
+        """
+        return frozenset(name for name in METHODS if getattr(type(self), name) is not getattr(Adapter, name))
+
     def step_cell(
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
@@ -153,6 +163,102 @@ class Adapter:
         """
         raise NotImplementedError
 
+    def step_cell_vjp(
+        self,
+        kind: str,
+        weights: Mapping[str, np.ndarray],
+        x: np.ndarray,
+        state: np.ndarray,
+        mask: np.ndarray | None,
+        d_output: np.ndarray,
+        d_state: np.ndarray,
+    ) -> Arrays:
+        """The vector-Jacobian product of :meth:`step_cell`: gradients of sum(d_output output) + sum(d_state new state).
+
+        Returns:
+            ``x`` [B, input], ``state`` [B, s], and that of each weight under its name.
+        """
+        raise NotImplementedError
+
+    def variables(self) -> Arrays:
+        """The weights of the loaded model, as it holds them now, by their official names and in official layout."""
+        raise NotImplementedError
+
+    def step_layer(self, layer: str, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
+        """One step of a layer of the loaded model, as :meth:`step_cell`, without input and output dropout.
+
+        Args:
+            layer: ``encoder/fw``, ``encoder/bw`` or ``decoder``.
+            x: what its cell reads [B, input]; of the decoder [stroke-5, z].
+            state: packed state [B, s].
+            mask: of the recurrent dropout [B, n], or None.
+        """
+        raise NotImplementedError
+
+    def step_layer_vjp(
+        self,
+        layer: str,
+        x: np.ndarray,
+        state: np.ndarray,
+        mask: np.ndarray | None,
+        d_output: np.ndarray,
+        d_state: np.ndarray,
+    ) -> Arrays:
+        """The vector-Jacobian product of :meth:`step_layer`, as :meth:`step_cell_vjp` gives it."""
+        raise NotImplementedError
+
+    def posterior(self, fw_state: np.ndarray, bw_state: np.ndarray) -> Arrays:
+        """``mu`` and ``presig`` [B, z] from the packed final states of both encoder cells."""
+        raise NotImplementedError
+
+    def latent(self, mu: np.ndarray, presig: np.ndarray, noise: np.ndarray) -> Arrays:
+        """``z`` [B, z] from mu, presig and standard normal noise, [B, z] each."""
+        raise NotImplementedError
+
+    def initial_state(self, z: np.ndarray) -> Arrays:
+        """``initial_state``, the decoder's packed one [B, s], from z [B, z]."""
+        raise NotImplementedError
+
+    def output_layer(self, hidden: np.ndarray) -> Arrays:
+        """``head`` [B, T, 3 + 6 M]: what the output layer makes of the decoder's outputs [B, T, n].
+
+        Three pen logits, then blocks of M: the logits of pi, mu1, mu2, log sigma1, log sigma2, corr before its tanh.
+        """
+        raise NotImplementedError
+
+    def costs(
+        self,
+        head: np.ndarray,
+        targets: np.ndarray,
+        latent: Mapping[str, np.ndarray] | None,
+        kl_weight: float,
+        *,
+        is_training: bool,
+    ) -> Arrays:
+        """Mixture, costs and their gradients from the output layer's values.
+
+        Args:
+            head: as :meth:`output_layer` gives it.
+            targets: stroke-5 [B, T, 5].
+            latent: ``mu`` and ``presig`` [B, z], or None for an unconditional model.
+            kl_weight: weight of the KL cost.
+            is_training: whether the pen loss counts the padding.
+
+        Returns:
+            The mixture's parameters as :meth:`decode` gives them, ``cost``, ``r_cost``, ``kl_cost``, and of the cost
+            ``gradient/head`` and, of a conditional model, ``gradient/mu`` and ``gradient/presig``: those of the KL
+            term alone, since ``head`` is given.
+        """
+        raise NotImplementedError
+
+    def optimize(self, gradients: Mapping[str, np.ndarray], lr: float) -> Arrays:
+        """The loaded optimizer's step on given gradients, by the official names of their variables.
+
+        Returns:
+            ``clipped/<name>``, and after the step ``after/<name>`` of each weight, slot and power.
+        """
+        raise NotImplementedError
+
     def sample(
         self,
         seq_len: int,
@@ -204,6 +310,11 @@ class Adapter:
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
         """The initial value of each variable, what NumPy draws being drawn after ``np.random.seed(seed)``."""
         raise NotImplementedError
+
+
+INTERMEDIATES = "intermediates"
+METHODS = tuple(name for name, value in vars(Adapter).items() if callable(value) and not name.startswith("_"))
+EVERYTHING = frozenset({*METHODS, INTERMEDIATES})
 
 
 def load_adapter(spec: str) -> Adapter:

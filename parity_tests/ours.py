@@ -1,5 +1,6 @@
 """Our own port, through the door that every port goes through: :mod:`parity_tests.adapter`."""
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +12,13 @@ from torch import Tensor
 from parity_tests import adapter
 from parity_tests.adapter import Arrays, Data
 from pytorch_sketch_rnn import schedules
+from pytorch_sketch_rnn.cells import Cell
 from pytorch_sketch_rnn.data import DataLoader, join_sets
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.mixture import Mixture
-from pytorch_sketch_rnn.model import SketchRNN, make_cell
+from pytorch_sketch_rnn.model import Forward, SketchRNN, make_cell
 from pytorch_sketch_rnn.npz import SPLITS
 from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 from pytorch_sketch_rnn.sampling import sample
@@ -34,21 +36,7 @@ class Adapter(adapter.Adapter):
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        _, table = CELLS[kind]
-        sizes = {}
-        if kind == "hyper":
-            hyper_num_units, hyper_embedding_size = weights["hyper_ix/zw/super_linear_w"].shape
-            sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
-        with torch.device("meta"):
-            cell = make_cell(kind, x.shape[1], len(weights["W_hh"]), HParams(**sizes))
-        cell.load_state_dict({ours: _tensor(weights[official]) for official, ours in table.items()}, assign=True)
-        tape = Tape()
-        with torch.no_grad():
-            output, new_state = cell(
-                _tensor(x), cell.unpack(_tensor(state)), None if mask is None else _tensor(mask), tape
-            )
-            tape(output=output, state=cell.pack(new_state))
-        return _arrays(tape.values())
+        return self._stepped(_cell_alone(kind, weights, x.shape[1]), x, state, mask)
 
     def load(self, hparams: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -80,7 +68,7 @@ class Adapter(adapter.Adapter):
         tape = self._begin(draws)
         with torch.no_grad():
             self.mixture = self.model.decode(inputs, z, tape)
-        self.decoded = _arrays(tape.values() | self.mixture.parameters())
+        self.decoded = _arrays(tape.values() | _head(self.mixture) | self.mixture.parameters())
         return self.decoded
 
     def loss(
@@ -108,7 +96,7 @@ class Adapter(adapter.Adapter):
         forward = {name: value for name, value in layers.items() if name.startswith("encoder/")}
         if passed.mu is not None:
             forward |= {"mu": passed.mu, "presig": passed.presig, "z": passed.z}
-        forward |= layers | passed.mixture.parameters()
+        forward |= layers | _head(passed.mixture) | passed.mixture.parameters()
         result = self.model.draws.keep_prob | _arrays(forward | costs._asdict())
         officials = {ours: official for official, ours in weight_names(self.hparams).items()}
         parameters = {officials[name]: parameter for name, parameter in self.model.named_parameters()}
@@ -119,6 +107,106 @@ class Adapter(adapter.Adapter):
             group["lr"] = float(lr)
         self.optimizer.step()
         return result | self._after(parameters)
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """All that there is."""
+        return adapter.EVERYTHING
+
+    def step_cell_vjp(
+        self,
+        kind: str,
+        weights: Mapping[str, np.ndarray],
+        x: np.ndarray,
+        state: np.ndarray,
+        mask: np.ndarray | None,
+        d_output: np.ndarray,
+        d_state: np.ndarray,
+    ) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        _, table = CELLS[kind]
+        cell = _cell_alone(kind, weights, x.shape[1])
+        return _vjp(cell, {ours: official for official, ours in table.items()}, x, state, mask, d_output, d_state)
+
+    def variables(self) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        return _arrays({official: self.model.get_parameter(o) for official, o in weight_names(self.hparams).items()})
+
+    def step_layer(self, layer: str, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        return self._stepped(self._layer(layer), x, state, mask)
+
+    def step_layer_vjp(
+        self,
+        layer: str,
+        x: np.ndarray,
+        state: np.ndarray,
+        mask: np.ndarray | None,
+        d_output: np.ndarray,
+        d_state: np.ndarray,
+    ) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        _, table = CELLS[self.hparams.dec_model if layer == "decoder" else self.hparams.enc_model]
+        officials = {ours: official for official, ours in table.items()}
+        return _vjp(self._layer(layer), officials, x, state, mask, d_output, d_state)
+
+    def posterior(self, fw_state: np.ndarray, bw_state: np.ndarray) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        encoder = self.model.encoder
+        with torch.no_grad():
+            mu, presig = encoder.posterior(encoder.fw.unpack(_tensor(fw_state)), encoder.bw.unpack(_tensor(bw_state)))
+        return _arrays({"mu": mu, "presig": presig})
+
+    def latent(self, mu: np.ndarray, presig: np.ndarray, noise: np.ndarray) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        self.model.draws = RecordedDraws({"latent": noise})
+        return _arrays({"z": self.model.sample_latent(_tensor(mu), _tensor(presig))})
+
+    def initial_state(self, z: np.ndarray) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        decoder = self.model.decoder
+        with torch.no_grad():
+            return _arrays({"initial_state": decoder.cell.pack(decoder.initial_state(_tensor(z), len(z)))})
+
+    def output_layer(self, hidden: np.ndarray) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        with torch.no_grad():
+            return _arrays({"head": self.model.decoder.output_layer(_tensor(hidden))})
+
+    def costs(
+        self,
+        head: np.ndarray,
+        targets: np.ndarray,
+        latent: Mapping[str, np.ndarray] | None,
+        kl_weight: float,
+        *,
+        is_training: bool,
+    ) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        ends = {"head": head} | ({} if latent is None else {name: latent[name] for name in ("mu", "presig")})
+        given = {name: _tensor(value).requires_grad_() for name, value in ends.items()}
+        mixture = Mixture.from_output(given["head"])
+        passed = Forward(mixture, given.get("mu"), given.get("presig"), None)
+        sketches = torch.nn.functional.pad(_tensor(targets), (0, 0, 1, 0))  # the start token is not looked at
+        costs = self.model.costs_of(passed, sketches, float(kl_weight), is_training=is_training)
+        found = torch.autograd.grad(costs.cost, list(given.values()), allow_unused=True)
+        gradients = {
+            f"gradient/{name}": torch.zeros_like(given[name]) if value is None else value
+            for name, value in zip(given, found, strict=True)
+        }
+        return _arrays(mixture.parameters() | costs._asdict() | gradients)
+
+    def optimize(self, gradients: Mapping[str, np.ndarray], lr: float) -> Arrays:
+        """See :class:`parity_tests.adapter.Adapter`."""
+        names = {official: self.model.get_parameter(ours) for official, ours in weight_names(self.hparams).items()}
+        for official, parameter in names.items():
+            parameter.grad = _tensor(gradients[official])
+        clip_by_value_(self.model.parameters(), self.hparams.grad_clip)
+        result = _arrays({f"clipped/{name}": parameter.grad for name, parameter in names.items()})
+        for group in self.optimizer.param_groups:
+            group["lr"] = float(lr)
+        self.optimizer.step()
+        return result | self._after(names)
 
     def sample(
         self,
@@ -171,6 +259,18 @@ class Adapter(adapter.Adapter):
         model = SketchRNN(HParams.from_dict(hparams), seed)
         return _arrays({official: model.get_parameter(o) for official, o in weight_names(model.hparams).items()})
 
+    def _layer(self, layer: str) -> Cell:
+        encoder, decoder = self.model.encoder, self.model.decoder
+        return decoder.cell if layer == "decoder" else encoder.fw if layer == "encoder/fw" else encoder.bw
+
+    def _stepped(self, cell: Cell, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
+        tape = Tape()
+        with torch.no_grad():
+            output, new_state = cell(
+                _tensor(x), cell.unpack(_tensor(state)), None if mask is None else _tensor(mask), tape
+            )
+        return _arrays(tape.values() | {"output": output, "state": cell.pack(new_state)})
+
     def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> Tape:
         """Set the model up for these draws: without a mask it evaluates."""
         self.model.train(any(name != "latent" for name in draws))
@@ -189,6 +289,39 @@ class Adapter(adapter.Adapter):
         return result | powers
 
 
+def _cell_alone(kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
+    """A cell of no model, with these weights by their official names."""
+    sizes = {}
+    if kind == "hyper":
+        hyper_num_units, hyper_embedding_size = weights["hyper_ix/zw/super_linear_w"].shape
+        sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
+    with torch.device("meta"):
+        cell = make_cell(kind, input_size, len(weights["W_hh"]), HParams(**sizes))
+    table = CELLS[kind][1]
+    cell.load_state_dict({ours: _tensor(weights[official]) for official, ours in table.items()}, assign=True)
+    return cell
+
+
+def _vjp(
+    cell: Cell,
+    officials: Mapping[str, str],
+    x: np.ndarray,
+    state: np.ndarray,
+    mask: np.ndarray | None,
+    d_output: np.ndarray,
+    d_state: np.ndarray,
+) -> Arrays:
+    """The vector-Jacobian product of one step, weights by their official names."""
+    given = {"x": _tensor(x).requires_grad_(), "state": _tensor(state).requires_grad_()}
+    weights = {officials[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
+    output, new_state = cell(given["x"], cell.unpack(given["state"]), None if mask is None else _tensor(mask))
+    ends = given | weights
+    found = torch.autograd.grad(
+        [output, cell.pack(new_state)], list(ends.values()), [_tensor(d_output), _tensor(d_state)]
+    )
+    return _arrays(dict(zip(ends, found, strict=True)))
+
+
 class Replayed(RecordedDraws):
     """Recorded draws that remember the keep probability with which each mask was asked for."""
 
@@ -201,6 +334,11 @@ class Replayed(RecordedDraws):
         """The recorded mask of that name."""
         self.keep_prob[f"keep_prob/{name}"] = np.asarray(keep_prob, np.float32)  # as TensorFlow holds it
         return super().mask(name, shape, keep_prob, like)
+
+
+def _head(mixture: Mixture) -> dict[str, Tensor]:
+    """The output layer's values that a mixture was made from."""
+    return {"head": torch.cat([getattr(mixture, field.name) for field in dataclasses.fields(mixture)], dim=-1)}
 
 
 def _mixture(parameters: Mapping[str, np.ndarray]) -> Mixture:

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-NUDGES = 5  # how often weights are nudged, so that a measured error is not the luck of one run
-NOISE_NUDGES = 2  # the same in float64, for the noise
-GRADIENT_NUDGES = 24  # the same for all gradients together: one number a run
+MEMBERS = 12  # official runs of an ensemble, in each precision
+PREFIXES = (1, 2, 3)  # points of a sketch after which a step is nearly local
 VALIDATION_DRAWS = 1_000_000  # the "step" from which the draws of validation batches are counted
 
 

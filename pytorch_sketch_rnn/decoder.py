@@ -61,5 +61,8 @@ class Decoder(nn.Module):
         if z is not None:
             inputs = torch.cat([inputs, z.unsqueeze(1).expand(-1, steps, -1)], dim=2)  # [B, T, 5 + z]
         hidden, state = run(self.cell, inputs, state, None, masks, tape)
-        output = hidden @ self.output_w + self.output_b  # [B, T, 3 + 6 M]
-        return Mixture.from_output(output), state
+        return Mixture.from_output(self.output_layer(hidden)), state
+
+    def output_layer(self, hidden: Tensor) -> Tensor:
+        """The mixture's raw parameters [B, T, 3 + 6 M] from the cell's outputs [B, T, n]."""
+        return hidden @ self.output_w + self.output_b

@@ -6,7 +6,7 @@ Source: Magenta ``model.py`` (``encoder``).
 import torch
 from torch import Tensor, nn
 
-from pytorch_sketch_rnn.cells import Cell
+from pytorch_sketch_rnn.cells import Cell, State
 from pytorch_sketch_rnn.linear import Linear
 from pytorch_sketch_rnn.sequence import Masks, reverse_prefix, run
 from pytorch_sketch_rnn.tape import NO_TAPE, Tape
@@ -47,5 +47,9 @@ class Encoder(nn.Module):
         bw_start = self.bw.zero_state(len(strokes), strokes)
         _, fw_state = run(self.fw, strokes, fw_start, lengths, Masks(fw_mask), tape.scope("fw"))
         _, bw_state = run(self.bw, backwards, bw_start, lengths, Masks(bw_mask), tape.scope("bw"))
+        return self.posterior(fw_state, bw_state)
+
+    def posterior(self, fw_state: State, bw_state: State) -> tuple[Tensor, Tensor]:
+        """mu and presig [B, z] from the last states of both cells."""
         last_h = torch.cat([fw_state.h, bw_state.h], dim=1)  # [B, 2 n]
         return self.mu(last_h), self.presig(last_h)

@@ -43,6 +43,8 @@ class Probe(Listener):
         self.draws: dict[str, Draw] = {}
         self.raw_gradients: dict[str, Any] = {}
         self.clipped_gradients: dict[str, Any] = {}
+        self.hidden: Any = None  # what the output layer reads [B T, n], and what it gives [B T, 3 + 6 M]
+        self.head: Any = None
         self._open: list[Frame] = []
         self._seen: dict[str, Any] = {}
         self._masks: dict[str, Any] = {}
@@ -127,6 +129,10 @@ class Probe(Listener):
         placeholder = tf.placeholder(number, shape)
         self.draws["latent"] = Draw(placeholder, None)
         return placeholder
+
+    def output_layer(self, hidden: Any, head: Any) -> None:
+        """Its two ends."""
+        self.hidden, self.head = hidden, head
 
     def gradients(self, gradients_and_variables: list[tuple[Any, Any]]) -> None:
         """Before clipping."""

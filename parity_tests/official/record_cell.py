@@ -3,14 +3,16 @@
 import numpy as np
 
 from parity_tests.configurations import CELL_KEEP_PROB, DTYPES
-from parity_tests.official.errors import float32_errors, float64_noise
+from parity_tests.layers import cell_steps
 from parity_tests.official.inputs import moved
-from parity_tests.official.probe import Probe, attach
+from parity_tests.official.local import CELL_CLASSES, StepGraph
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import load, set_hyper_sizes
-from parity_tests.official.standin import rnn, tf
+from parity_tests.official.standin import tf
 from parity_tests.recording import Recording
-from parity_tests.streams import NOISE_NUDGES, NUDGES, dropout_mask, nudged
+from parity_tests.streams import dropout_mask
+
+Arrays = dict[str, np.ndarray]
 
 
 def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: int) -> Recording:
@@ -26,66 +28,69 @@ def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: i
     batch, steps, units = sizes["batch"], sizes["steps"], sizes["units"]
     x = rng.normal(size=(batch, steps, sizes["input"])).astype(np.float32)
     masks = dropout_mask(rng, (steps, batch, units), CELL_KEEP_PROB)
-    groups: dict[str, dict[str, np.ndarray]] = {"inputs": {"x": x}, "draws": {"recurrent": masks}}
-    runs = {dtype: _run_cell(kind, sizes, hyper, dtype, seed, groups) for dtype in DTYPES}
-    groups["official_error"] = float32_errors(list(zip(runs["float32"], runs["float64"], strict=True)))
+    groups: dict[str, Arrays] = {"inputs": {"x": x}, "draws": {"recurrent": masks}}
+    graphs = {}
+    for dtype in DTYPES:
+        with tf.Graph().as_default():
+            graphs[dtype] = CellGraph(kind, sizes, hyper, dtype, seed)
+    double = graphs["float64"]
+    groups["weights"] = moved(double.initial, set(double.initial), 0.5, seed)
+    first = np.random.RandomState(seed).normal(0.0, 0.5, size=(batch, double.state_size))
+    groups["inputs"]["state"] = first.astype(np.float32)
+    for dtype, graph in graphs.items():
+        graph.assign(groups["weights"])
+        groups[dtype] = graph.free(groups)
+    for dtype, graph in graphs.items():
+        found = graph.local(groups, groups[dtype]["state"])
+        groups[f"{dtype}_local"] = {name: value for name, value in found.items() if name not in groups[dtype]}
+    groups["float32_truth"] = double.local(groups, groups["float32"]["state"])
     groups["exact"] = {"dropout_values": dropout_values(CELL_KEEP_PROB, seed)}
     return Recording("cell", f"cell/{kind}", {"cell": kind, **sizes, **hyper}, provenance(seed), groups)
 
 
-def _run_cell(
-    kind: str,
-    sizes: dict[str, int],
-    hyper: dict[str, int],
-    dtype: str,
-    seed: int,
-    groups: dict[str, dict[str, np.ndarray]],
-) -> list[dict[str, np.ndarray]]:
-    """Step the cell in one precision; add what it computes to groups, and in the first one its weights and state.
+class CellGraph:
+    """An official cell alone in a graph of its own, for one step of a batch and for all steps at once."""
 
-    Returns:
-        What it computes with these weights, and with each nudge of them.
-    """
-    probe = Probe()
-    attach(probe, dtype)
-    set_hyper_sizes(hyper)
-    tf.reset_default_graph()
-    tf.set_random_seed(seed)
-    np.random.seed(seed)
-    number = tf.as_dtype(dtype)
-    cell = {"lstm": rnn.LSTMCell, "layer_norm": rnn.LayerNormLSTMCell, "hyper": rnn.HyperLSTMCell}[kind](
-        sizes["units"], use_recurrent_dropout=True, dropout_keep_prob=CELL_KEEP_PROB
-    )
-    x = tf.placeholder(number, [sizes["batch"], sizes["input"]])
-    state = tf.placeholder(number, [sizes["batch"], cell.state_size])
-    mask = tf.placeholder(number, [sizes["batch"], sizes["units"]])
-    _, _, values = probe.step(cell, x, state, {"recurrent": mask})
-    variables = {variable.op.name: variable for variable in tf.trainable_variables()}
-    with tf.Session() as sess:
-        sess.run(tf.global_variables_initializer())
-        if "weights" not in groups:
-            initial = dict(zip(variables, sess.run(list(variables.values())), strict=True))
-            groups["weights"] = moved(initial, set(variables), 0.5, seed)
-            first = np.random.RandomState(seed).normal(0.0, 0.5, size=(sizes["batch"], cell.state_size))
-            groups["inputs"]["state"] = first.astype(np.float32)
+    def __init__(self, kind: str, sizes: dict[str, int], hyper: dict[str, int], dtype: str, seed: int) -> None:
+        self.batch, self.steps = sizes["batch"], sizes["steps"]
+        set_hyper_sizes(hyper)
+        tf.set_random_seed(seed)
+        np.random.seed(seed)
+        self.sess = tf.Session()
 
-        def computed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            load(sess, {variable: weights[name] for name, variable in variables.items()})
-            current, steps = groups["inputs"]["state"], []
-            for t in range(sizes["steps"]):
-                feed = {x: groups["inputs"]["x"][:, t], state: current, mask: groups["draws"]["recurrent"][t]}
-                steps.append(sess.run(values, feed))
-                current = steps[-1]["state"]
-            return {name: np.stack([step[name] for step in steps], axis=1) for name in values}
+        def graph(rows: int) -> StepGraph:
+            cell = CELL_CLASSES[kind](sizes["units"], use_recurrent_dropout=True, dropout_keep_prob=CELL_KEEP_PROB)
+            with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+                return StepGraph.alone(self.sess, cell, dtype, rows, sizes["input"])
 
-        def nudges(precision: str, count: int) -> list[dict[str, np.ndarray]]:
-            weights = [nudged(groups["weights"], set(variables), precision, s) for s in range(count)]
-            return [computed(nudge) for nudge in weights]
+        self.one, self.all = graph(self.batch), graph(self.batch * self.steps)
+        self.variables = {variable.op.name: variable for variable in tf.trainable_variables()}
+        self.sess.run(tf.global_variables_initializer())
+        self.initial: Arrays = self.sess.run(self.variables)
+        self.state_size = self.one.state.shape.as_list()[1]
 
-        groups[dtype] = computed(groups["weights"])
-        if dtype == "float64":
-            groups["noise"] = float64_noise(nudges("float64", NOISE_NUDGES), groups[dtype])
-        return [groups[dtype], *nudges("float32", NUDGES)]
+    def assign(self, weights: Arrays) -> None:
+        """Set the variables."""
+        load(self.sess, {variable: weights[name] for name, variable in self.variables.items()})
+
+    def free(self, groups: dict[str, Arrays]) -> Arrays:
+        """One step after the other, [B, T, n]."""
+        state, steps = groups["inputs"]["state"], []
+        for t in range(self.steps):
+            values, _ = self.one.run("cell", groups["inputs"]["x"][:, t], state, groups["draws"]["recurrent"][t])
+            steps.append(values)
+            state = values["state"]
+        return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
+
+    def local(self, groups: dict[str, Arrays], states: np.ndarray) -> Arrays:
+        """Every step from the recorded state before it, and its vector-Jacobian product under ``vjp/``."""
+        steps = cell_steps(groups, states)
+        shape = steps.x.shape[:2]
+        values, vjp = self.all.run("cell", *steps.flat())
+        result = {name: value.reshape(*shape, -1) for name, value in values.items()}
+        for name, value in vjp.items():
+            result[f"vjp/{name}"] = value.reshape(*shape, -1) if name in ("x", "state") else value
+        return result
 
 
 def dropout_values(keep_prob: float, seed: int) -> np.ndarray:

@@ -17,6 +17,7 @@ def record_initial(job: dict[str, Any]) -> Recording:
     What NumPy draws is drawn once, when the graph is built, as are the constants: these stand once in ``initial``; of
     what TensorFlow draws each time, all draws do, stacked, in ``distribution``.
     """
+    tf.reset_default_graph()
     session = Session(job["hparams"], job["hyper"], "float32", job["seed"])
     draws = []
     for _ in range(INITIAL_DRAWS):

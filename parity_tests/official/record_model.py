@@ -5,15 +5,19 @@ from typing import Any
 import numpy as np
 
 from parity_tests.configurations import DTYPES
-from parity_tests.measure import together
-from parity_tests.mixtures import NAMES, nll
-from parity_tests.official.errors import float32_errors, float64_noise
+from parity_tests.measure import sizes
+from parity_tests.mixtures import NAMES, PARAMETERS, nll
 from parity_tests.official.inputs import make_batch, moved
+from parity_tests.official.local import LocalGraph
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import NOT_COMPUTED, Session
 from parity_tests.official.standin import tf
 from parity_tests.recording import Recording
-from parity_tests.streams import GRADIENT_NUDGES, NOISE_NUDGES, NUDGES, nudged
+from parity_tests.shuffle import Shuffle
+from parity_tests.streams import MEMBERS, PREFIXES, nudged
+
+Arrays = dict[str, np.ndarray]
+MODEL_VARIANTS = ("as_is", "moved")
 
 
 def record_model(job: dict[str, Any]) -> list[Recording]:
@@ -24,124 +28,151 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
     values, seed = job["hparams"], job["seed"]
     sketches, lengths = make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], job["padding"], seed)
     # neither number is one of float32: float64 must not round them
-    rates = {"lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
-    inputs = {"sketches": sketches, "lengths": lengths} | rates
-    sample_len = job["sample_len"]
-    recordings: dict[str, Recording] = {}
-    runs: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
-    gradients: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
-    for dtype in DTYPES:
-        session = Session(values, job["hyper"], dtype, seed)
-        if dtype == DTYPES[0]:
-            draws = session.draws(seed)
-            as_is = read_weights(job["weights"], session)
-            weights = {"as_is": as_is, "moved": moved(as_is, session.trainable, job["noise"], seed)}
-            changes = {v: _floor_and_clip(session, w, inputs, draws, moved=v == "moved") for v, w in weights.items()}
-            for variant in weights:
-                recordings[variant] = Recording(
-                    kind="model",
-                    name=f"{job['name']}/{variant}",
-                    hparams=session.hparams.values() | changes[variant] | job["hyper"],
-                    provenance=provenance(seed),
-                    groups={"weights": weights[variant], "inputs": inputs, "draws": draws},
-                )
-        for variant, recording in recordings.items():
-            recording.groups[dtype] = _computed(session, recording, recording["weights"], sample_len)
+    inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
+    recorder = Recorder(values, job["hyper"], seed, job["sample_len"])
+    as_is = read_weights(job["weights"], recorder.double)
+    weights = {"as_is": as_is, "moved": moved(as_is, recorder.double.trainable, job["noise"], seed)}
+    return [
+        recorder.record(f"{job['name']}/{variant}", weights[variant], inputs, seed, above_floor=variant == "moved")
+        for variant in job.get("variants", MODEL_VARIANTS)
+    ]
+
+
+class Recorder:
+    """The official graph of one kind of model in both precisions, which records it with any weights and inputs."""
+
+    def __init__(self, values: dict[str, Any], hyper: dict[str, int], seed: int, sample_len: int) -> None:
+        self.hyper, self.sample_len = hyper, sample_len
+        self.sessions, self.local = {}, {}
+        for dtype in DTYPES:  # one graph after the other: what is built belongs to the default graph
+            graph = tf.Graph()
+            with graph.as_default():
+                self.sessions[dtype] = Session(values, hyper, dtype, seed)
+                self.local[dtype] = LocalGraph(self.sessions[dtype])
+        self.double, self.single = self.sessions["float64"], self.sessions["float32"]
+
+    def record(
+        self, name: str, weights: Arrays, inputs: Arrays, seed: int, *, above_floor: bool, members: int = MEMBERS
+    ) -> Recording:
+        """One model with these weights on these inputs.
+
+        Args:
+            name: of the recording.
+            weights: by their official names, rounded to float32.
+            inputs: ``sketches``, ``lengths``, ``lr``, ``kl_weight``.
+            seed: of the draws.
+            above_floor: whether the KL cost lies above its floor and the clip bites.
+            members: runs of the ensemble in each precision.
+        """
+        draws = self.double.draws(seed)
+        changes = _floor_and_clip(self.double, weights, inputs, draws, above_floor=above_floor)
+        claims = self.double.hparams.values() | changes | self.hyper
+        groups = {"weights": weights, "inputs": inputs, "draws": draws}
+        recording = Recording("model", name, claims, provenance(seed), groups)
+        for dtype, session in self.sessions.items():
+            groups[dtype] = computed(session, recording, weights, self.sample_len)
             if dtype == "float64":
                 # in float32 a step of Adam turns noise in tiny gradients into whole steps, so float64 alone has it
-                after = {f"after/{name}": value for name, value in session.read().items() if name not in NOT_COMPUTED}
-                recording.groups[dtype] |= {name: np.asarray(value) for name, value in after.items()}
-                recording.groups["noise"] = _noise(session, recording, sample_len)
-            runs[variant, dtype] = [
-                _computed(session, recording, weights, sample_len, apply=False)
-                for weights in _nudged(session, recording, "float32", NUDGES)
-            ]
-            gradients[variant, dtype] = _gradients(session, recording)
-    for variant, recording in recordings.items():
-        pairs = zip(
-            [recording["float32"], *runs[variant, "float32"]],
-            [recording["float64"], *runs[variant, "float64"]],
-            strict=True,
-        )
-        recording.groups["official_error"] = float32_errors(list(pairs))
-        runs_of_gradients = zip(gradients[variant, "float32"], gradients[variant, "float64"], strict=True)
-        recording["official_error"]["gradient/together"] = np.array(
-            [together(*pair, session.trainable) for pair in runs_of_gradients]
-        )
-    return list(recordings.values())
+                groups[dtype] |= _after(session)
+        self._local(recording)
+        for dtype in DTYPES:
+            groups[f"{dtype}_ensemble"] = self._ensemble(recording, dtype, members)
+        return recording
+
+    def _local(self, recording: Recording) -> None:
+        """What single steps and functions give: each precision from its own values, and float64 from those of float32.
+
+        Steps of a layer stand in the free run already; only what is computed here alone is kept a second time.
+        """
+        inputs, draws, weights = recording["inputs"], recording["draws"], recording["weights"]
+
+        def local(of: str, values: Arrays) -> Arrays:
+            settings = _settings(self.sessions[of], recording)
+            return self.local[of].computed(values, inputs, draws, weights, settings)
+
+        for dtype in DTYPES:
+            found = local(dtype, recording[dtype])
+            recording.groups[f"{dtype}_local"] = {n: v for n, v in found.items() if n not in recording[dtype]}
+        recording.groups["float32_truth"] = local("float64", recording["float32"])
+
+    def _ensemble(self, recording: Recording, dtype: str, members: int) -> Arrays:
+        """How far official runs drift from the float64 run: for each quantity [members, 2, steps].
+
+        Members have their weights moved in the last bit, and units and rows in another order, which sums in another
+        order. The two sizes are those of :func:`parity_tests.measure.sizes`.
+        """
+        session, truth = self.sessions[dtype], recording["float64"]
+        found: dict[str, list[np.ndarray]] = {}
+        for member in range(members):
+            weights = nudged(recording["weights"], session.trainable, dtype, member)
+            shuffle = Shuffle(recording.hparams, batch=len(recording["inputs"]["lengths"]), seed=member)
+            run = computed(session, recording, weights, self.sample_len, shuffle=shuffle)
+            if dtype == "float64":
+                run |= shuffle.back(_after(session))
+            for name, value in run.items():
+                with np.errstate(invalid="ignore"):
+                    difference = value.astype(np.float64) - truth[name]
+                found.setdefault(name, []).append(sizes(name, difference))
+        return {name: np.stack(values).astype(np.float32) for name, values in found.items()}
 
 
-def _computed(
-    session: Session,
-    recording: Recording,
-    weights: dict[str, np.ndarray],
-    sample_len: int,
-    *,
-    apply: bool = True,
-) -> dict[str, np.ndarray]:
-    """An evaluation, some sampling and a training step with these weights; ``apply``: whether they take the step."""
-    session.assign(weights)
+def computed(
+    session: Session, recording: Recording, weights: Arrays, sample_len: int, *, shuffle: Shuffle | None = None
+) -> Arrays:
+    """An evaluation, some sampling and a training step with these weights; the session's weights take the step.
+
+    Args:
+        session: the official graph.
+        recording: gives inputs, draws and hyperparameters.
+        weights: by their official names.
+        sample_len: points sampled.
+        shuffle: another order of units and rows to compute in; everything is returned in the original order.
+    """
     inputs, draws = recording["inputs"], recording["draws"]
-    settings = {
-        session.kl_tolerance: recording.hparams["kl_tolerance"],
-        session.grad_clip: recording.hparams["grad_clip"],
-    }
-    result = session.evaluation(
-        {session.eval.input_data: inputs["sketches"], session.eval.sequence_lengths: inputs["lengths"]} | settings,
-        draws,
-    )
+    if shuffle is not None:
+        weights, draws = shuffle.weights(weights), shuffle.draws(draws)
+        inputs = inputs | {name: shuffle.rows(inputs[name]) for name in ("sketches", "lengths")}
+    session.assign(weights)
+    settings = _settings(session, recording)
+    evaluated = {session.eval.input_data: inputs["sketches"], session.eval.sequence_lengths: inputs["lengths"]}
+    result = session.evaluation(evaluated | settings, draws)
+    result |= session.prefixes(evaluated, draws)
     result |= session.samples(sample_len)
-    result |= session.training_step(session.feed(inputs) | settings, draws, apply=apply)
+    result |= session.training_step(session.feed(inputs) | settings, draws)
+    result = {name: np.asarray(value) for name, value in result.items()}
+    if shuffle is not None:
+        result = shuffle.back(result)
     for model in ("eval", "train"):
         mixture = {name: result[f"{model}/{name}"] for name in NAMES}
-        result[f"{model}/nll"] = nll(mixture, inputs["sketches"][:, 1:])
-    return {name: np.asarray(value) for name, value in result.items()}
+        result[f"{model}/nll"] = nll(mixture, recording["inputs"]["sketches"][:, 1:])
+    return result | {f"prefix/{name}": result[f"eval/{name}"][:, : max(PREFIXES)] for name in PARAMETERS}
 
 
-def _nudged(session: Session, recording: Recording, dtype: str, count: int) -> list[dict[str, np.ndarray]]:
-    return [nudged(recording["weights"], session.trainable, dtype, seed) for seed in range(count)]
+def _after(session: Session) -> Arrays:
+    """What a step left."""
+    values = session.read().items()
+    return {f"after/{name}": np.asarray(value) for name, value in values if name not in NOT_COMPUTED}
 
 
-def _gradients(session: Session, recording: Recording) -> list[dict[str, np.ndarray]]:
-    """The gradients of a training step, from the weights as they are and from each of several nudges."""
-    feed = session.feed(recording["inputs"]) | {session.kl_tolerance: recording.hparams["kl_tolerance"]}
-    result = []
-    for seed in (None, *range(GRADIENT_NUDGES)):
-        weights = recording["weights"]
-        weights = weights if seed is None else nudged(weights, session.trainable, "float32", seed)
-        session.assign({name: weights[name] for name in session.trainable})
-        result.append(session.gradients(feed, recording["draws"]))
-    return result
-
-
-def _noise(session: Session, recording: Recording, sample_len: int) -> dict[str, np.ndarray]:
-    runs = []
-    for weights in _nudged(session, recording, "float64", NOISE_NUDGES):
-        runs.append(_computed(session, recording, weights, sample_len))
-        runs[-1] |= {f"after/{name}": value for name, value in session.read().items()}
-    return float64_noise(runs, recording["float64"])
+def _settings(session: Session, recording: Recording) -> dict[Any, float]:
+    claims = recording.hparams
+    return {session.kl_tolerance: claims["kl_tolerance"], session.grad_clip: claims["grad_clip"]}
 
 
 def _floor_and_clip(
-    session: Session,
-    weights: dict[str, np.ndarray],
-    inputs: dict[str, Any],
-    draws: dict[str, np.ndarray],
-    *,
-    moved: bool,
+    session: Session, weights: Arrays, inputs: dict[str, Any], draws: Arrays, *, above_floor: bool
 ) -> dict[str, float]:
-    """Hyperparameters that put the KL cost on one side of its floor, and moved a clip that bites.
+    """Hyperparameters that put the KL cost on one side of its floor, and above it a clip that bites.
 
-    As they are, weights are compared below the floor: it is twice the KL cost. Moved, they are compared above: half of
-    it. The clip is a tenth of the largest gradient: less would blow up, relative to what is left, the rounding of what
-    is cut.
+    The floor is twice the KL cost, or half of it. The clip is a tenth of the largest gradient: less would blow up,
+    relative to what is left, the rounding of what is cut.
     """
     session.assign(weights)
     feed = session.feed(inputs) | {session.kl_tolerance: 0.0}
-    computed = session.training_step(feed, draws, apply=False)
-    changes = {"kl_tolerance": _as_float32(computed["train/kl_cost"] * (0.5 if moved else 2.0))}
-    if moved:
-        largest = max(np.abs(value).max() for name, value in computed.items() if name.startswith("gradient/"))
+    found = session.training_step(feed, draws, apply=False)
+    changes = {"kl_tolerance": _as_float32(found["train/kl_cost"] * (0.5 if above_floor else 2.0))}
+    if above_floor:
+        largest = max(np.abs(value).max() for name, value in found.items() if name.startswith("gradient/"))
         changes["grad_clip"] = _as_float32(0.1 * largest)
     return changes
 
@@ -151,7 +182,7 @@ def _as_float32(value: float) -> float:
     return float(np.float32(value))
 
 
-def read_weights(source: str, session: Session) -> dict[str, np.ndarray]:
+def read_weights(source: str, session: Session) -> Arrays:
     """Variables by their official names, as official code reads them from a checkpoint, or from a recording's group.
 
     A recording serves models that never were a checkpoint; slots that it lacks keep their initial values.
@@ -162,3 +193,4 @@ def read_weights(source: str, session: Session) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(source)
         weights = {name: reader.get_tensor(name) for name in session.variables if reader.has_tensor(name)}
     return session.read() | weights
+

@@ -98,6 +98,7 @@ def record_training(job: dict[str, Any]) -> Recording:
     for name, value in job["hparams"].items():
         hparams.set_hparam(name, value)
     *_, hparams, _, _ = sketch_rnn_train.load_dataset(job["data_dir"], hparams)  # sets max_seq_len
+    tf.reset_default_graph()
     session = Session(hparams.values(), job["hyper"], "float64", seed, evaluate_as_trainer=True, sess=RecordingSession)
     first = session.read()
     checkpoints = Path(job["out"]) / job["name"]

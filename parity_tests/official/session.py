@@ -10,7 +10,7 @@ from parity_tests.mixtures import PARAMETERS
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.standin import model as official_model
 from parity_tests.official.standin import rnn, tf
-from parity_tests.streams import Wanted, draws_of
+from parity_tests.streams import PREFIXES, Wanted, draws_of
 
 # learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
 NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
@@ -69,7 +69,6 @@ class Session:
         self.eval_probe = Probe()
         attach(self.probe, dtype)
         set_hyper_sizes(hyper)
-        tf.reset_default_graph()
         tf.set_random_seed(seed)
         np.random.seed(seed)
         self.hparams = official_hparams(values)
@@ -119,7 +118,7 @@ class Session:
         self, feed: dict[Any, Any], draws: dict[str, np.ndarray], *, apply: bool = True
     ) -> dict[str, np.ndarray]:
         """Everything that one training step computes; ``apply`` says whether the weights take it."""
-        fetches = {f"train/{name}": value for name, value in (self.probe.quantities | _outputs(self.train)).items()}
+        fetches = {f"train/{name}": value for name, value in (self.probe.quantities | _outputs(self.train, self.probe)).items()}
         fetches |= {f"gradient/{name}": value for name, value in self.probe.raw_gradients.items()}
         fetches |= {f"clipped/{name}": value for name, value in self.probe.clipped_gradients.items()}
         feed = feed | self.fed(self.probe, draws, feed[self.train.sequence_lengths])
@@ -134,10 +133,20 @@ class Session:
 
     def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the evaluation model computes, all dropout off and the pen loss of the padding masked."""
-        fetches = {f"eval/{name}": value for name, value in (self.eval_probe.quantities | _outputs(self.eval)).items()}
+        fetches = {f"eval/{name}": value for name, value in (self.eval_probe.quantities | _outputs(self.eval, self.eval_probe)).items()}
         layers = ("/output", "_state")  # the training step shows what is inside them
         fetches = {n: value for n, value in fetches.items() if n.count("/") == 1 or n.endswith(layers)}
         return self.sess.run(fetches, feed | self.fed(self.eval_probe, draws, feed[self.eval.sequence_lengths]))
+
+    def prefixes(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """mu and presig of the first few points alone: what is nearly local even of a model that is chaotic."""
+        result = {}
+        for length in PREFIXES if self.hparams.conditional else ():
+            lengths = np.minimum(feed[self.eval.sequence_lengths], length)
+            short = feed | {self.eval.sequence_lengths: lengths}
+            wanted = {f"prefix/{length}/mu": self.eval.mean, f"prefix/{length}/presig": self.eval.presig}
+            result |= self.sess.run(wanted, short | self.fed(self.eval_probe, draws, lengths))
+        return result
 
     def wanted(self, probe: Probe) -> dict[str, Wanted]:
         """The random numbers that a model waits for: masks [T, B, n] in the order in which a cell takes the steps."""
@@ -182,9 +191,10 @@ class Session:
         return result
 
 
-def _outputs(model: Any) -> dict[str, Any]:
+def _outputs(model: Any, probe: Probe) -> dict[str, Any]:
     batch, steps = model.hps.batch_size, model.hps.max_seq_len
-    outputs = {name: tf.reshape(getattr(model, name), [batch, steps, -1]) for name in PARAMETERS}
+    outputs = {"head": tf.reshape(probe.head, [batch, steps, -1])}
+    outputs |= {name: tf.reshape(getattr(model, name), [batch, steps, -1]) for name in PARAMETERS}
     outputs["r_cost"], outputs["kl_cost"] = model.r_cost, model.kl_cost
     if model.hps.is_training:
         outputs["cost"] = model.cost

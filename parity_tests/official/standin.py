@@ -76,6 +76,9 @@ class Listener:
         """Normal numbers are to be drawn."""
         return tf.random_normal(shape, dtype=number)
 
+    def output_layer(self, hidden: Any, head: Any) -> None:
+        """The output layer was built."""
+
     def dynamic_rnn(self, build: Callable, cell: Any, *args: Any, **kwargs: Any) -> Any:
         """A recurrent layer is to be built."""
         return build(cell, *args, **kwargs)
@@ -124,6 +127,11 @@ def install(listener: Listener, dtype: str) -> None:
             raise ValueError(f"the official model draws normal numbers with mean {mean} and deviation {stddev}")
         return listener.random_normal(shape, dtype)
 
+    def xw_plus_b(hidden: Any, *args: Any, **kwargs: Any) -> Any:
+        head = tf.nn.xw_plus_b(hidden, *args, **kwargs)
+        listener.output_layer(hidden, head)
+        return head
+
     class Adam(tf.train.AdamOptimizer):
         def compute_gradients(self, *args: Any, **kwargs: Any) -> Any:
             result = super().compute_gradients(*args, **kwargs)
@@ -138,6 +146,7 @@ def install(listener: Listener, dtype: str) -> None:
     nn = Forward(
         tf.nn,
         dropout=dropout,
+        xw_plus_b=xw_plus_b,
         dynamic_rnn=lambda cell, *a, **k: listener.dynamic_rnn(tf.nn.dynamic_rnn, cell, *a, **k),
         bidirectional_dynamic_rnn=lambda fw, bw, *a, **k: listener.bidirectional_dynamic_rnn(
             tf.nn.bidirectional_dynamic_rnn, fw, bw, *a, **k
