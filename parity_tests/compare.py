@@ -1,114 +1,109 @@
-"""Compares what a port computed with a recording, tensor by tensor, element by element.
+"""Compares what a port computed with a recording, tensor by tensor, each kind of quantity by its own rule.
 
-In **float64** a quantity may be off by :data:`FLOAT64_ALLOWED` of its largest magnitude: what is left is rounding, for
-all our arithmetic is the official one.
-
-In **float32** the truth is the official float64 run of the same inputs and draws, and the allowance is measured, not
-chosen: a multiple of the error that the official float32 code makes against it, at each step of a recurrence, once as
-the root of the mean square and once as the largest element. The official error is the largest of six runs, from the
-weights as they are and from five nudges of them by one rounding, each against its own truth: that of a single run is
-luck where a step has few elements. A floor stands below, where both sides round once or twice; a ceiling above keeps an
-official float32 that went astray from allowing anything.
+*Local* quantities were computed from official values, one step or one function at a time: see
+:mod:`parity_tests.judge.local`. *Accumulated* ones are what a whole run made of its inputs: see
+:mod:`parity_tests.judge.accumulated`. *Exact* ones must be the same bits.
 """
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from parity_tests.adapter import INTERMEDIATES
 from parity_tests.diagnose import likely_cause
-from parity_tests.measure import by_step, sizes, step_axis
+from parity_tests.judge.accumulated import Allowance, allowance
+from parity_tests.judge.decisions import last_certain_step
+from parity_tests.judge.limits import CHAOTIC32, FLOAT64_ALLOWED, SPREAD_FACTOR64
+from parity_tests.judge.local import judge_pools
+from parity_tests.judge.place import as_shaped, first_of, place
+from parity_tests.judge.pools import GATES
+from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, NOT_JUDGED, OVERFLOW, UNTESTED, Row, failures, relative
+from parity_tests.measure import by_step, sizes
 from parity_tests.recording import Recording
+from parity_tests.replay_local import FED, VARIABLES
 
 Arrays = dict[str, np.ndarray]
-
-# Seen at most 6e-12, in a gradient of a hyper cell that nearly cancels; 3e-12 in weights after a step of Adam, whose
-# first steps turn the rounding of tiny gradients into more.
-# Where |corr| is within 1e-6 of 1 the official density itself loses digits in 1 - corr^2, up to 3e-10 at a corr logit
-# of 7.
-FLOAT64_ALLOWED = 1e-10
-# Our float32 may be off from the truth by so many times the official float32: root of the mean square, largest element.
-RMS_FACTOR, LARGEST_FACTOR = 2.0, 4.0
-# ... or by so many units in the last place of the largest magnitude, where the official error happens to be smaller.
-FLOAT32_FLOOR = 4
-# A gradient is a sum over rows and steps that nearly cancels in some variables, and some variables are a single number
-# (all of hyper_*/zw at the start). The root of the mean square is judged of all gradients together, see prove.py; a
-# single variable may be 4 times the official error off in either measure (seen: 3.2 times), above a floor of its own.
-# Seen: where the official error is smaller than this floor allows, ours is at most 4.4 units; the floor is twice that.
-GRADIENT_FLOOR = 8
-# ... but never by more than this. Seen: up to 3.8e-4 is allowed, in a gradient that nearly cancels.
-FLOAT32_CEILING = 1e-2
-EPSILON32 = float(np.finfo(np.float32).eps)
-FED = "fed/"  # begins the names of what was computed from the official state: it is held against the official quantity
-GATES = "ijfo"
-BAD = ("different", "not compared")
-EXPLAINED = 12  # so many departures of a recording are searched for a cause; later ones follow from these
+EXPLAINED = 12  # departures of a recording that are searched for a cause; later ones follow from these
 # how quantities or recordings begin, in this order: a hyper cell holds a layer-norm cell, and that an LSTM
-BEFORE_MODELS = ("converted/", "cell/lstm", "cell/layer_norm", "cell/", "data", "initial/")
+BEFORE_MODELS = ("converted/", VARIABLES, "cell/lstm", "cell/layer_norm", "cell/", "data", "initial/")
+# which method of a port has to answer for a quantity; the first pattern that matches
+OFFERED_BY = (
+    (r"fed/train/(encoder/fw|encoder/bw|decoder)/(output|state)|output|state", ("step_layer", "step_cell")),
+    (r"fed/train/(encoder/fw|encoder/bw|decoder)/(?!initial_state).*", (INTERMEDIATES,)),
+    (r"fed/vjp/.*|vjp/.*", ("step_layer_vjp", "step_cell_vjp")),
+    (r"fed/train/(mu|presig)", ("posterior",)),
+    (r"fed/train/z", ("latent",)),
+    (r"fed/train/decoder/initial_state", ("initial_state",)),
+    (r"fed/train/head", ("output_layer",)),
+    (r"fed/eval/.*", ("costs", "loss")),
+    (r"fed/(train|loss)/.*", ("costs",)),
+    (r"fed/optimizer/.*", ("optimize",)),
+    (VARIABLES + ".*", ("variables",)),
+    (r"prefix/\d/.*", ("encode",)),
+    (r"prefix/.*", ("decode",)),
+    (r"sample/.*", ("sample",)),
+    (r"(train|eval)/(encoder|decoder|head).*|train/keep_prob/.*", (INTERMEDIATES,)),
+    (r"eval/(mu|presig|z)", ("encode",)),
+    (r"eval/(r_cost|kl_cost)", ("loss",)),
+    (r"eval/.*", ("decode",)),
+    (r"train/.*", ("train_step", "encode", "decode", "loss")),
+    (r"(gradient|clipped|after)/.*", ("train_step",)),
+    (r"(train|valid)/\d/.*|scale_factor", ("data",)),
+    (r"dropout_.*", ("dropout_mask",)),
+    (r".*", (INTERMEDIATES,)),  # what a cell on its own computes inside
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One quantity of one recording in one precision."""
-
-    recording: str
-    quantity: str
-    precision: str  # float64, float32, exact or distribution
-    verdict: str  # "equal", "different", "not compared" (a failure) or "untested" (the port does not offer it)
-    error: float  # of ours against the truth, relative to its largest magnitude
-    allowed: float
-    official_error: float | None = None  # that of the official float32, measured in the same way; None in float64
-    measure: str = "largest"  # or "rms": which of the two the numbers are; that which comes closest to its allowance
-    noise: float | None = None  # what one rounding of the weights to float64 does to the official float64
-    where: dict[str, Any] | None = None  # row, step, gate, unit: of a departure the first, else of the largest error
-    ours: float | None = None  # there
-    theirs: float | None = None
-    truth: float | None = None
-    cause: str | None = None  # what the pattern of a departure suggests
-    note: str = ""
-    profile: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)  # errors by step
-
-    @property
-    def used(self) -> float:
-        """The share of the allowance that is used; more than 1 is a departure."""
-        return 0.0 if self.error == 0 else self.error / self.allowed if self.allowed else float("inf")
-
-    @property
-    def ratio(self) -> float | None:
-        """Our error over the official one; None where there is none, or it is zero."""
-        return self.error / self.official_error if self.official_error else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        values = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "profile"
-        }
-        return values | {"ratio": self.ratio}
-
-
-def compare(ours: Arrays, recording: Recording, precision: str, *, missing: str = "not compared") -> list[Row]:
+def compare(ours: Arrays, recording: Recording, precision: str, *, offers: frozenset[str] | None = None) -> list[Row]:
     """Compare everything, in the order in which ours was computed; a name that one side lacks is a row too.
 
     Args:
         ours: what the port computed.
         recording: of the official code.
         precision: group of the recording to compare with.
-        missing: the verdict on what the port lacks: a failure, or ``untested``.
+        offers: what the port offers; what it offers and lacks is a failure. None: everything.
     """
-    theirs = recording[precision]
+    official = official_names(recording, precision)
     rows = []
     for name in ours:
-        official = name.removeprefix(FED)
-        if official in theirs:
+        if name in official:
             explain = len(failures(rows)) < EXPLAINED
             rows.append(_Case(recording, precision, name, ours[name], explain=explain).row())
         else:
-            rows.append(_failed(recording.name, name, precision, "not compared", "missing on the official side"))
-    for name in theirs:
+            note = "missing on the official side"
+            rows.append(Row.failed(recording.name, name, precision, NOT_COMPARED, note))
+    for name in official:
         if name not in ours:
-            rows.append(_failed(recording.name, name, precision, missing, "missing on the port"))
+            verdict = missing_verdict(recording, name, offers)
+            rows.append(Row.failed(recording.name, name, precision, verdict, "missing on the port"))
     return rows
+
+
+def missing_verdict(recording: Recording, name: str, offers: frozenset[str] | None) -> str:
+    """A failure where the port offers what would have answered; else it is untested."""
+    if offers is None:
+        return NOT_COMPARED
+    if recording.kind == "cell" and name not in ("output", "state") and not name.startswith(("vjp/", "dropout_")):
+        wanted: tuple[str, ...] = (INTERMEDIATES,)
+    else:
+        wanted = next(methods for pattern, methods in OFFERED_BY if re.fullmatch(pattern, name))
+    return NOT_COMPARED if offers & set(wanted) else UNTESTED
+
+
+def official_names(recording: Recording, precision: str) -> list[str]:
+    """The names of everything that a port is held against in a precision."""
+    if recording.kind == "cell" and precision != "exact":
+        return list(recording["float32_truth"])
+    names = list(recording[precision])
+    if recording.kind != "model" or precision == "exact":
+        return names
+    if precision == "float64":
+        trainable = [name.removeprefix("gradient/") for name in names if name.startswith("gradient/")]
+        names += [VARIABLES + name for name in trainable]
+    return names + [FED + name for name in recording["float32_truth"]]
 
 
 class _Case:
@@ -117,101 +112,178 @@ class _Case:
     def __init__(self, recording: Recording, precision: str, name: str, ours: np.ndarray, *, explain: bool) -> None:
         self.recording, self.precision, self.name, self.ours, self.explain = recording, precision, name, ours, explain
         self.official = name.removeprefix(FED)
-        self.theirs = recording[precision][self.official]
-        truths = recording[precision] if precision == "exact" else recording.groups.get("float64", {})
-        self.truth = truths.get(self.official)
-        self.truths = truths
+        groups = recording.groups
+        self.is_local = precision != "exact" and (recording.kind == "cell" or name.startswith(FED))
+        self.truths = groups.get(precision if precision == "exact" else "float64", {})
+        if name.startswith(VARIABLES):
+            self.precision = "exact"
+            self.theirs = groups["weights"][name.removeprefix(VARIABLES)].astype(ours.dtype)
+            self.truth = self.theirs
+            return
+        self.theirs = groups[precision].get(self.official)
+        if self.theirs is None:
+            self.theirs = groups[f"{precision}_local"][self.official]
+        self.truth = self.truths.get(self.official)
+        if self.is_local:
+            self.truths = groups["float32_truth"] if precision == "float32" else self.truths
+            self.truth = groups["float32_truth"][self.official] if precision == "float32" else self.theirs
 
     def row(self) -> Row:
         """Judge it."""
         if obstacle := self._not_comparable():
-            return _failed(self.recording.name, self.name, self.precision, "not compared", obstacle)
+            return self._failed(NOT_COMPARED, obstacle)
         if obstacle := self._not_measurable():
-            return self._with_cause(
-                _failed(self.recording.name, self.name, self.precision, "different", obstacle), self.truth
-            )
-        self.difference = np.abs(self.ours.astype(np.float64) - self.truth.astype(np.float64))
-        return self._judged_against_official() if self.precision == "float32" else self._judged_absolutely()
+            return self._with_cause(self._failed(DIFFERENT, obstacle))
+        with np.errstate(invalid="ignore"):
+            self.difference = np.abs(self.ours.astype(np.float64) - self.truth.astype(np.float64))
+        self.scale = _scale(self.official, self.truth, self.truths, self.recording)
+        if not np.isfinite(self.theirs).all() or not np.isfinite(self.truth).all():
+            return self._overflown()
+        if self.precision == "exact":
+            return self._strict(0.0)
+        if self.is_local:
+            return self._local() if self.precision == "float32" else self._strict(FLOAT64_ALLOWED)
+        return self._accumulated()
+
+    def _failed(self, verdict: str, note: str) -> Row:
+        return Row.failed(self.recording.name, self.name, self.precision, verdict, note)
 
     def _not_comparable(self) -> str | None:
         if self.truth is None:
             return "missing in the official float64 run"
         if not self.theirs.size:
             return f"empty, shape {list(self.theirs.shape)}"
-        if self.precision == "float32":
+        if self.precision in ("float64", "float32") and not self.is_local:
             steps = by_step(self.official, self.theirs).shape[0]
-            errors = self.recording.groups.get("official_error", {}).get(self.official)
-            if errors is None or errors.shape != (2, steps) or not np.isfinite(errors).all():
-                return f"its official error is {errors}, expected measured numbers for {steps} steps"
+            drift = self.recording.groups.get(f"{self.precision}_ensemble", {}).get(self.official)
+            if drift is None or drift.ndim != 3 or drift.shape[1:] != (2, steps) or not len(drift):
+                found = None if drift is None else list(drift.shape)
+                return f"its ensemble has the shape {found}, expected [members, 2, {steps}]"
         return None
 
     def _not_measurable(self) -> str | None:
         """Why they are different where the size of the error cannot tell; None where it can."""
-        sides = {"the port": self.ours, "the official run": self.theirs, "the official float64 run": self.truth}
         if not self.ours.shape == self.theirs.shape == self.truth.shape:
             shape = self.theirs.shape if self.ours.shape != self.theirs.shape else self.truth.shape
             return f"shape {list(self.ours.shape)}, expected {list(shape)}"
         if self.ours.dtype != self.theirs.dtype and (self.precision != "float64" or self.ours.dtype.kind not in "fiu"):
             return f"type {self.ours.dtype}, expected {self.theirs.dtype}"
-        for side, values in sides.items():
-            if not np.isfinite(values).all():
-                return f"NaN or infinity in {side}"
-        self.scale = _scale(self.official, self.truths)
-        if not np.isfinite(self.scale):
-            return "NaN or infinity in the official gradient that it was clipped from"
+        if not np.isfinite(self.ours).all():
+            return "NaN or infinity in the port"
         if self.precision == "exact" and self.ours.tobytes() != self.theirs.tobytes():
             difference = np.abs(self.ours.astype(np.float64) - self.theirs.astype(np.float64)).max()
-            return None if _relative(float(difference), self.scale) else "other bits, though no difference shows"
+            return None if difference else "other bits, though no difference shows"
         return None
 
-    def _judged_absolutely(self) -> Row:
-        allowed = 0.0 if self.precision == "exact" else FLOAT64_ALLOWED
-        error = _relative(float(self.difference.max()), self.scale)
-        noise = self.recording.groups.get("noise", {}).get(self.official)
-        bad = self.difference > allowed * self.scale
+    def _overflown(self) -> Row:
+        """The official run is not finite. Ours is; it must agree with float64 as far as that is a number."""
+        if self.precision != "float32":
+            verdict = DIFFERENT if self.precision == "exact" else OVERFLOW
+            return dataclasses.replace(self._failed(verdict, "the official run is not finite"), error=0.0)
+        finite = np.isfinite(self.truth)
+        error = relative(float(self.difference[finite].max(initial=0.0)), self.scale)
+        drift = self.recording.groups.get("float64_ensemble", {}).get(self.official)
+        # float32 rounds 2^29 times as coarsely as float64: as far as that may have grown, nothing can be asked
+        grown = 0.0 if drift is None else SPREAD_FACTOR64 * relative(float(drift.max()), self.scale) * 2.0**29
+        allowed = CHAOTIC32 if grown <= CHAOTIC32 else float("inf")
+        verdict = OVERFLOW if error <= allowed else DIFFERENT
+        note = "the official float32 run is not finite; ours is, and is held against float64"
+        return Row(
+            self.recording.name, self.name, self.precision, verdict, error, min(allowed, 1e308), note=note
+        )
+
+    def _strict(self, allowed: float) -> Row:
+        """The largest element decides."""
         return self._finished(
-            bad,
-            error=error,
+            self.difference > allowed * self.scale,
+            error=relative(float(self.difference.max()), self.scale),
             allowed=allowed,
-            noise=None if noise is None else _relative(float(noise), self.scale),
             profile=sizes(self.official, self.difference)[1] / self.scale if self.scale else None,
         )
 
-    def _judged_against_official(self) -> Row:
-        official = self.recording["official_error"][self.official]  # [2, steps]
+    def _local(self) -> Row:
+        """Pools decide."""
+        pools = judge_pools(self.official, self.ours, self.theirs, self.truth, self.scale)
+        worst = max(pools, key=lambda pool: pool.used)
+        steps = [pool.index for pool in pools if pool.axis == "step"]
+        at: dict[str, Any] = {worst.axis: GATES[worst.index] if worst.axis == "gate" else worst.index}
+        at = {} if not worst.axis else at
+        if worst.used > 1 and steps and worst.axis != "step":
+            at["step"] = min(steps)
+        index = np.unravel_index(int(self.difference.argmax()), self.difference.shape)
         found = sizes(self.official, self.difference)
-        is_gradient = self.official.startswith(("gradient/", "clipped/"))
-        # one row a step, which goes on from its own point: all its errors are one early rounding, grown
-        is_sampling = self.official.startswith("sample/")
-        floor = GRADIENT_FLOOR if is_gradient else FLOAT32_FLOOR
-        factors = np.array([[LARGEST_FACTOR if is_gradient or is_sampling else RMS_FACTOR], [LARGEST_FACTOR]])
-        allowed = np.clip(factors * official, floor * EPSILON32 * self.scale, FLOAT32_CEILING * self.scale)
+        official = sizes(self.official, self.theirs.astype(np.float64) - self.truth)
+        row = Row(
+            self.recording.name,
+            self.name,
+            self.precision,
+            DIFFERENT if worst.used > 1 else EQUAL,
+            relative(worst.error, self.scale),
+            relative(worst.allowed, self.scale) if self.scale else 0.0,
+            official_error=relative(worst.official, self.scale),
+            measure=f"rms of {worst.axis} {at[worst.axis]}" if worst.axis else "rms",
+            where=place(self.official, tuple(map(int, index)), self.difference.shape) | at,
+            ours=float(self.ours[index]),
+            theirs=float(self.theirs[index]),
+            truth=float(self.truth[index]),
+            profile=np.stack([found[0], official[0]]) / self.scale if self.scale else None,
+        )
+        return self._with_cause(row) if worst.used > 1 else row
+
+    def _accumulated(self) -> Row:
+        """The ensemble decides, step by step."""
+        drift = self.recording[f"{self.precision}_ensemble"]
+        last = None
+        if self.official.startswith("sample/"):
+            mode, quantity = self.official.split("/")[1:]
+            last = last_certain_step(mode, self.precision, self.truths, drift)
+            if quantity != "strokes":
+                last += 1  # it is computed before the step's decision
+            if self.difference.ndim != 2:
+                last = None  # what is left in the streams does not depend on the decisions
+        limit = allowance(self.precision, drift[self.official], self.scale, last)
+        found = sizes(self.official, self.difference)
         with np.errstate(divide="ignore", invalid="ignore"):
-            used = np.where(found == 0, 0.0, found / allowed)
+            used = np.where((found == 0) | ~limit.judged, 0.0, found / limit.allowed)
         measure, step = np.unravel_index(int(used.argmax()), used.shape)
         flat = by_step(self.official, self.difference)
-        late = flat > allowed[1][:, None]
+        late = (flat > limit.allowed[1][:, None]) & limit.judged[:, None]
         # where the mean square alone is too large, the largest element of the step stands for it
         alone = (used[0] > 1) & ~late.any(axis=1)
         late[alone, flat[alone].argmax(axis=1)] = True
-        return self._finished(
-            _as_shaped(self.official, late, self.difference.shape),
-            error=_relative(float(found[measure, step]), self.scale),
-            allowed=_relative(float(allowed[measure, step]), self.scale) if self.scale else 0.0,
-            official_error=_relative(float(official[measure, step]), self.scale),
+        double = self.precision == "float64"
+        own = drift[self.official].astype(np.float64).max(axis=0)
+        row = self._finished(
+            as_shaped(self.official, late, self.difference.shape),
+            error=relative(float(found[measure, step]), self.scale),
+            allowed=relative(float(limit.allowed[measure, step]), self.scale) if self.scale else 0.0,
+            official_error=relative(float(limit.spread[measure, step]), self.scale),
+            noise=relative(float(limit.spread[1].max()), self.scale) if double else None,
             measure=("rms", "largest")[measure],
-            profile=np.stack([found[0], official[0]]) / self.scale if self.scale else None,
+            profile=(found[1] if double else np.stack([found[0], own[0]])) / self.scale if self.scale else None,
         )
+        if row.verdict == EQUAL and not limit.judged.all():
+            return dataclasses.replace(row, verdict=NOT_JUDGED, note=self._chaotic(limit))
+        return row
+
+    def _chaotic(self, limit: Allowance) -> str:
+        """From where on, and how far rounding has grown there."""
+        first = int((~limit.judged).argmax())
+        start, end = (relative(float(limit.spread[1][step]), self.scale) for step in (0, first))
+        steps = f"from step {first} on: " if len(limit.judged) > 1 else ""
+        if np.isfinite(end) and end <= CHAOTIC32 and self.official.startswith("sample/"):
+            return f"{steps}a decision of the official run hangs on less than its own drift of {end:.0e}"
+        grown = f"{start:.0e} becomes {end:.0e}" if len(limit.judged) > 1 else f"official runs drift by {end:.0e}"
+        return f"chaotic {steps}{grown}"
 
     def _finished(self, bad: np.ndarray, **numbers: Any) -> Row:
         """The row: of a departure the place is the first, in time, else that of the largest error."""
-        row = Row(self.recording.name, self.name, self.precision, "equal", **numbers)
+        row = Row(self.recording.name, self.name, self.precision, EQUAL, **numbers)
         if row.used > 1:
-            row = dataclasses.replace(row, verdict="different")
-        index = _first(self.official, self.difference, bad) if row.used > 1 else None
+            row = dataclasses.replace(row, verdict=DIFFERENT)
+        index = first_of(self.official, self.difference, bad) if row.used > 1 else None
         if index is None:
-            index = np.unravel_index(int(self.difference.argmax()), self.difference.shape)
-        index = tuple(map(int, index))
+            index = tuple(map(int, np.unravel_index(int(self.difference.argmax()), self.difference.shape)))
         row = dataclasses.replace(
             row,
             where=place(self.official, index, self.difference.shape),
@@ -219,108 +291,72 @@ class _Case:
             theirs=float(self.theirs[index]),
             truth=float(self.truth[index]),
         )
-        return self._with_cause(row, self.truth) if row.verdict != "equal" else row
+        return self._with_cause(row) if row.verdict != EQUAL else row
 
-    def _with_cause(self, row: Row, truth: np.ndarray) -> Row:
+    def _with_cause(self, row: Row) -> Row:
         if not self.explain:
             return row
         tolerance = 1e-5 if self.precision == "float32" else FLOAT64_ALLOWED
         lengths = self.recording.groups.get("inputs", {}).get("lengths")
-        cause = likely_cause(self.official, self.ours, truth, self.truths, tolerance, lengths)
+        cause = likely_cause(self.official, self.ours, self.truth, self.truths, tolerance, lengths)
         return dataclasses.replace(row, cause=cause)
 
 
-def _scale(name: str, truth: Mapping[str, np.ndarray]) -> float:
-    """The largest magnitude; for a clipped gradient that of the gradient, since clipping keeps its absolute error."""
-    whole = name.replace("clipped/", "gradient/", 1) if name.startswith("clipped/") else name
-    return float(np.abs(truth.get(whole, truth[name])).max())
+def _scale(name: str, truth: np.ndarray, truths: Mapping[str, np.ndarray], recording: Recording) -> float:
+    """The largest magnitude that counts; infinite numbers do not.
 
-
-def _relative(error: float, scale: float) -> float:
-    """Relative to the largest magnitude; where that is zero or infinite, any error is infinite."""
-    if error == 0:
-        return 0.0
-    return error / scale if 0 < scale < float("inf") else float("inf")
-
-
-def _failed(recording: str, name: str, precision: str, verdict: str, note: str) -> Row:
-    return Row(recording, name, precision, verdict, float("inf"), 0.0, note=note)
-
-
-def _as_shaped(name: str, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[steps, all the rest] in the shape of the quantity again."""
-    axis = step_axis(name, len(shape))
-    if axis is None:
-        return flat.reshape(shape)
-    rest = tuple(size for index, size in enumerate(shape) if index != axis)
-    return np.moveaxis(flat.reshape(shape[axis], *rest), 0, axis)
-
-
-def _first(name: str, difference: np.ndarray, bad: np.ndarray) -> tuple[int, ...] | None:
-    """The largest difference of the first step that departs."""
-    if not bad.any():
-        return None
-    axis = step_axis(name, difference.ndim)
-    if axis is not None:
-        steps = np.moveaxis(bad, axis, 0).reshape(bad.shape[axis], -1).any(axis=1)
-        at = np.arange(bad.shape[axis]).reshape([-1 if index == axis else 1 for index in range(bad.ndim)])
-        bad = bad & (at == int(steps.argmax()))
-    return np.unravel_index(int(np.where(bad, difference, -1.0).argmax()), difference.shape)
-
-
-def place(name: str, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, Any]:
-    """What each axis of a quantity counts; where the last one holds four gates, the gate and the unit within it."""
-    result: dict[str, Any]
-    if name.startswith(("gradient/", "clipped/", "after/", "converted/", "initial/")):
-        result = dict(zip(("in", "unit") if len(index) == 2 else ("unit",), index, strict=False))
-    elif name.startswith("sample/"):
-        result = dict(zip(("step", "unit"), index, strict=False))
-    elif name.endswith("/nll"):
-        result = dict(zip(("row", "step"), index, strict=False))
-    else:
-        axes = {3: ("row", "step", "unit"), 2: ("row", "unit"), 1: ("row",), 0: ()}
-        result = dict(zip(axes[len(index)], index, strict=True))
-    units = name.removesuffix("/Adam_1").removesuffix("/Adam").rsplit("/", 1)[-1]
-    if units in ("W_xh", "W_hh", "bias", "total") or "/ln_all/" in name:
-        gate, unit = divmod(result["unit"], shape[-1] // 4)
-        result = result | {"gate": GATES[gate], "unit": unit}
-    return result
-
-
-def failures(rows: Iterable[Row]) -> list[Row]:
-    """All rows that are different, or should have been compared and were not."""
-    return [row for row in rows if row.verdict in BAD]
+    For a clipped gradient it is that of the gradient, since clipping keeps its absolute error; for a cost it is what
+    the cost adds up.
+    """
+    values = truth
+    if name.startswith("clipped/"):
+        values = truths.get(name.replace("clipped/", "gradient/", 1), truth)
+    if name.startswith("optimizer/clipped/"):
+        values = recording["float64"].get(name.replace("optimizer/clipped/", "gradient/", 1), truth)
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    likelihoods = recording.groups.get("float64", {}).get(f"{name.split('/')[0]}/nll")
+    if name.endswith("/cost") or name.endswith("r_cost"):
+        if likelihoods is not None and np.isfinite(likelihoods).all():
+            largest = max(largest, float(np.abs(likelihoods).mean()))
+    return largest
 
 
 def first_departure(rows: Iterable[Row]) -> Row | None:
     """The failed row that was computed first.
 
-    What a model is made from comes before the model: converted weights, cells alone, data, initial weights; whole
-    trainings come last, and float32 behind float64. Within a layer it is the earliest step, and there the quantity that
-    is computed first: a later step reads what an earlier one left. Between layers it is the order of computation. What
-    was computed from the official state (``fed/``) only tells whether an error is local, so it comes behind all else.
+    What a model is made from comes before the model: converted weights, weights as loaded, cells alone, data, initial
+    weights; whole trainings come last, and float32 after float64. Within a layer it is the earliest step, and there the
+    quantity that is computed first: a later step reads what an earlier one left. Between layers it is the order of
+    computation. What was computed from the official state (``fed/``) tells whether an error is local; it comes last.
     """
     failed = sorted(failures(rows), key=_rank)  # a stable sort keeps the order of computation
     own = [row for row in failed if not row.quantity.startswith(FED)] or failed
     if not own:
         return None
     first = own[0]
-    layer = [row for row in own if _layer(row) == _layer(first) is not None]
-    return min(layer, key=lambda row: (row.where or {}).get("step", 0)) if layer else first
+    together = _recurrence(first)
+    same = [row for row in own if _recurrence(row) == together] if together is not None else []
+    return min(same, key=_step) if same else first
+
+
+def _step(row: Row) -> float:
+    """The step of a departure; what is drawn from a mixture comes after it."""
+    drawn = row.quantity.startswith("sample/") and row.quantity.endswith("/strokes")
+    return (row.where or {}).get("step", 0) + 0.5 * drawn
 
 
 def _rank(row: Row) -> tuple[int, bool, bool]:
-    """What is made from other things comes behind them."""
-    name = row.quantity if row.quantity.startswith("converted/") else row.recording
+    """What is made from other things comes after them."""
+    name = row.quantity if row.quantity.startswith(("converted/", VARIABLES)) else row.recording
     before = [index for index, kind in enumerate(BEFORE_MODELS) if name.startswith(kind)]
     rank = before[0] if before else len(BEFORE_MODELS) + name.startswith("training/")
     # a name that is missing tells less than a number that differs, or a method that failed
-    return rank, row.precision == "float32", row.verdict == "not compared"
+    return rank, row.precision == "float32", row.verdict == NOT_COMPARED
 
 
-def _layer(row: Row) -> tuple[str, str, str] | None:
-    """A recurrent layer of a recording, where the row belongs to one."""
-    for layer in ("encoder/fw/", "encoder/bw/", "decoder/"):
+def _recurrence(row: Row) -> tuple[str, str, str] | None:
+    """A recurrent layer of a recording, or one way of sampling, where the row belongs to one."""
+    for layer in ("encoder/fw/", "encoder/bw/", "decoder/", "sample/greedy/", "sample/sampled/"):
         head, found, _ = row.quantity.partition(layer)
         if found and not row.quantity.endswith("_state"):
             return row.recording, row.precision, head + found

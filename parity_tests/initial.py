@@ -8,16 +8,18 @@ functions (Kolmogorov and Smirnov), many draws of each variable taken together.
 import numpy as np
 
 from parity_tests.adapter import Adapter, Arrays
-from parity_tests.compare import EPSILON32, FLOAT32_FLOOR, Row
+from parity_tests.answers import Answers
+from parity_tests.judge.limits import EPSILON32, INITIAL_FLOOR
+from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, UNTESTED, Row
 from parity_tests.recording import Recording
-from parity_tests.replay import Answers
 
 # So small a probability that a distance beyond its bound is chance; the bound is that of two large samples.
 CHANCE = 1e-9
 
 
-def compare_initial(recording: Recording, port: Adapter, *, missing: str) -> list[Row]:
-    """A row for each variable; see :func:`parity_tests.compare.compare` for ``missing``."""
+def compare_initial(recording: Recording, port: Adapter) -> list[Row]:
+    """A row for each variable; what the port offers and lacks is a failure."""
+    missing = NOT_COMPARED if "initial" in port.offers else UNTESTED
     seed = recording.provenance["seed"]
     wanted = {name.removeprefix("initial/"): value for name, value in recording["initial"].items()}
     drawn = {name.removeprefix("initial/"): value for name, value in recording["distribution"].items()}
@@ -27,18 +29,18 @@ def compare_initial(recording: Recording, port: Adapter, *, missing: str) -> lis
         answers = Answers()
         answers.take("initial", lambda i=index: port.initial(dict(recording.hparams), seed + i), required=())
         if answers.untested:
-            return [_row(recording, "initial", "untested", answers.untested["initial"])]
+            return [_row(recording, "initial", UNTESTED, answers.untested["initial"])]
         if answers.broken:
-            return [_row(recording, "initial", "different", f"initial failed: {answers.broken['initial']}")]
+            return [_row(recording, "initial", DIFFERENT, f"initial failed: {answers.broken['initial']}")]
         draws.append(answers.arrays)
     rows = [_same(recording, name, draws[0].get(name), value, missing) for name, value in wanted.items()]
     rows += [_alike(recording, name, draws, value, missing) for name, value in drawn.items()]
     unknown = sorted(set().union(*draws) - set(wanted) - set(drawn))
-    return rows + [_row(recording, f"initial/{n}", "not compared", "missing on the official side") for n in unknown]
+    return rows + [_row(recording, f"initial/{n}", NOT_COMPARED, "missing on the official side") for n in unknown]
 
 
 def _row(recording: Recording, quantity: str, verdict: str, note: str) -> Row:
-    return Row(recording.name, quantity, "distribution", verdict, float("inf"), 0.0, note=note)
+    return Row.failed(recording.name, quantity, "distribution", verdict, note)
 
 
 def _same(recording: Recording, name: str, ours: np.ndarray | None, theirs: np.ndarray, missing: str) -> Row:
@@ -47,11 +49,11 @@ def _same(recording: Recording, name: str, ours: np.ndarray | None, theirs: np.n
     if ours is None:
         return _row(recording, quantity, missing, "missing on the port")
     if obstacle := _obstacle([ours], theirs):
-        return _row(recording, quantity, "different", obstacle)
+        return _row(recording, quantity, DIFFERENT, obstacle)
     scale = float(np.abs(theirs).max())
     difference = float(np.abs(ours.astype(np.float64) - theirs).max())
     error = 0.0 if difference == 0 else difference / scale if scale and np.isfinite(difference) else float("inf")
-    return _judged(recording, quantity, error, FLOAT32_FLOOR * EPSILON32)
+    return _judged(recording, quantity, error, INITIAL_FLOOR * EPSILON32)
 
 
 def _alike(recording: Recording, name: str, draws: list[Arrays], theirs: np.ndarray, missing: str) -> Row:
@@ -59,7 +61,7 @@ def _alike(recording: Recording, name: str, draws: list[Arrays], theirs: np.ndar
     if any(name not in draw for draw in draws):
         return _row(recording, quantity, missing, "missing on the port")
     if obstacle := _obstacle([draw[name] for draw in draws], theirs[0]):
-        return _row(recording, quantity, "different", obstacle)
+        return _row(recording, quantity, DIFFERENT, obstacle)
     ours = np.stack([draw[name] for draw in draws])
     return _judged(recording, quantity, distance(ours, theirs), bound(ours.size, theirs.size))
 
@@ -77,7 +79,7 @@ def _obstacle(draws: list[np.ndarray], theirs: np.ndarray) -> str | None:
 
 
 def _judged(recording: Recording, quantity: str, error: float, allowed: float) -> Row:
-    verdict = "equal" if error <= allowed else "different"
+    verdict = EQUAL if error <= allowed else DIFFERENT
     return Row(recording.name, quantity, "distribution", verdict, error, allowed)
 
 

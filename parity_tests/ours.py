@@ -285,7 +285,7 @@ class Adapter(adapter.Adapter):
             result |= _arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
         result |= _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
         group = self.optimizer.param_groups[0]
-        powers = {f"after/{official}": np.asarray(group[power]) for power, official in ADAM_POWERS.items()}
+        powers = {f"after/{official}": np.asarray(group[power], np.float32) for power, official in ADAM_POWERS.items()}
         return result | powers
 
 

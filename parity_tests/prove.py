@@ -6,22 +6,15 @@ from typing import Any
 import numpy as np
 
 from parity_tests import mixtures
-from parity_tests.adapter import FAILURES, Adapter, Arrays, told
-from parity_tests.compare import (
-    EPSILON32,
-    FLOAT32_CEILING,
-    FLOAT32_FLOOR,
-    LARGEST_FACTOR,
-    RMS_FACTOR,
-    Row,
-    compare,
-)
+from parity_tests.adapter import EVERYTHING, Adapter, Arrays
+from parity_tests.answers import Answers
+from parity_tests.compare import compare, official_names
 from parity_tests.configurations import CELL_KEEP_PROB
 from parity_tests.initial import CHANCE, compare_initial
-from parity_tests.measure import together
+from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, UNTESTED, Row
+from parity_tests.judge.together import gradients_together
 from parity_tests.recording import Recording
-from parity_tests.replay import Answers, fed_names, gradients, replay
-from parity_tests.streams import GRADIENT_NUDGES, nudged
+from parity_tests.replay import replay
 from parity_tests.training import Curves, replay_training
 from pytorch_sketch_rnn.errors import BadInput
 
@@ -33,19 +26,16 @@ PRECISIONS = {
     "training": ("float64",),
     "initial": ("initial", "distribution"),
 }
+_LOCAL = ("float64_local", "float32_local", "float32_truth")
 # ... and what else it must hold, without which nothing can be replayed
 GIVEN = {
-    "model": ("weights", "inputs", "draws", "official_error", "noise"),
-    "cell": ("weights", "inputs", "draws", "official_error", "noise"),
+    "model": ("weights", "inputs", "draws", *_LOCAL, "float64_ensemble", "float32_ensemble"),
+    "cell": ("weights", "inputs", "draws", *_LOCAL),
     "data": ("inputs",),
-    "training": ("weights", "inputs", "official_drift"),
+    "training": ("weights", "inputs", "official_drift", "float64_ensemble"),
     "initial": (),
 }
-TOGETHER = "gradient/together"
-STANDARD_ERRORS = 3  # of the factor between ours and the official error of all gradients
-# In float64 all that is left of a divergence, the square of an error of 1e-15, is its own rounding: seen 2e-14.
-DIVERGENCE_ALLOWED = 1e-12
-MASK_SIZE = 1000  # so many numbers of a mask of the port's own making
+MASK_SIZE = 1000  # numbers of a mask of the port's own making
 
 
 @dataclasses.dataclass
@@ -64,63 +54,74 @@ class Findings:
 
 
 @np.errstate(all="ignore")  # what a port answers may be any number; that it is wrong, its row says
-def prove(recording: Recording, port: Adapter, *, partial: bool = False) -> Findings:
+def prove(recording: Recording, port: Adapter) -> Findings:
     """Hold a port against a recording in every precision that it must hold.
+
+    What the port offers and does not answer is a failure; what it does not offer is untested. Of a port that offers
+    everything nothing may be untested.
 
     Args:
         recording: of the official code.
         port: the subject.
-        partial: whether the port may offer less than all: what it lacks is untested then, else it is a failure.
 
     Raises:
         BadInput: when the recording is of an unknown kind or lacks something.
     """
-    if recording.kind not in PRECISIONS:
-        raise BadInput(f"recording {recording.name}: of an unknown kind {recording.kind!r}; record it anew")
-    for group in PRECISIONS[recording.kind]:
-        if group not in recording.groups:
-            raise BadInput(f"recording {recording.name}: lacks the {group} run; record it anew")
-    for group in GIVEN[recording.kind]:
-        if group not in recording.groups:
-            raise BadInput(f"recording {recording.name}: lacks its {group}; record it anew")
-    if not recording.hparams:
-        raise BadInput(f"recording {recording.name}: lacks its hyperparameters; record it anew")
-    missing = "untested" if partial else "not compared"
+    check_form(recording)
+    offers = port.offers
     if recording.kind == "training":
         rows, curves = replay_training(recording, port)
-        return Findings(_strict(rows, missing), [] if curves is None else [curves])
+        return Findings(_strict(rows, offers), [] if curves is None else [curves])
     if recording.kind == "initial":
-        return Findings(_strict(compare_initial(recording, port, missing=missing), missing))
+        return Findings(_strict(compare_initial(recording, port), offers))
     findings = Findings()
     for precision in PRECISIONS[recording.kind]:
         if precision != "exact" and precision not in port.precisions:
             note = "the port does not offer this precision"
-            findings.rows.append(_row(recording, "all", precision, missing, note))
+            names = official_names(recording, precision)
+            findings.rows += [Row.failed(recording.name, name, precision, UNTESTED, note) for name in names]
             continue
-        answers = replay(recording, precision, port)
-        if recording.kind == "cell" and precision == "exact":
-            _own_mask(findings, answers, recording, port)
-        findings.rows += compare(answers.arrays, recording, precision, missing=missing)
-        findings.rows += [
-            _row(recording, method, precision, "different", f"{method} failed: {error}")
-            for method, error in answers.broken.items()
-        ]
-        if recording.kind == "model":
-            left = sorted(fed_names(recording, precision) - set(answers.arrays))
-            findings.rows += [_row(recording, n, precision, missing, "missing on the port") for n in left]
-            _mixtures(findings, answers.arrays, recording, precision)
-        if recording.kind == "model" and precision == "float32":
-            findings.rows.append(_gradients_together(recording, port, missing))
+        findings += judge(recording, precision, _answers(findings, recording, precision, port), offers)
     return findings
 
 
-def _strict(rows: list[Row], missing: str) -> list[Row]:
-    """Where a port must offer all, what is untested is a failure."""
-    return [dataclasses.replace(row, verdict=missing) if row.verdict == "untested" else row for row in rows]
+def judge(recording: Recording, precision: str, answers: Answers, offers: frozenset[str]) -> Findings:
+    """Rows for everything that was answered, and for what should have been."""
+    findings = Findings(compare(answers.arrays, recording, precision, offers=offers))
+    findings.rows += [
+        Row.failed(recording.name, method, precision, DIFFERENT, f"{method} failed: {error}")
+        for method, error in answers.broken.items()
+    ]
+    if recording.kind == "model":
+        findings.rows += gradients_together(recording, precision, answers.arrays)
+        _mixtures(findings, answers.arrays, recording, precision)
+    findings.rows = _strict(findings.rows, offers)
+    return findings
 
 
-def _row(recording: Recording, quantity: str, precision: str, verdict: str, note: str) -> Row:
-    return Row(recording.name, quantity, precision, verdict, float("inf"), 0.0, note=note)
+def check_form(recording: Recording) -> None:
+    """Raises BadInput when a recording is of an unknown kind or lacks a group that its kind must have."""
+    if recording.kind not in PRECISIONS:
+        raise BadInput(f"recording {recording.name}: of an unknown kind {recording.kind!r}; record it again")
+    for group in (*PRECISIONS[recording.kind], *GIVEN[recording.kind]):
+        if group not in recording.groups:
+            raise BadInput(f"recording {recording.name}: lacks the group {group}; record it again")
+    if not recording.hparams:
+        raise BadInput(f"recording {recording.name}: lacks its hyperparameters; record it again")
+
+
+def _answers(findings: Findings, recording: Recording, precision: str, port: Adapter) -> Answers:
+    answers = replay(recording, precision, port)
+    if recording.kind == "cell" and precision == "exact":
+        _own_mask(findings, answers, recording, port)
+    return answers
+
+
+def _strict(rows: list[Row], offers: frozenset[str]) -> list[Row]:
+    """Of a port that offers all, what is untested is a failure."""
+    if not offers >= EVERYTHING:
+        return rows
+    return [dataclasses.replace(row, verdict=NOT_COMPARED) if row.verdict == UNTESTED else row for row in rows]
 
 
 def _own_mask(findings: Findings, answers: Answers, recording: Recording, port: Adapter) -> None:
@@ -137,52 +138,12 @@ def _own_mask(findings: Findings, answers: Answers, recording: Recording, port: 
     answers.arrays["dropout_values"] = np.unique(mask)
     error = abs(float(np.mean(mask != 0)) - CELL_KEEP_PROB)
     allowed = float(np.sqrt(np.log(2 / CHANCE) / (2 * MASK_SIZE)))
-    verdict = "equal" if mask.shape == (MASK_SIZE,) and error <= allowed else "different"
+    verdict = EQUAL if mask.shape == (MASK_SIZE,) and error <= allowed else DIFFERENT
     findings.rows.append(Row(recording.name, "dropout_share", "distribution", verdict, error, allowed))
 
 
-def _gradients_together(recording: Recording, port: Adapter, missing: str) -> Row:
-    """All gradients as one vector, in L2, over several runs.
-
-    What a single variable or a single run may make of luck, all of them together may not. Each run starts from weights
-    nudged by one rounding of float32, and is judged against the port's own float64 run of the same weights, which is
-    held against the official one elsewhere. The factor between the two sides is the geometric mean over the runs: where
-    weights are ill-conditioned, errors of single runs are spread over a decade, and the root of their mean square is
-    that of the largest. Its own uncertainty is measured too: a port departs when it lies beyond the allowed factor by
-    more than :data:`STANDARD_ERRORS` of it.
-    """
-    official = recording["official_error"].get(TOGETHER)
-    if official is None or official.shape != (1 + GRADIENT_NUDGES,) or not np.isfinite(official).all():
-        note = f"its official error is {official}, expected {1 + GRADIENT_NUDGES} measured numbers"
-        return _row(recording, TOGETHER, "float32", "not compared", note)
-    if not set(port.precisions) >= {"float64", "float32"}:
-        return _row(recording, TOGETHER, "float32", missing, "the port does not offer both precisions")
-    trainable = {n.removeprefix("gradient/") for n in recording["float64"] if n.startswith("gradient/")}
-    errors = []
-    try:
-        for seed in (None, *range(GRADIENT_NUDGES)):
-            weights = recording["weights"]
-            weights = weights if seed is None else nudged(weights, trainable, "float32", seed)
-            single, double = (gradients(recording, weights, precision, port) for precision in ("float32", "float64"))
-            if not double:
-                return _row(recording, TOGETHER, "float32", missing, "the port does not offer gradients")
-            errors.append(together(single, double, trainable))
-    except NotImplementedError as error:
-        return _row(recording, TOGETHER, "float32", missing, str(error) or "the port does not offer it")
-    except FAILURES as error:
-        return _row(recording, TOGETHER, "float32", "different", told(error))
-    logs = [np.log(np.maximum(side, np.finfo(np.float64).tiny)) for side in (errors, official)]
-    ours, theirs = (float(np.exp(np.mean(side))) for side in logs)
-    uncertain = np.exp(STANDARD_ERRORS * np.std(logs[0] - logs[1], ddof=1) / np.sqrt(len(errors)))
-    uncertain = uncertain if np.isfinite(uncertain) else 1.0
-    allowed = min(max(RMS_FACTOR * uncertain * theirs, FLOAT32_FLOOR * EPSILON32), FLOAT32_CEILING)
-    verdict = "equal" if ours <= allowed else "different"
-    ours = ours if np.isfinite(ours) else float("inf")
-    return Row(recording.name, TOGETHER, "float32", verdict, ours, allowed, official_error=theirs, measure="rms")
-
-
 def _mixtures(findings: Findings, ours: Arrays, recording: Recording, precision: str) -> None:
-    """Likelihoods and divergences of the training step's mixtures, and a row for the divergence."""
+    """Likelihoods and divergences of the training step's mixtures: what a difference means, for the report."""
     truth, theirs = recording["float64"], recording[precision]
     names = {name: f"train/{name}" for name in mixtures.NAMES}
     if "train/nll" not in ours or any(not np.isfinite(ours[quantity]).all() for quantity in names.values()):
@@ -201,17 +162,3 @@ def _mixtures(findings: Findings, ours: Arrays, recording: Recording, precision:
             "kl_official": kl_official if precision == "float32" else None,
         }
     )
-    # a divergence is quadratic in the error of the parameters
-    allowed = max(LARGEST_FACTOR**2 * kl_official, FLOAT32_FLOOR * EPSILON32)
-    if precision == "float64":
-        allowed = DIVERGENCE_ALLOWED
-    row = Row(
-        recording.name,
-        "kl_of_mixtures",
-        precision,
-        "equal" if kl_ours <= allowed else "different",
-        error=abs(kl_ours),
-        allowed=allowed,
-        official_error=abs(kl_official) if precision == "float32" else None,
-    )
-    findings.rows.append(row)

@@ -1,9 +1,10 @@
 """Recordings in HDF5: the only thing that crosses from the official process to ours, besides genuine checkpoints.
 
 A file holds groups of named arrays (a name may hold slashes): ``weights``, ``inputs`` and ``draws``, which both sides
-share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data);
-``official_error`` holds for each quantity the error of the official float32, see :mod:`parity_tests.official.errors`,
-and ``noise`` what one rounding of the weights to float64 does to it.
+share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data).
+``float64_local`` and ``float32_local`` hold what single functions gave that no free run contains, ``float32_truth`` what
+every single step and function gives in float64 from the recorded float32 values. ``float64_ensemble`` and
+``float32_ensemble`` say how far other official runs come out from the float64 run: for each quantity [members, 2, steps].
 As attributes it holds its kind, the hyperparameters, where it came from, and a SHA-256 over all of that.
 """
 
@@ -25,8 +26,8 @@ from pytorch_sketch_rnn.files import atomic_path
 # The recordings that ship: in an installed package they stand inside it, in a checkout beside it.
 _INSTALLED = Path(__file__).parent / "fixtures"
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "fixtures"
-SCHEMA = 2
-SEAL = b"sketch-rnn recording, schema 2, SHA-256 of what follows the first 512 bytes:\n"
+SCHEMA = 3
+SEAL = b"sketch-rnn recording, schema 3, SHA-256 of what follows the first 512 bytes:\n"
 SEAL_SIZE = 512
 # What h5py and what is built on it raise for a damaged file or one of another kind, by no documented rule.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)

@@ -16,6 +16,7 @@ import numpy as np
 
 from parity_tests.configurations import SAMPLING_MODES
 from parity_tests.mixtures import PARAMETERS
+from parity_tests.streams import PREFIXES
 from weight_port.names import (
     ADAM_POWERS,
     CELLS,
@@ -161,7 +162,7 @@ class Shuffle:
         try:
             if kind in ("gradient", "clipped", "after"):
                 return self._of_variable(rest)
-            if kind in ("train", "eval"):
+            if kind in ("train", "eval", "prefix"):
                 return self.quantity_axes[rest]
             mode, _, quantity = rest.partition("/")
             if kind == "sample" and mode in SAMPLING_MODES and quantity in SAMPLE_QUANTITIES:
@@ -279,6 +280,7 @@ def _quantity_axes(layers: list[Layer], conditional: bool) -> dict[str, Axes]:
         table |= {f"{layer.name}/{name}": _resolved(axes, _blocks(layer)) for name, axes in inside.items()}
     if conditional:
         table |= LATENT_QUANTITIES | {"decoder/initial_state": table["decoder/final_state"]}
+        table |= {f"{length}/{name}": ("rows", "z") for length in PREFIXES for name in ("mu", "presig")}
     return table
 
 

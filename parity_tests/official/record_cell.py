@@ -8,7 +8,7 @@ from parity_tests.official.inputs import moved
 from parity_tests.official.local import CELL_CLASSES, StepGraph
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import load, set_hyper_sizes
-from parity_tests.official.standin import tf
+from parity_tests.official.standin import CONFIG, tf
 from parity_tests.recording import Recording
 from parity_tests.streams import dropout_mask
 
@@ -56,7 +56,7 @@ class CellGraph:
         set_hyper_sizes(hyper)
         tf.set_random_seed(seed)
         np.random.seed(seed)
-        self.sess = tf.Session()
+        self.sess = tf.Session(config=CONFIG)
 
         def graph(rows: int) -> StepGraph:
             cell = CELL_CLASSES[kind](sizes["units"], use_recurrent_dropout=True, dropout_keep_prob=CELL_KEEP_PROB)

@@ -14,10 +14,11 @@ from parity_tests.official.record_data import given
 from parity_tests.official.session import NOT_COMPUTED, Session
 from parity_tests.official.standin import sketch_rnn_train, tf
 from parity_tests.recording import Recording
-from parity_tests.streams import VALIDATION_DRAWS, draws_of
+from parity_tests.shuffle import Shuffle
+from parity_tests.streams import VALIDATION_DRAWS, draws_of, nudged
 from pytorch_sketch_rnn.npz import read_npz
 
-DRIFTS = 3  # runs from weights perturbed, each by a seed of its own
+DRIFTS = 10  # runs from weights perturbed, each by a seed of its own
 PERTURBATION = 1e-15  # relative
 
 
@@ -26,6 +27,7 @@ class Trace:
 
     def __init__(self) -> None:
         self.steps: dict[str, list[np.ndarray]] = {}
+        self.spreads: dict[str, list[float]] = {}
 
     def __call__(self, **values: Any) -> None:
         """Take down values of one step."""
@@ -35,6 +37,11 @@ class Trace:
         """The same for names that are no Python names."""
         for name, value in values.items():
             self.steps.setdefault(f"steps/{name}", []).append(np.asarray(value))
+
+    def spread(self, values: dict[str, float]) -> None:
+        """How far a second run of the same step came out from the first: the largest element of each quantity."""
+        for name, value in values.items():
+            self.spreads.setdefault(f"steps/{name}", []).append(value)
 
     def stacked(self) -> dict[str, np.ndarray]:
         """Each quantity with the steps as its first axis."""
@@ -69,14 +76,40 @@ class RecordingSession(tf.Session):
         if self.whole:
             wanted |= {f"gradient/{name}": value for name, value in owner.probe.raw_gradients.items()}
             wanted |= {f"clipped/{name}": value for name, value in owner.probe.clipped_gradients.items()}
+        before = super().run(owner.variables) if self.whole else {}
         result, computed = super().run([fetches, wanted], given)
         after = super().run(owner.variables)
         self.trace(lr=feed[owner.train.lr], kl_weight=feed[owner.train.kl_weight])
         if self.whole:
             self.trace(sketches=feed[owner.train.input_data], lengths=np.asarray(lengths))
         kept = owner.variables if self.whole else owner.trainable
-        self.trace.add(computed | {f"after/{name}": after[name] for name in kept if name not in NOT_COMPUTED})
+        found = computed | {f"after/{name}": after[name] for name in kept if name not in NOT_COMPUTED}
+        self.trace.add(found)
+        if self.whole:
+            self._member(step, before, feed, wanted, found)
+            owner.assign(after)
         return result
+
+    def _member(
+        self, step: int, before: dict[str, np.ndarray], feed: dict[Any, Any], wanted: Any, found: dict[str, Any]
+    ) -> None:
+        """The same step once more, its weights moved in the last bit, units and rows in another order.
+
+        One such run a step: neighbouring steps together are an ensemble.
+        """
+        owner, run = self.owner, super().run
+        hparams = owner.hparams.values() | owner.hyper
+        shuffle = Shuffle(hparams, batch=len(feed[owner.train.sequence_lengths]), seed=step)
+        owner.assign(shuffle.weights(nudged(before, owner.trainable, "float64", step)))
+        rows = {tensor: shuffle.rows(feed[tensor]) for tensor in (owner.train.input_data, owner.train.sequence_lengths)}
+        draws = shuffle.draws(owner.draws(self.seed, step))
+        given = feed | rows | owner.fed(owner.probe, draws, rows[owner.train.sequence_lengths])
+        computed, _ = run([wanted, owner.train.train_op], given)
+        after = {name: value for name, value in run(owner.variables).items() if f"after/{name}" in found}
+        whole = {name: value for name, value in computed.items() if "/" in name}
+        member = shuffle.back(whole | {f"after/{name}": value for name, value in after.items()})
+        member |= {name: value for name, value in computed.items() if "/" not in name}
+        self.trace.spread({name: float(np.abs(value - found[name]).max()) for name, value in member.items()})
 
     def _validation(self, fetches: Any, feed: dict[Any, Any]) -> Any:
         owner = self.owner
@@ -108,6 +141,7 @@ def record_training(job: dict[str, Any]) -> Recording:
         "weights": first,
         "inputs": given(sets, None),
         "float64": trace.stacked(),
+        "float64_ensemble": {name: np.array(values) for name, values in trace.spreads.items()},
         "official_drift": {},
     }
     for drift in range(DRIFTS):

@@ -8,8 +8,8 @@ import numpy as np
 from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.mixtures import PARAMETERS
 from parity_tests.official.probe import Probe, attach
+from parity_tests.official.standin import CONFIG, rnn, tf
 from parity_tests.official.standin import model as official_model
-from parity_tests.official.standin import rnn, tf
 from parity_tests.streams import PREFIXES, Wanted, draws_of
 
 # learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
@@ -64,7 +64,7 @@ class Session:
         evaluate_as_trainer: bool = False,
         sess: Any = None,
     ) -> None:
-        self.dtype = dtype
+        self.dtype, self.hyper = dtype, hyper
         self.probe = Probe()
         self.eval_probe = Probe()
         attach(self.probe, dtype)
@@ -91,7 +91,12 @@ class Session:
         self.eval = official_model.Model(evaluation, reuse=True)
         attach(Probe(), dtype)
         self.sampling = official_model.Model(sampling, reuse=True)
-        self.sess = tf.Session() if sess is None else sess()
+        # once: what is added to the graph at every call would make TensorFlow prepare the whole graph at every call
+        self.outputs = {
+            "train": self.probe.quantities | _outputs(self.train, self.probe),
+            "eval": self.eval_probe.quantities | _outputs(self.eval, self.eval_probe),
+        }
+        self.sess = (tf.Session if sess is None else sess)(config=CONFIG)
         self.sess.run(tf.global_variables_initializer())
 
     def assign(self, weights: dict[str, np.ndarray]) -> None:
@@ -118,7 +123,7 @@ class Session:
         self, feed: dict[Any, Any], draws: dict[str, np.ndarray], *, apply: bool = True
     ) -> dict[str, np.ndarray]:
         """Everything that one training step computes; ``apply`` says whether the weights take it."""
-        fetches = {f"train/{name}": value for name, value in (self.probe.quantities | _outputs(self.train, self.probe)).items()}
+        fetches = {f"train/{name}": value for name, value in self.outputs["train"].items()}
         fetches |= {f"gradient/{name}": value for name, value in self.probe.raw_gradients.items()}
         fetches |= {f"clipped/{name}": value for name, value in self.probe.clipped_gradients.items()}
         feed = feed | self.fed(self.probe, draws, feed[self.train.sequence_lengths])
@@ -133,7 +138,7 @@ class Session:
 
     def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the evaluation model computes, all dropout off and the pen loss of the padding masked."""
-        fetches = {f"eval/{name}": value for name, value in (self.eval_probe.quantities | _outputs(self.eval, self.eval_probe)).items()}
+        fetches = {f"eval/{name}": value for name, value in self.outputs["eval"].items()}
         layers = ("/output", "_state")  # the training step shows what is inside them
         fetches = {n: value for n, value in fetches.items() if n.count("/") == 1 or n.endswith(layers)}
         return self.sess.run(fetches, feed | self.fed(self.eval_probe, draws, feed[self.eval.sequence_lengths]))

@@ -25,6 +25,12 @@ if "torch" in sys.modules:
 tf.disable_v2_behavior()
 tf.logging.set_verbosity(tf.logging.ERROR)
 
+# The graph runs as Magenta wrote it: without TensorFlow's graph optimiser (four times as fast here, since it rewrites
+# the loops over time to no avail), on as many threads as the environment says.
+THREADS = int(os.environ.get("OFFICIAL_THREADS", "1"))
+CONFIG = tf.ConfigProto(intra_op_parallelism_threads=THREADS, inter_op_parallelism_threads=THREADS)
+CONFIG.graph_options.rewrite_options.disable_meta_optimizer = os.environ.get("OFFICIAL_OPTIMISER", "0") != "1"
+
 SOURCE_FOLDER = "magenta/models/sketch_rnn"
 RECURRENT_LAYERS = ("dynamic_rnn", "bidirectional_dynamic_rnn")
 

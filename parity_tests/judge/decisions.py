@@ -1,0 +1,58 @@
+"""Which decisions of sampling hang by a thread: a component or a pen state picked where a number lies at a boundary.
+
+Rounding may tip such a decision, and the rest of the sketch is another one then. Source: Magenta ``model.py``
+(``sample``, ``get_pi_idx``): the first index whose cumulated weight reaches the uniform number.
+"""
+
+import random
+from collections.abc import Mapping
+
+import numpy as np
+
+from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
+from parity_tests.judge.limits import SPREAD_FACTOR32, SPREAD_FACTOR64
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def margins(mode: str, pdfs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """How far each step's decision is from going the other way, in probability.
+
+    Args:
+        mode: of :data:`~parity_tests.configurations.SAMPLING_MODES`.
+        pdfs: ``pi`` and ``pen`` of the official float64 run [steps, ...].
+
+    Returns:
+        ``pi`` and ``pen``, [steps] each.
+    """
+    options = SAMPLING_MODES[mode]
+    if options["greedy_mode"]:
+        ordered = {name: np.sort(pdf, axis=1) for name, pdf in pdfs.items()}
+        return {name: pdf[:, -1] - pdf[:, -2] if pdf.shape[1] > 1 else np.ones(len(pdf)) for name, pdf in ordered.items()}
+    uniform = random.Random(SAMPLING_SEEDS["uniform"])
+    drawn = np.array([[uniform.random(), uniform.random()] for _ in pdfs["pi"]])
+    result = {}
+    for column, name in enumerate(("pi", "pen")):
+        with np.errstate(divide="ignore"):
+            logs = np.log(pdfs[name].astype(np.float64)) / options["temperature"]
+        weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+        reached = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
+        result[name] = np.abs(reached[:, :-1] - drawn[:, column : column + 1]).min(axis=1, initial=1.0)
+    return result
+
+
+def last_certain_step(mode: str, precision: str, official: Arrays, ensemble: Arrays) -> int:
+    """The last step up to which every decision is certain, given how far official runs drift from each other.
+
+    Of the step after it, the mixture is still the same; what is drawn from it may not be.
+    """
+    pdfs = {name: official[f"sample/{mode}/{name}"] for name in ("pi", "pen")}
+    factor = SPREAD_FACTOR64 if precision == "float64" else SPREAD_FACTOR32
+    steps = len(pdfs["pi"])
+    certain = np.ones(steps, bool)
+    for name, margin in margins(mode, pdfs).items():
+        sizes = np.nan_to_num(ensemble[f"sample/{mode}/{name}"], nan=np.inf).max(axis=0)[1]
+        spread = np.maximum.accumulate(sizes.astype(np.float64))
+        # a cumulated weight is off by no more than all weights together; a temperature below 1 sharpens them
+        certain &= margin > factor * spread * pdfs[name].shape[1] / SAMPLING_MODES[mode]["temperature"]
+    return int(np.logical_and.accumulate(certain).sum()) - 1

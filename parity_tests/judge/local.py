@@ -1,0 +1,56 @@
+"""Local quantities: one step or one function, computed from official values. Nothing has grown there.
+
+In float64 the largest element decides. In float32 the truth is the same step in float64 from the very float32 values
+that were fed, and our root mean square error is held against that of the official code, pooled over the whole tensor and
+over each row, step, gate and unit of it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from parity_tests.judge.limits import EPSILON32, LOCAL_FACTORS, LOCAL_FLOOR, family
+from parity_tests.judge.pools import pooled
+
+
+class Pooled(NamedTuple):
+    """The pool that comes closest to its allowance."""
+
+    used: float  # its error over its allowance; above 1 it departs
+    error: float  # root mean square, absolute
+    official: float
+    allowed: float
+    axis: str  # what is fixed in the pool; "" for the whole tensor
+    index: int
+
+
+def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.ndarray, scale: float) -> list[Pooled]:
+    """All pools of a float32 quantity that depart, or else the one that comes closest to it.
+
+    Args:
+        name: of the official quantity.
+        ours: float32.
+        official: float32, from the same values.
+        truth: float64, from the same values.
+        scale: the largest magnitude of what a cost adds up; ignored for other families.
+    """
+    kind = family(name)
+    truth = truth.astype(np.float64)
+    pools = pooled(name, ours.astype(np.float64) - truth, official.astype(np.float64) - truth, truth)
+    error, theirs, magnitude = pools.values
+    if kind == "cost":
+        magnitude = np.maximum(magnitude, scale)
+    of_whole = theirs[0] / magnitude[0] if magnitude[0] else 0.0
+    expected = np.sqrt(theirs**2 + ((of_whole**2 + (LOCAL_FLOOR * EPSILON32) ** 2) * magnitude**2))
+    whole, within, few = LOCAL_FACTORS[kind]
+    factors = np.where(np.arange(len(error)) == 0, whole, within) * (1 + few / np.sqrt(pools.sizes))
+    allowed = factors * expected
+    with np.errstate(divide="ignore", invalid="ignore"):
+        used = np.where(error == 0, 0.0, error / allowed)
+
+    def entry(index: int) -> Pooled:
+        values = (float(array[index]) for array in (used, error, theirs, allowed))
+        return Pooled(*values, pools.axes[index], int(pools.indices[index]))
+
+    bad = np.flatnonzero(used > 1)
+    return [entry(index) for index in (bad if bad.size else [int(used.argmax())])]
