@@ -12,6 +12,7 @@ from parity_tests import adapter
 from parity_tests.adapter import Arrays, Data
 from pytorch_sketch_rnn import schedules
 from pytorch_sketch_rnn.data import DataLoader, join_sets
+from pytorch_sketch_rnn.device import device_name, usable_device
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.losses import kl_cost, reconstruction_cost
@@ -26,9 +27,25 @@ from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
 
 class Adapter(adapter.Adapter):
-    """The model of ``pytorch_sketch_rnn``, its weights through ``weight_port``."""
+    """The model of ``pytorch_sketch_rnn``, its weights through ``weight_port``.
+
+    Args:
+        device: where every tensor of it lives, such as ``cpu`` or ``cuda``; on ``mps`` there is no float64.
+        precision: of float32 matrix products, a word of ``torch.set_float32_matmul_precision``; all but ``highest`` let
+            a GPU use TF32. torch has one such setting for the whole process.
+
+    Raises:
+        BadInput: where torch does not know the device or cannot use it here.
+    """
 
     name = "pytorch_sketch_rnn"
+
+    def __init__(self, device: str = "cpu", precision: str = "highest") -> None:
+        self.device = usable_device(device)
+        torch.set_float32_matmul_precision(precision)
+        self.about = {"device": device_name(self.device), "float32 matrix products": precision}
+        if self.device.type == "mps":
+            self.precisions = ("float32",)
 
     def step_cell(
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
@@ -41,11 +58,11 @@ class Adapter(adapter.Adapter):
             sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
         with torch.device("meta"):
             cell = make_cell(kind, x.shape[1], len(weights["W_hh"]), HParams(**sizes))
-        cell.load_state_dict({ours: _tensor(weights[official]) for official, ours in table.items()}, assign=True)
+        cell.load_state_dict({ours: self._tensor(weights[official]) for official, ours in table.items()}, assign=True)
         tape = Tape()
         with torch.no_grad():
             output, new_state = cell(
-                _tensor(x), cell.unpack(_tensor(state)), None if mask is None else _tensor(mask), tape
+                self._tensor(x), cell.unpack(self._tensor(state)), None if mask is None else self._tensor(mask), tape
             )
             tape(output=output, state=cell.pack(new_state))
         return _arrays(tape.values())
@@ -57,13 +74,13 @@ class Adapter(adapter.Adapter):
         converted = convert_variables(variables, plan)
         with torch.device("meta"):
             self.model = SketchRNN(self.hparams)
-        weights = {name: torch.tensor(value) for name, value in converted.weights.items()}
+        weights = {name: self._tensor(value) for name, value in converted.weights.items()}
         self.model.load_state_dict(weights, assign=True)
         self.optimizer = TF1Adam(self.model.parameters(), lr=self.hparams.learning_rate)
         if converted.optimizer:
             for name, parameter in self.model.named_parameters():
                 for slot in ("m", "v"):
-                    self.optimizer.state[parameter][slot].copy_(_tensor(converted.optimizer[f"{slot}.{name}"]))
+                    self.optimizer.state[parameter][slot].copy_(self._tensor(converted.optimizer[f"{slot}.{name}"]))
             for group in self.optimizer.param_groups:
                 group.update({power: float(converted.optimizer[power]) for power in ADAM_POWERS})
 
@@ -88,11 +105,11 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         own = mixture is getattr(self, "decoded", None)  # then what it was decoded from is known, not only its values
-        fields = self.mixture if own else _mixture(mixture)
-        r_cost = reconstruction_cost(fields, _tensor(targets), is_training=is_training)
+        fields = self.mixture if own else _mixture({name: self._tensor(value) for name, value in mixture.items()})
+        r_cost = reconstruction_cost(fields, self._tensor(targets), is_training=is_training)
         kl = torch.zeros_like(r_cost)
         if latent is not None:
-            kl = kl_cost(_tensor(latent["mu"]), _tensor(latent["presig"]), self.hparams.kl_tolerance)
+            kl = kl_cost(self._tensor(latent["mu"]), self._tensor(latent["presig"]), self.hparams.kl_tolerance)
         return _arrays({"r_cost": r_cost, "kl_cost": kl})
 
     def train_step(
@@ -164,12 +181,17 @@ class Adapter(adapter.Adapter):
 
     def dropout_mask(self, size: int, keep_prob: float) -> np.ndarray:
         """See :class:`parity_tests.adapter.Adapter`."""
-        return TorchDraws(torch.Generator().manual_seed(0)).mask("", (size,), keep_prob, torch.empty(0)).numpy()
+        draws = TorchDraws(torch.Generator(self.device).manual_seed(0))
+        return draws.mask("", (size,), keep_prob, torch.empty(0, device=self.device)).cpu().numpy()
 
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        model = SketchRNN(HParams.from_dict(hparams), seed)
+        with torch.device("cpu"):  # a training draws its first weights there, whatever its device
+            model = SketchRNN(HParams.from_dict(hparams), seed)
         return _arrays({official: model.get_parameter(o) for official, o in weight_names(model.hparams).items()})
+
+    def _tensor(self, value: np.ndarray) -> Tensor:
+        return torch.tensor(value, device=self.device)
 
     def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> Tape:
         """Set the model up for these draws: without a mask it evaluates."""
@@ -203,29 +225,25 @@ class Replayed(RecordedDraws):
         return super().mask(name, shape, keep_prob, like)
 
 
-def _mixture(parameters: Mapping[str, np.ndarray]) -> Mixture:
+def _mixture(parameters: Mapping[str, Tensor]) -> Mixture:
     """A mixture with these values of Magenta's parameters."""
     pi, mu1, mu2, sigma1, sigma2, corr, logits = (
-        _tensor(parameters[name]) for name in ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen_logits")
+        parameters[name] for name in ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen_logits")
     )
     return Mixture(logits, pi.log(), mu1, mu2, sigma1.log(), sigma2.log(), corr.atanh())
 
 
 def _padded(values: Mapping[str, Tensor], lengths: np.ndarray, steps: int) -> dict[str, Tensor]:
     """The encoder's values as TensorFlow leaves them: zero behind the end of a sketch, padded to all steps."""
-    ends = torch.as_tensor(lengths).unsqueeze(1)
     result = {}
     for name, value in values.items():
         if name.startswith("encoder/") and value.ndim == 3:
-            alive = torch.arange(value.shape[1]) < ends
+            ends = torch.as_tensor(lengths, device=value.device).unsqueeze(1)
+            alive = torch.arange(value.shape[1], device=value.device) < ends
             value = torch.where(alive.unsqueeze(2), value, 0)
             value = torch.nn.functional.pad(value, (0, 0, 0, steps - value.shape[1]))
         result[name] = value
     return result
-
-
-def _tensor(value: np.ndarray) -> Tensor:
-    return torch.tensor(value)
 
 
 def _arrays(values: Mapping[str, Tensor]) -> Arrays:
