@@ -9,6 +9,9 @@ from parity_tests.recording import FOLDER
 from parity_tests.report import Report
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
+PRECISIONS = ("highest", "high", "medium")  # as torch.set_float32_matmul_precision knows them
+MOST_THREADS = 256
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -34,6 +37,13 @@ def parser() -> argparse.ArgumentParser:
     )
     for command in (parity, verify):
         command.add_argument("--port", default=OURS, metavar="MODULE:CLASS", help=f"whom to test; default: {OURS}")
+        command.add_argument("--device", help="where the port runs, such as cuda or cuda:1; default: cpu")
+        command.add_argument(
+            "--precision",
+            choices=PRECISIONS,
+            help="of the port's float32 matrix products: all but highest let a GPU use TF32; default: highest",
+        )
+        command.add_argument("--threads", type=int, default=1, metavar="N", help="threads of torch; default: 1")
     check.add_argument("certificate", metavar="CERTIFICATE", type=Path, help="certificate.json, which verify wrote")
     check.add_argument("model", metavar="MODEL", type=Path, help="any form that weight_port takes, or a converted one")
     check.add_argument("--member", help="which model of a .zip archive")
@@ -53,7 +63,10 @@ def main(argv: list[str]) -> int:
         import torch
 
         # these tensors are small: a second thread costs more than it gives, the more so beside the official processes
-        torch.set_num_threads(1)
+        threads = getattr(arguments, "threads", 1)
+        if not 1 <= threads <= MOST_THREADS:
+            raise BadInput(f"--threads is {threads}, expected 1 to {MOST_THREADS}")
+        torch.set_num_threads(threads)
     commands = {
         "parity": _parity,
         "verify": _verify,
@@ -69,7 +82,8 @@ def _parity(arguments: argparse.Namespace) -> int:
     from parity_tests.parity import run_parity
 
     models, trainings = arguments.only != "training", arguments.only != "models"
-    return _finish(run_parity(arguments.out, arguments.port, models=models, trainings=trainings), arguments.out)
+    report = run_parity(arguments.out, arguments.port, options=_options(arguments), models=models, trainings=trainings)
+    return _finish(report, arguments.out)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -82,7 +96,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.recording is not None:
         if arguments.member or arguments.set or arguments.data:
             raise BadInput("--member, --set and --data belong to a model SRC; a recording has its own")
-        return _finish(verify_recordings(arguments.recording, arguments.out, spec=arguments.port), arguments.out)
+        report = verify_recordings(arguments.recording, arguments.out, spec=arguments.port, options=_options(arguments))
+        return _finish(report, arguments.out)
     flags = dict(parse_setting(setting) for setting in arguments.set)
     report, model = verify(
         arguments.source,
@@ -91,11 +106,17 @@ def _verify(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         flags=flags,
         spec=arguments.port,
+        options=_options(arguments),
     )
     code = _finish(report, arguments.out)
     path = write_certificate(arguments.out, report, model)
     print(f"wrote {path}; check a model against it: python -m parity_tests check {path} MODEL")
     return code
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """What the port's constructor is given; None is not given."""
+    return {"device": arguments.device, "precision": arguments.precision}
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ takes them, the encoder's values zero behind the end of a sketch.
 """
 
 import importlib
+import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -53,6 +54,7 @@ class Adapter:
 
     name = "a port"
     precisions: Sequence[str] = ("float64", "float32")
+    about: Mapping[str, Any] = {}  # what the report says of how the port ran, such as its device
 
     @property
     def offers(self) -> frozenset[str]:
@@ -317,19 +319,30 @@ METHODS = tuple(name for name, value in vars(Adapter).items() if callable(value)
 EVERYTHING = frozenset({*METHODS, INTERMEDIATES})
 
 
-def load_adapter(spec: str) -> Adapter:
+def load_adapter(spec: str, **options: str | None) -> Adapter:
     """An instance of the class that ``my_package.my_module:Adapter`` names.
 
+    Args:
+        spec: the class.
+        options: what its constructor is given by name, ``device`` and ``precision``; None is not given.
+
     Raises:
-        BadInput: when there is no such class, it cannot be made, or it is no :class:`Adapter`.
+        BadInput: when there is no such class, it takes no such option, it cannot be made, or it is no :class:`Adapter`.
     """
     module_name, colon, class_name = spec.partition(":")
     if not (module_name and colon and class_name):
         raise BadInput(f"--port {spec}: expected my_package.my_module:Adapter")
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        made = getattr(importlib.import_module(module_name), class_name)()
+        make = getattr(importlib.import_module(module_name), class_name)
+        refused = _refused(make, given)
+        made = None if refused else make(**given)
+    except BadInput:
+        raise
     except FAILURES as error:
         raise BadInput(f"--port {spec}: cannot be used ({told(error)})") from None
+    if refused:
+        raise BadInput(f"--{refused[0]}: the constructor of the port {spec} takes no argument {refused[0]!r}")
     if not isinstance(made, Adapter):
         raise BadInput(
             f"--port {spec}: expected a subclass of parity_tests.adapter.Adapter, found {type(made).__name__}"
@@ -338,3 +351,14 @@ def load_adapter(spec: str) -> Adapter:
     if isinstance(precisions, str) or not set(precisions or ()) or not set(precisions) <= {"float64", "float32"}:
         raise BadInput(f"--port {spec}: its precisions are {precisions!r}, expected some of float64 and float32")
     return made
+
+
+def _refused(make: Callable[..., Any], options: Mapping[str, Any]) -> list[str]:
+    """The options that a constructor does not take by name."""
+    if not options:
+        return []
+    takes = inspect.signature(make).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+        return []
+    by_name = {p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return [name for name in options if name not in by_name]

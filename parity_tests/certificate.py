@@ -9,7 +9,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from parity_tests.report import Report, our_provenance
+from parity_tests.report import Report
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import HParams
@@ -46,7 +46,7 @@ def write_certificate(folder: Path, report: Report, model: dict[str, Any]) -> Pa
         "subject": report.subject,
         "untested": report.untested_parts(),
         "model": model,
-        "provenance": {"official": report.provenance, "ours": our_provenance()},
+        "provenance": report.provenances(),
     }
     path = folder / FILE
     with atomic_path(path) as temporary:

@@ -9,7 +9,8 @@ import numpy as np
 from parity_tests.band import ALPHA, BLOCK, COSTS, FLOOR, Judgement, Runs, Sizes, halves
 from parity_tests.compare import Row, failures
 from parity_tests.configurations import CURVE_SKETCHES, TrainingRun
-from parity_tests.report import describe, our_provenance
+from parity_tests.our_side import our_provenance
+from parity_tests.report import describe
 from parity_tests.training import Curves
 
 WEIGHTS_SEED = 1  # of the official initial weights, with which every run begins

@@ -93,7 +93,10 @@ def page(content: Mapping[str, Any]) -> str:
     lines = content.get("parts") or ()
     return _template().render(
         content,
-        **{name: content.get(name) for name in ("first_departure", "score", "coverage", "mixtures", "provenance")},
+        **{
+            name: content.get(name)
+            for name in ("first_departure", "score", "coverage", "mixtures", "sides", "provenance")
+        },
         state=_state(content),
         answer=_answer(content, rows, failed),
         counts={

@@ -286,7 +286,8 @@ def _run_self_tests(name: str, tests: list[str]) -> int:
 
     planted = next((m.planting.planted() for m in HARNESS_MUTANTS if m.name == name), contextlib.nullcontext())
     with planted:
-        return int(pytest.main(["-x", "-p", "no:cacheprovider", *tests]))
+        # in this very process, where the bug is: no worker of xdist has it
+        return int(pytest.main(["-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
 
 
 # --- what is written ---

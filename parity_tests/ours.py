@@ -14,6 +14,7 @@ from parity_tests.adapter import Arrays, Data
 from pytorch_sketch_rnn import schedules
 from pytorch_sketch_rnn.cells import Cell
 from pytorch_sketch_rnn.data import DataLoader, join_sets
+from pytorch_sketch_rnn.device import device_name, usable_device
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.losses import kl_cost, reconstruction_cost
@@ -28,15 +29,31 @@ from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
 
 class Adapter(adapter.Adapter):
-    """The model of ``pytorch_sketch_rnn``, its weights through ``weight_port``."""
+    """The model of ``pytorch_sketch_rnn``, its weights through ``weight_port``.
+
+    Args:
+        device: where every tensor of it lives, such as ``cpu`` or ``cuda``; on ``mps`` there is no float64.
+        precision: of float32 matrix products, a word of ``torch.set_float32_matmul_precision``; all but ``highest`` let
+            a GPU use TF32. torch has one such setting for the whole process.
+
+    Raises:
+        BadInput: where torch does not know the device or cannot use it here.
+    """
 
     name = "pytorch_sketch_rnn"
+
+    def __init__(self, device: str = "cpu", precision: str = "highest") -> None:
+        self.device = usable_device(device)
+        torch.set_float32_matmul_precision(precision)
+        self.about = {"device": device_name(self.device), "float32 matrix products": precision}
+        if self.device.type == "mps":
+            self.precisions = ("float32",)
 
     def step_cell(
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        return self._stepped(_cell_alone(kind, weights, x.shape[1]), x, state, mask)
+        return self._stepped(self._cell_alone(kind, weights, x.shape[1]), x, state, mask)
 
     def load(self, hparams: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -45,13 +62,13 @@ class Adapter(adapter.Adapter):
         converted = convert_variables(variables, plan)
         with torch.device("meta"):
             self.model = SketchRNN(self.hparams)
-        weights = {name: torch.tensor(value) for name, value in converted.weights.items()}
+        weights = {name: self._tensor(value) for name, value in converted.weights.items()}
         self.model.load_state_dict(weights, assign=True)
         self.optimizer = TF1Adam(self.model.parameters(), lr=self.hparams.learning_rate)
         if converted.optimizer:
             for name, parameter in self.model.named_parameters():
                 for slot in ("m", "v"):
-                    self.optimizer.state[parameter][slot].copy_(_tensor(converted.optimizer[f"{slot}.{name}"]))
+                    self.optimizer.state[parameter][slot].copy_(self._tensor(converted.optimizer[f"{slot}.{name}"]))
             for group in self.optimizer.param_groups:
                 group.update({power: float(converted.optimizer[power]) for power in ADAM_POWERS})
 
@@ -76,11 +93,11 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         own = mixture is getattr(self, "decoded", None)  # then what it was decoded from is known, not only its values
-        fields = self.mixture if own else _mixture(mixture)
-        r_cost = reconstruction_cost(fields, _tensor(targets), is_training=is_training)
+        fields = self.mixture if own else _mixture({name: self._tensor(value) for name, value in mixture.items()})
+        r_cost = reconstruction_cost(fields, self._tensor(targets), is_training=is_training)
         kl = torch.zeros_like(r_cost)
         if latent is not None:
-            kl = kl_cost(_tensor(latent["mu"]), _tensor(latent["presig"]), self.hparams.kl_tolerance)
+            kl = kl_cost(self._tensor(latent["mu"]), self._tensor(latent["presig"]), self.hparams.kl_tolerance)
         return _arrays({"r_cost": r_cost, "kl_cost": kl})
 
     def train_step(
@@ -125,8 +142,8 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         _, table = CELLS[kind]
-        cell = _cell_alone(kind, weights, x.shape[1])
-        return _vjp(cell, {ours: official for official, ours in table.items()}, x, state, mask, d_output, d_state)
+        cell = self._cell_alone(kind, weights, x.shape[1])
+        return self._vjp(cell, {ours: official for official, ours in table.items()}, x, state, mask, d_output, d_state)
 
     def variables(self) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -148,30 +165,30 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         _, table = CELLS[self.hparams.dec_model if layer == "decoder" else self.hparams.enc_model]
         officials = {ours: official for official, ours in table.items()}
-        return _vjp(self._layer(layer), officials, x, state, mask, d_output, d_state)
+        return self._vjp(self._layer(layer), officials, x, state, mask, d_output, d_state)
 
     def posterior(self, fw_state: np.ndarray, bw_state: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         encoder = self.model.encoder
         with torch.no_grad():
-            mu, presig = encoder.posterior(encoder.fw.unpack(_tensor(fw_state)), encoder.bw.unpack(_tensor(bw_state)))
+            mu, presig = encoder.posterior(encoder.fw.unpack(self._tensor(fw_state)), encoder.bw.unpack(self._tensor(bw_state)))
         return _arrays({"mu": mu, "presig": presig})
 
     def latent(self, mu: np.ndarray, presig: np.ndarray, noise: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         self.model.draws = RecordedDraws({"latent": noise})
-        return _arrays({"z": self.model.sample_latent(_tensor(mu), _tensor(presig))})
+        return _arrays({"z": self.model.sample_latent(self._tensor(mu), self._tensor(presig))})
 
     def initial_state(self, z: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         decoder = self.model.decoder
         with torch.no_grad():
-            return _arrays({"initial_state": decoder.cell.pack(decoder.initial_state(_tensor(z), len(z)))})
+            return _arrays({"initial_state": decoder.cell.pack(decoder.initial_state(self._tensor(z), len(z)))})
 
     def output_layer(self, hidden: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         with torch.no_grad():
-            return _arrays({"head": self.model.decoder.output_layer(_tensor(hidden))})
+            return _arrays({"head": self.model.decoder.output_layer(self._tensor(hidden))})
 
     def costs(
         self,
@@ -184,10 +201,10 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         ends = {"head": head} | ({} if latent is None else {name: latent[name] for name in ("mu", "presig")})
-        given = {name: _tensor(value).requires_grad_() for name, value in ends.items()}
+        given = {name: self._tensor(value).requires_grad_() for name, value in ends.items()}
         mixture = Mixture.from_output(given["head"])
         passed = Forward(mixture, given.get("mu"), given.get("presig"), None)
-        sketches = torch.nn.functional.pad(_tensor(targets), (0, 0, 1, 0))  # the start token is not looked at
+        sketches = torch.nn.functional.pad(self._tensor(targets), (0, 0, 1, 0))  # the start token is not looked at
         costs = self.model.costs_of(passed, sketches, float(kl_weight), is_training=is_training)
         found = torch.autograd.grad(costs.cost, list(given.values()), allow_unused=True)
         gradients = {
@@ -200,7 +217,7 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         names = {official: self.model.get_parameter(ours) for official, ours in weight_names(self.hparams).items()}
         for official, parameter in names.items():
-            parameter.grad = _tensor(gradients[official])
+            parameter.grad = self._tensor(gradients[official])
         clip_by_value_(self.model.parameters(), self.hparams.grad_clip)
         result = _arrays({f"clipped/{name}": parameter.grad for name, parameter in names.items()})
         for group in self.optimizer.param_groups:
@@ -252,12 +269,46 @@ class Adapter(adapter.Adapter):
 
     def dropout_mask(self, size: int, keep_prob: float) -> np.ndarray:
         """See :class:`parity_tests.adapter.Adapter`."""
-        return TorchDraws(torch.Generator().manual_seed(0)).mask("", (size,), keep_prob, torch.empty(0)).numpy()
+        draws = TorchDraws(torch.Generator(self.device).manual_seed(0))
+        return draws.mask("", (size,), keep_prob, torch.empty(0, device=self.device)).cpu().numpy()
 
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        model = SketchRNN(HParams.from_dict(hparams), seed)
+        with torch.device("cpu"):  # a training draws its first weights there, whatever its device
+            model = SketchRNN(HParams.from_dict(hparams), seed)
         return _arrays({official: model.get_parameter(o) for official, o in weight_names(model.hparams).items()})
+
+    def _cell_alone(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
+        """A cell of no model, with these weights by their official names."""
+        sizes = {}
+        if kind == "hyper":
+            hyper_num_units, hyper_embedding_size = weights["hyper_ix/zw/super_linear_w"].shape
+            sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
+        with torch.device("meta"):
+            cell = make_cell(kind, input_size, len(weights["W_hh"]), HParams(**sizes))
+        table = CELLS[kind][1]
+        cell.load_state_dict({ours: self._tensor(weights[official]) for official, ours in table.items()}, assign=True)
+        return cell
+
+    def _vjp(
+        self,
+        cell: Cell,
+        officials: Mapping[str, str],
+        x: np.ndarray,
+        state: np.ndarray,
+        mask: np.ndarray | None,
+        d_output: np.ndarray,
+        d_state: np.ndarray,
+    ) -> Arrays:
+        """The vector-Jacobian product of one step, weights by their official names."""
+        given = {"x": self._tensor(x).requires_grad_(), "state": self._tensor(state).requires_grad_()}
+        weights = {officials[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
+        output, new_state = cell(given["x"], cell.unpack(given["state"]), None if mask is None else self._tensor(mask))
+        ends = given | weights
+        found = torch.autograd.grad(
+            [output, cell.pack(new_state)], list(ends.values()), [self._tensor(d_output), self._tensor(d_state)]
+        )
+        return _arrays(dict(zip(ends, found, strict=True)))
 
     def _layer(self, layer: str) -> Cell:
         encoder, decoder = self.model.encoder, self.model.decoder
@@ -267,9 +318,12 @@ class Adapter(adapter.Adapter):
         tape = Tape()
         with torch.no_grad():
             output, new_state = cell(
-                _tensor(x), cell.unpack(_tensor(state)), None if mask is None else _tensor(mask), tape
+                self._tensor(x), cell.unpack(self._tensor(state)), None if mask is None else self._tensor(mask), tape
             )
         return _arrays(tape.values() | {"output": output, "state": cell.pack(new_state)})
+
+    def _tensor(self, value: np.ndarray) -> Tensor:
+        return torch.tensor(value, device=self.device)
 
     def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> Tape:
         """Set the model up for these draws: without a mask it evaluates."""
@@ -287,39 +341,6 @@ class Adapter(adapter.Adapter):
         group = self.optimizer.param_groups[0]
         powers = {f"after/{official}": np.asarray(group[power], np.float32) for power, official in ADAM_POWERS.items()}
         return result | powers
-
-
-def _cell_alone(kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
-    """A cell of no model, with these weights by their official names."""
-    sizes = {}
-    if kind == "hyper":
-        hyper_num_units, hyper_embedding_size = weights["hyper_ix/zw/super_linear_w"].shape
-        sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
-    with torch.device("meta"):
-        cell = make_cell(kind, input_size, len(weights["W_hh"]), HParams(**sizes))
-    table = CELLS[kind][1]
-    cell.load_state_dict({ours: _tensor(weights[official]) for official, ours in table.items()}, assign=True)
-    return cell
-
-
-def _vjp(
-    cell: Cell,
-    officials: Mapping[str, str],
-    x: np.ndarray,
-    state: np.ndarray,
-    mask: np.ndarray | None,
-    d_output: np.ndarray,
-    d_state: np.ndarray,
-) -> Arrays:
-    """The vector-Jacobian product of one step, weights by their official names."""
-    given = {"x": _tensor(x).requires_grad_(), "state": _tensor(state).requires_grad_()}
-    weights = {officials[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
-    output, new_state = cell(given["x"], cell.unpack(given["state"]), None if mask is None else _tensor(mask))
-    ends = given | weights
-    found = torch.autograd.grad(
-        [output, cell.pack(new_state)], list(ends.values()), [_tensor(d_output), _tensor(d_state)]
-    )
-    return _arrays(dict(zip(ends, found, strict=True)))
 
 
 class Replayed(RecordedDraws):
@@ -341,29 +362,25 @@ def _head(mixture: Mixture) -> dict[str, Tensor]:
     return {"head": torch.cat([getattr(mixture, field.name) for field in dataclasses.fields(mixture)], dim=-1)}
 
 
-def _mixture(parameters: Mapping[str, np.ndarray]) -> Mixture:
+def _mixture(parameters: Mapping[str, Tensor]) -> Mixture:
     """A mixture with these values of Magenta's parameters."""
     pi, mu1, mu2, sigma1, sigma2, corr, logits = (
-        _tensor(parameters[name]) for name in ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen_logits")
+        parameters[name] for name in ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen_logits")
     )
     return Mixture(logits, pi.log(), mu1, mu2, sigma1.log(), sigma2.log(), corr.atanh())
 
 
 def _padded(values: Mapping[str, Tensor], lengths: np.ndarray, steps: int) -> dict[str, Tensor]:
     """The encoder's values as TensorFlow leaves them: zero behind the end of a sketch, padded to all steps."""
-    ends = torch.as_tensor(lengths).unsqueeze(1)
     result = {}
     for name, value in values.items():
         if name.startswith("encoder/") and value.ndim == 3:
-            alive = torch.arange(value.shape[1]) < ends
+            ends = torch.as_tensor(lengths, device=value.device).unsqueeze(1)
+            alive = torch.arange(value.shape[1], device=value.device) < ends
             value = torch.where(alive.unsqueeze(2), value, 0)
             value = torch.nn.functional.pad(value, (0, 0, 0, steps - value.shape[1]))
         result[name] = value
     return result
-
-
-def _tensor(value: np.ndarray) -> Tensor:
-    return torch.tensor(value)
 
 
 def _arrays(values: Mapping[str, Tensor]) -> Arrays:

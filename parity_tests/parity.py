@@ -40,7 +40,10 @@ from weight_port.names import GLOBAL_STEP, weight_names
 from weight_port.source import Source, open_source
 
 SEED = 1
-PROVENANCE = ("official", "versions", "sha256", "machine", "command", "seed")
+PROVENANCE = (
+    "official", "versions", "sha256", "machine", "processor", "vector instructions", "cores", "threads",
+    "linear algebra", "environment", "command", "seed",
+)  # fmt: skip
 SKETCHES = 400  # kanji; enough for a batch of every split
 PROCESSES = 2
 BELOW_FLOOR = "the KL cost below its floor, in every conditional model"
@@ -53,13 +56,20 @@ ALONE |= {f"initial/{initial['name']}" for initial in INITIALS}
 
 
 def run_parity(
-    out: Path, spec: str = OURS, *, models: bool = True, trainings: bool = True, say: Callable[[str], None] = print
+    out: Path,
+    spec: str = OURS,
+    *,
+    options: Mapping[str, str | None] | None = None,
+    models: bool = True,
+    trainings: bool = True,
+    say: Callable[[str], None] = print,
 ) -> Report:
     """Train, record, convert and compare every configuration; everything lands below ``out``.
 
     Args:
         out: folder for the report and all recordings.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
+        options: what the port is given, see there.
         models: whether single steps of every kind of model are compared.
         trainings: whether whole training runs are.
         say: where progress goes.
@@ -67,7 +77,7 @@ def run_parity(
     Raises:
         BadInput: when the official code is not installed, or its process fails, or there is no such port.
     """
-    port = load_adapter(spec)
+    port = load_adapter(spec, **options or {})
     remove_stale(out)
     require_oracle()
     start_report(out)
@@ -126,6 +136,7 @@ def report_of(
         coverage=coverage(recordings, findings.rows),
         score=score,
         margin_wanted=margin_wanted,
+        about=port.about,
     )
 
 

@@ -3,18 +3,14 @@
 import dataclasses
 import json
 import math
-import os
-import platform
 import re
-import sys
-from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from parity_tests.compare import FED, Row, failures, first_departure
+from parity_tests.machine import in_words
+from parity_tests.our_side import our_provenance
 from parity_tests.score import Score
 from parity_tests.training import Curves
 from pytorch_sketch_rnn.errors import BadInput
@@ -102,6 +98,7 @@ class Report:
     coverage: Sequence[dict[str, Any]] = ()  # see parity_tests.coverage
     score: Score | None = None  # of the mutation run: the smallest planted bug of each part
     margin_wanted: bool | None = None  # whether the verdict needs it of every part; None: where there is a score
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what the port says of how it ran
 
     def __post_init__(self) -> None:
         wanted = self.score is not None and not self.partial if self.margin_wanted is None else self.margin_wanted
@@ -114,6 +111,14 @@ class Report:
         compared = any(row.verdict == "equal" for row in self.rows)
         complete = self.partial or not self.untested
         return compared and complete and not failures(self.rows) and all(self.conditions.values())
+
+    def provenances(self) -> dict[str, dict[str, Any]]:
+        """Where the numbers of the two sides come from."""
+        return {"official": self.provenance, "ours": our_provenance() | dict(self.about)}
+
+    def sides(self) -> dict[str, str]:
+        """The same, one line each."""
+        return {side: in_words(values) for side, values in self.provenances().items()}
 
     def without_margin(self) -> list[str]:
         """The parts where noise, allowance and smallest planted bug do not stand in this order."""
@@ -154,7 +159,9 @@ class Report:
 
     def text(self) -> str:
         """The table for a terminal, then the first departure and other failures in full, then the verdict."""
-        lines = [self.title, f"subject: {self.subject}", "", *_aligned(self.table()), ""]
+        lines = [self.title, f"subject: {self.subject}"]
+        lines += [f"{side}: {words}" for side, words in self.sides().items() if words]
+        lines += ["", *_aligned(self.table()), ""]
         lines += [f"{'seen' if met else 'NOT SEEN'}: {condition}" for condition, met in self.conditions.items()]
         if not self.conditions.get(MARGIN, True):
             lines.append(f"  without that margin: {', '.join(self.without_margin())}")
@@ -217,7 +224,8 @@ class Report:
                 "mixtures": list(self.mixtures),
                 "coverage": list(self.coverage),
                 "score": None if self.score is None else self.score.summary(),
-                "provenance": {"official": self.provenance, "ours": our_provenance()},
+                "sides": self.sides(),
+                "provenance": self.provenances(),
                 "rows": [row.to_dict() | {"part": part_of(row)} for row in self.rows],
             }
         )
@@ -237,29 +245,6 @@ class Report:
             with atomic_path(path) as temporary:
                 temporary.write_text(texts[path.name], encoding="utf-8")
         return paths
-
-
-def our_provenance() -> dict[str, Any]:
-    """Versions, command, processor and threads of this process."""
-    names = ("torch", "numpy", "h5py", "safetensors")
-    return {
-        "versions": {name: version(name) for name in names} | {"python": platform.python_version()},
-        "command": ["python", "-m", "parity_tests", *sys.argv[1:]],
-        "machine": platform.machine(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def processor() -> str:
-    """The processor's name, as Linux tells it, else what Python knows."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    found = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
-    return found[1] if found else platform.processor()
 
 
 def profiles(rows: Iterable[Row]) -> dict[str, dict[str, dict[str, list[float]]]]:

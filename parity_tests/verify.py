@@ -45,6 +45,7 @@ def verify(
     data: Path | None = None,
     flags: Mapping[str, Any] | None = None,
     spec: str = OURS,
+    options: Mapping[str, str | None] | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[Report, dict[str, Any]]:
     """Compare one model with the official code run on it, its weights as they are and moved by noise.
@@ -59,6 +60,7 @@ def verify(
         data: a stroke set to run it on; None: kanji.
         flags: hyperparameters that the weights do not tell.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
+        options: what the port is given, see there.
         say: where progress goes.
 
     Returns:
@@ -67,7 +69,7 @@ def verify(
     Raises:
         BadInput: when the model cannot be read, or the official side cannot run.
     """
-    port = load_adapter(spec)
+    port = load_adapter(spec, **options or {})
     remove_stale(out)
     require_oracle()
     with open_source(path, member) as source:
@@ -95,18 +97,21 @@ def verify(
     return _report(f"Parity of {model['source']} with official Magenta 2.1.4", recordings, findings, port, spec), model
 
 
-def verify_recordings(names: Sequence[str], out: Path, *, spec: str = OURS) -> Report:
+def verify_recordings(
+    names: Sequence[str], out: Path, *, spec: str = OURS, options: Mapping[str, str | None] | None = None
+) -> Report:
     """Compare a port with recordings.
 
     Args:
         names: files, or names of recordings that ship with this package.
         out: folder for the report.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
+        options: what the port is given, see there.
 
     Raises:
         BadInput: when a recording is missing, damaged or of another version.
     """
-    port = load_adapter(spec)
+    port = load_adapter(spec, **options or {})
     paths = [path for name in names for path in recording_paths(name)]
     remove_stale(out)
     recordings = [_official(path) for path in paths]

@@ -31,6 +31,11 @@ def usable_device(device: torch.device | str, name: str = "device") -> torch.dev
     return found
 
 
+def device_name(device: torch.device) -> str:
+    """The device, and what its maker calls it where torch knows that."""
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
 def physical_memory() -> int:
     """Bytes of memory that this machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

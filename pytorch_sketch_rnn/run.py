@@ -348,7 +348,8 @@ def _state(trainer: Trainer, best: Best) -> dict[str, Any]:
 def _stop_signal() -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether Ctrl-C or SIGTERM came; a second Ctrl-C interrupts at once.
 
-    A second SIGTERM does not: who ends a job may well send it twice.
+    A second SIGTERM does not: a job may well be sent it twice. A signal that was ignored when the run began stays
+    ignored: a shell starts background jobs that way, so that a Ctrl-C meant for another program does not stop them.
     """
     came: list[int] = []
 
@@ -357,7 +358,8 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         came.append(number)
 
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, take) for number in heeded}
     try:
         yield lambda: bool(came)
     finally:

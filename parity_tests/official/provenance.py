@@ -1,17 +1,19 @@
 """Where a recording comes from."""
 
 import hashlib
+import os
 import platform
 from importlib.metadata import version
 from typing import Any
 
-from parity_tests.official.standin import official_folder
+from parity_tests.machine import cores, machine
+from parity_tests.official.standin import official_folder, tf
 
 COMMAND: list[str] = []  # what the user typed; the job says it
 
 
 def provenance(seed: int) -> dict[str, Any]:
-    """Versions, SHA-256 of the official source files, the command and the seed."""
+    """Versions, SHA-256 of the official source files, the machine, the libraries, the command and the seed."""
     files = sorted(official_folder().glob("*.py"))
     return {
         "official": "magenta/models/sketch_rnn, its files as they are, behind a stand-in for the tf that they see; "
@@ -19,7 +21,22 @@ def provenance(seed: int) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("magenta", "tensorflow", "tf_keras", "numpy", "h5py")}
         | {"python": platform.python_version()},
         "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
-        "machine": platform.machine(),
+        **machine(),
+        "threads": threads(),
+        "linear algebra": f"Eigen, oneDNN {'on' if onednn() else 'off'}",
         "command": list(COMMAND),
         "seed": seed,
     }
+
+
+def threads() -> int:
+    """How many threads one operation may use, unless a session asks for another number."""
+    asked = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+    return asked or cores()
+
+
+def onednn() -> bool:
+    """Whether TensorFlow's operations go through oneDNN: what the environment sets, else what suits the processor."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())

@@ -68,7 +68,7 @@ def record_curves(job: dict[str, Any]) -> Recording:
         print(f"trained {job['name']}, seed {seed}", flush=True)
     claims = graph.hparams.values() | job["hyper"]
     groups = {"weights": weights, "float32": {name: np.stack(values) for name, values in runs.items()}}
-    about = provenance(job["weights_seed"]) | {"seeds": job["seeds"]}
+    about = provenance(job["weights_seed"]) | {"seeds": job["seeds"], "threads": 1}
     return Recording("curves", f"curves/{job['name']}", claims, about, groups)
 
 

@@ -25,7 +25,6 @@ from pytorch_sketch_rnn.npz import write_npz
 ROOT = Path(__file__).parents[2]
 NUMPY, TORCH = "parity_tests.examples.numpy_port:Adapter", "parity_tests.examples.torch_lstm:Adapter"
 RECORDINGS = load_fixtures()
-PAGE = html_report.page
 REPORT = ["parity.json", "parity.md", "report.html"]
 WRITTEN = [*REPORT, "certificate.json"]
 
@@ -92,45 +91,6 @@ def leave_stale(folder):
 
 
 # Recordings that pass -----------------------------------------------------------------------------------------------
-
-
-def test_all_recordings_that_ship_are_equal_and_reported(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(html_report, "page", PAGE)
-    out = tmp_path / "deep" / "report"
-    code, printed, err = run(capsys, "verify", "--recording", "all", "--out", out)
-    assert (code, err) == (0, "")
-    assert sorted(path.name for path in out.iterdir()) == REPORT
-    assert "EQUAL: " in printed
-    assert "nothing left out" in printed
-    assert printed.splitlines()[-1] == "wrote " + ", ".join(str(out / name) for name in REPORT)
-
-    content = read(out)
-    recordings = RECORDINGS
-    assert content["passed"] is True
-    assert content["subject"] == "pytorch_sketch_rnn"
-    assert {part["verdict"] for part in content["parts"]} == {"equal"}
-    assert {row["recording"] for row in content["rows"]} == recordings.keys()
-    assert all(content["conditions"].values())
-    assert content["conditions"]
-    assert content["first_departure"] is None
-    assert content["untested"] == []
-    assert {curves["recording"] for curves in content["training"]} == {
-        name for name, recording in recordings.items() if recording.kind == "training"
-    }
-    models = {name for name, recording in recordings.items() if recording.kind == "model"}
-    assert {line["model"] for line in content["coverage"]} == models
-    for line in content["coverage"]:
-        shares = [value.split(" of ") for value in line.values() if isinstance(value, str) and " of " in value]
-        assert len(shares) == 7
-        assert all(compared == wanted for compared, wanted in shares)
-    assert {(line["recording"], line["precision"]) for line in content["mixtures"]} == {
-        (model, precision) for model in models for precision in ("float64", "float32")
-    }
-    assert "EQUAL" in (out / "parity.md").read_text(encoding="utf-8")
-    html = (out / "report.html").read_text(encoding="utf-8")
-    assert html.startswith("<!DOCTYPE html>")
-    assert all(words in html for words in content["verdict"].split(": "))
-    assert all(name in html for name in recordings)
 
 
 def test_a_recording_may_be_named_or_lie_anywhere_and_there_may_be_several(tmp_path, capsys):

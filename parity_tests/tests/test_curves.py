@@ -24,6 +24,7 @@ from parity_tests.configurations import CURVE_SKETCHES, TrainingRun
 from parity_tests.curve_plots import independent_picture, replayed_picture
 from parity_tests.curve_report import Departure, Independent, Plan, Result, content, markdown
 from parity_tests.curves import FULL, quick, replayed, run_curves, train_ours
+from parity_tests.machine import processor
 from parity_tests.ours import Adapter
 from parity_tests.recording import FOLDER, Recording
 from pytorch_sketch_rnn.errors import BadInput, run_command
@@ -685,6 +686,9 @@ def test_the_official_trainer_runs_with_seeds_of_its_own_from_the_same_weights(t
         assert not np.array_equal(value[0], value[1])
     assert all(np.array_equal(value, again["weights"][name]) for name, value in first["weights"].items())
     assert first.provenance["seeds"] == [5, 6]
+    assert first.provenance["threads"] == 1
+    assert first.provenance["linear algebra"] in ("Eigen, oneDNN on", "Eigen, oneDNN off")
+    assert first.provenance["processor"] == processor()
     # what is recorded as a validation is one: the official evaluation weighs the KL cost by its start throughout
     assert np.allclose(runs["valid/cost"], runs["valid/r_cost"] + 0.01 * runs["valid/kl_cost"], rtol=1e-5)
     # the first step is that of the shared weights: the costs differ by batch, mask and noise alone

@@ -1,20 +1,23 @@
 """Our port against the committed recordings of the official code; no TensorFlow needed."""
 
+import contextlib
 import hashlib
+import io
+import json
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from parity_tests.compare import failures
+from parity_tests.__main__ import main
 from parity_tests.fixtures import fixture_paths, load_fixtures
 from parity_tests.ours import Adapter
 from parity_tests.parity import conditions
 from parity_tests.prove import PRECISIONS, prove
 from parity_tests.recording import FOLDER, Recording
-from parity_tests.report import describe
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, run_command
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +25,76 @@ def fixtures():
     return load_fixtures()
 
 
+class Verified(NamedTuple):
+    code: int
+    printed: str
+    err: str
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory):
+    """What the user's command makes of all recordings, for all tests here: it takes a minute."""
+    out = tmp_path_factory.mktemp("deep") / "report"
+    printed, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(err):
+        code = run_command(main, ["verify", "--recording", "all", "--out", str(out)])
+    return Verified(code, printed.getvalue(), err.getvalue(), out)
+
+
+@pytest.fixture(scope="module")
+def content(verified):
+    def no_constant(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads((verified.out / "parity.json").read_text(encoding="utf-8"), parse_constant=no_constant)
+
+
 @pytest.mark.parametrize("name", [path.stem for path in fixture_paths()])
-def test_against_official(name, fixtures):
+def test_against_official(name, fixtures, content):
     recording = next(r for r in fixtures.values() if r.name.replace("/", "-") == name)
-    rows = prove(recording, Adapter()).rows
+    rows = [row for row in content["rows"] if row["recording"] == recording.name]
     assert rows
-    assert {row.precision for row in rows} - {"distribution"} == set(PRECISIONS[recording.kind]) - {
+    assert {row["precision"] for row in rows} - {"distribution"} == set(PRECISIONS[recording.kind]) - {
         "initial",
         "distribution",
     }
-    assert all(row.verdict == "equal" for row in rows), "\n".join(map(describe, failures(rows)))
+    assert [row for row in rows if row["verdict"] != "equal"] == []
+
+
+def test_all_recordings_that_ship_are_equal_and_reported(fixtures, verified, content):
+    assert (verified.code, verified.err) == (0, "")
+    names = ["parity.json", "parity.md", "report.html"]
+    assert sorted(path.name for path in verified.out.iterdir()) == names
+    assert "EQUAL: " in verified.printed
+    assert "nothing left out" in verified.printed
+    assert verified.printed.splitlines()[-1] == "wrote " + ", ".join(str(verified.out / name) for name in names)
+
+    assert content["passed"] is True
+    assert content["subject"] == "pytorch_sketch_rnn"
+    assert {part["verdict"] for part in content["parts"]} == {"equal"}
+    assert {row["recording"] for row in content["rows"]} == fixtures.keys()
+    assert all(content["conditions"].values())
+    assert content["conditions"]
+    assert content["first_departure"] is None
+    assert content["untested"] == []
+    assert {curves["recording"] for curves in content["training"]} == {
+        name for name, recording in fixtures.items() if recording.kind == "training"
+    }
+    models = {name for name, recording in fixtures.items() if recording.kind == "model"}
+    assert {line["model"] for line in content["coverage"]} == models
+    for line in content["coverage"]:
+        shares = [value.split(" of ") for value in line.values() if isinstance(value, str) and " of " in value]
+        assert len(shares) == 7
+        assert all(compared == wanted for compared, wanted in shares)
+    assert {(line["recording"], line["precision"]) for line in content["mixtures"]} == {
+        (model, precision) for model in models for precision in ("float64", "float32")
+    }
+    assert "EQUAL" in (verified.out / "parity.md").read_text(encoding="utf-8")
+    html = (verified.out / "report.html").read_text(encoding="utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    assert all(words in html for words in content["verdict"].split(": "))
+    assert all(name in html for name in fixtures)
 
 
 def test_every_kind_is_there(fixtures):

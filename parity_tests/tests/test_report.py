@@ -10,6 +10,7 @@ from sample_models import ALL_CELLS, tiny
 
 from parity_tests.compare import FED, Row
 from parity_tests.fixtures import load_fixtures
+from parity_tests.our_side import our_provenance
 from parity_tests.report import (
     FILES,
     HEAD,
@@ -19,7 +20,6 @@ from parity_tests.report import (
     Report,
     describe,
     explain,
-    our_provenance,
     part_of,
     profiles,
     start_report,
@@ -414,14 +414,16 @@ def test_the_json_is_strict_holds_every_row_and_comes_back(tmp_path):
         report.save(tmp_path / "gone")
 
 
-def test_our_provenance_names_versions_processor_and_threads():
-    found = our_provenance()
-    assert set(found["versions"]) == {"torch", "numpy", "h5py", "safetensors", "python"}
-    assert found["versions"]["numpy"] == np.__version__
-    assert found["command"][:3] == ["python", "-m", "parity_tests"]
-    assert all(isinstance(found[name], int) and found[name] > 0 for name in ("cores", "threads"))
-    assert found["machine"]
-    assert found["processor"]
+def test_both_sides_are_named_in_one_line_each():
+    official = {"versions": {"tensorflow": "2.21.0"}, "linear algebra": "Eigen, oneDNN on", "processor": "A 7"}
+    report = Report("title", GOOD, {}, official, about={"device": "cuda:0 (H100)", "float32 matrix products": "high"})
+    theirs, ours = report.text().splitlines()[2:4]
+    assert theirs == "official: tensorflow 2.21.0, Eigen, oneDNN on, A 7"
+    assert ours.startswith("ours: cuda:0 (H100), torch ")
+    assert "float32 matrix products high" in ours
+    content = report.content()
+    assert content["sides"] == {"official": theirs.partition(": ")[2], "ours": ours.partition(": ")[2]}
+    assert content["provenance"]["ours"] == our_provenance() | dict(report.about)
 
 
 def test_an_earlier_report_is_removed_before_a_new_one_begins(tmp_path):

@@ -37,6 +37,14 @@ def data(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as a terminal's program has it: a test run started in the background inherits SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def train(data, save_dir, *flags, code=0):
     argv = [*TINY, f"--data_dir={data}", "--data_set=set.npz", f"--save_dir={save_dir}", *flags]
     assert run_command(main, argv) == code
@@ -186,7 +194,7 @@ def test_a_longer_run_is_a_resumed_shorter_one(data, flags, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_saves_what_it_has_and_goes_on(data, monkeypatch, capsys, number):
+def test_a_stopped_run_saves_what_it_has_and_goes_on(data, monkeypatch, capsys, interruptible, number):
     whole = train(data, data / "whole", "--num_steps=8")
     step = Trainer.step
 
@@ -205,6 +213,38 @@ def test_a_stopped_run_saves_what_it_has_and_goes_on(data, monkeypatch, capsys, 
     train(data, part, "--num_steps=8", "--resume")
     assert losses(part) == losses(whole)
     assert_same_weights(part, whole)
+
+
+def test_a_second_interrupt_ends_a_run_at_once(data, monkeypatch, interruptible):
+    step = Trainer.step
+
+    def stopped(self):
+        if self.steps_done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", stopped)
+    folder = train(data, data / "run", "--num_steps=8", code=130)
+    assert list(checkpoints(folder))[-1] == 3
+
+
+def test_a_background_run_ignores_interrupts_and_heeds_sigterm(data, monkeypatch, capsys, interruptible):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    step = Trainer.step
+
+    def stopped(self):
+        if self.steps_done in (2, 3):
+            os.kill(os.getpid(), signal.SIGINT)
+        if self.steps_done == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", stopped)
+    folder = train(data, data / "run", "--num_steps=8", code=130)
+    assert "stopped after step 5;" in capsys.readouterr().out
+    assert list(checkpoints(folder))[-1] == 5
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_a_finished_run_says_so_and_changes_nothing(data, capsys):

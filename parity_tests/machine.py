@@ -1,0 +1,85 @@
+"""The machine that numbers come from, as either side's process sees it: no torch and no TensorFlow in here."""
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CPUINFO = Path("/proc/cpuinfo")
+# What libraries choose their kernels by. Each set gives other roundings.
+VECTOR = re.compile(r"(avx\w*|fma\w*|sse4_\d|amx_\w+|asimd\w*|sve\w*|bf16|fphp)")
+# Settings that change how either side computes.
+VARIABLES = (
+    "ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "DNNL_MAX_CPU_ISA", "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE", "MKL_ENABLE_INSTRUCTIONS", "MKL_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS",
+    "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """Processor, its vector instructions, cores that this process may use, and what the environment sets."""
+    return {
+        "machine": platform.machine(),
+        "processor": processor(),
+        "vector instructions": vector_instructions(),
+        "cores": cores(),
+        "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+
+
+def processor() -> str:
+    """The processor's name, as Linux tells it, else what Python knows."""
+    return _field("model name") or platform.processor() or platform.machine()
+
+
+def vector_instructions() -> str:
+    """The vector instructions that the processor has; empty where that is not known."""
+    flags = (_field("flags") or _field("Features") or "").split()
+    return " ".join(sorted(flag for flag in flags if VECTOR.fullmatch(flag)))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_words(side: Mapping[str, Any]) -> str:
+    """One side's provenance in one line: device, precision, libraries, instructions, threads, processor.
+
+    What a side does not say, such as a recording of an earlier version, is left out.
+    """
+    versions = side.get("versions", {})
+    library = next((f"{name} {versions[name]}" for name in ("torch", "tensorflow") if name in versions), "")
+    precision = side.get("float32 matrix products")
+    instructions = side.get("kernels") or _widest(side.get("vector instructions", ""))
+    threads = side.get("threads")
+    words = [
+        side.get("device", ""),
+        library,
+        side.get("linear algebra", ""),
+        f"float32 matrix products {precision}" if precision else "",
+        instructions,
+        f"{threads} thread{'' if threads == 1 else 's'}" if threads else "",
+        side.get("processor") or side.get("machine", ""),
+    ]
+    settings = [f"{name}={value}" for name, value in side.get("environment", {}).items()]
+    return ", ".join(filter(None, [*words, *settings]))
+
+
+def _widest(instructions: str) -> str:
+    """The widest vectors that a processor has."""
+    names = instructions.split()
+    wide = ("avx512f", "avx2", "avx", "sve", "asimd")
+    return next((f"processor with {name.upper()}" for name in wide if name in names), "")
+
+
+def _field(name: str) -> str | None:
+    try:
+        text = CPUINFO.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(rf"^{re.escape(name)}\s*:\s*(.+)$", text, flags=re.MULTILINE)
+    return found[1].strip() if found else None
