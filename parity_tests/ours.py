@@ -11,16 +11,16 @@ from torch import Tensor
 from parity_tests import adapter
 from parity_tests.adapter import Arrays, Data
 from pytorch_sketch_rnn import schedules
-from pytorch_sketch_rnn.data import DataLoader, join_sets
+from pytorch_sketch_rnn.data import Batch, DataLoader, join_sets
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.mixture import Mixture
 from pytorch_sketch_rnn.model import SketchRNN, make_cell
 from pytorch_sketch_rnn.npz import SPLITS
-from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 from pytorch_sketch_rnn.sampling import sample
 from pytorch_sketch_rnn.tape import Tape
+from pytorch_sketch_rnn.training import Trainer
 from weight_port.convert import convert_variables, make_plan
 from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
@@ -59,8 +59,9 @@ class Adapter(adapter.Adapter):
             self.model = SketchRNN(self.hparams)
         weights = {name: torch.tensor(value) for name, value in converted.weights.items()}
         self.model.load_state_dict(weights, assign=True)
-        self.optimizer = TF1Adam(self.model.parameters(), lr=self.hparams.learning_rate)
-        if converted.optimizer:
+        self.trainer = Trainer(self.model, None)
+        self.optimizer = self.trainer.optimizer
+        if any(name.startswith("m.") for name in converted.optimizer):  # else it begins as a new training does
             for name, parameter in self.model.named_parameters():
                 for slot in ("m", "v"):
                     self.optimizer.state[parameter][slot].copy_(_tensor(converted.optimizer[f"{slot}.{name}"]))
@@ -99,25 +100,13 @@ class Adapter(adapter.Adapter):
         self, sketches: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray], lr: float, kl_weight: float
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        tape = self._begin(draws, lengths)
-        passed = self.model(sketches, lengths, tape)
-        costs = self.model.costs_of(passed, sketches, float(kl_weight))
-        self.optimizer.zero_grad()
-        costs.cost.backward()
-        layers = _padded(tape.values(), lengths, sketches.shape[1] - 1)
-        forward = {name: value for name, value in layers.items() if name.startswith("encoder/")}
-        if passed.mu is not None:
-            forward |= {"mu": passed.mu, "presig": passed.presig, "z": passed.z}
-        forward |= layers | passed.mixture.parameters()
-        result = self.model.draws.keep_prob | _arrays(forward | costs._asdict())
+        tape, replayed = Tape(), Replayed(draws, int(np.max(lengths)))
+        self.trainer.step_on(Batch([], sketches, lengths), replayed, float(lr), float(kl_weight), tape)
+        values = _padded(tape.values(), lengths, sketches.shape[1] - 1)
         officials = {ours: official for official, ours in weight_names(self.hparams).items()}
+        names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for ours, o in officials.items()}
+        result = replayed.keep_prob | _arrays({names.get(name, name): value for name, value in values.items()})
         parameters = {officials[name]: parameter for name, parameter in self.model.named_parameters()}
-        result |= _arrays({f"gradient/{name}": parameter.grad for name, parameter in parameters.items()})
-        clip_by_value_(self.model.parameters(), self.hparams.grad_clip)
-        result |= _arrays({f"clipped/{name}": parameter.grad for name, parameter in parameters.items()})
-        for group in self.optimizer.param_groups:
-            group["lr"] = float(lr)
-        self.optimizer.step()
         return result | self._after(parameters)
 
     def sample(
