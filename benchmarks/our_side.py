@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from pytorch_sketch_rnn.data import Batch
+from pytorch_sketch_rnn.draws import TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model import SketchRNN
-from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 from pytorch_sketch_rnn.sampling import sample, sample_batch
+from pytorch_sketch_rnn.training import Trainer
 from weight_port.folder import convert_source
 from weight_port.source import open_source
 
@@ -22,20 +23,15 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Seconds of each training step and of sampling, for one decoder; seconds and memory of converting it."""
     converted = Path(job["converted"])
     result = measure_conversion(Path(job["checkpoint"]), converted)
-    batch = np.load(job["batch"])
-    sketches = torch.as_tensor(batch["sketches"], dtype=torch.float32)
-    lengths = torch.as_tensor(batch["lengths"])
+    arrays = np.load(job["batch"])
+    batch = Batch([], arrays["sketches"].astype(np.float32), arrays["lengths"])
     model = SketchRNN.from_pretrained(converted)
     model.hparams = HParams.from_dict(model.hparams.to_dict() | job["hparams"])
-    optimizer = TF1Adam(model.parameters(), lr=1e-3)
-    model.train()
+    trainer = Trainer(model, None)
     steps = []
     for _ in range(job["warm_up"] + job["repeats"]):
         start = time.perf_counter()
-        optimizer.zero_grad()
-        model.costs(sketches, lengths, kl_weight=0.01).cost.backward()
-        clip_by_value_(model.parameters(), model.hparams.grad_clip)
-        optimizer.step()
+        trainer.step_on(batch, TorchDraws(), learning_rate=1e-3, kl_weight=0.01)
         steps.append(time.perf_counter() - start)
     model.eval()
     sample(model, 20)

@@ -31,6 +31,7 @@ from pytorch_sketch_rnn import (
     sequence,
     strokes,
 )
+from pytorch_sketch_rnn import training as trainer
 from weight_port import convert, names
 
 FAMILIES = (
@@ -811,6 +812,23 @@ _TRAINING = (
         CLIPPED,
     ),
     Mutant(
+        "clips after Adam", "clipping",
+        Text(
+            trainer.Trainer, "step_on",
+            ("clip_by_value_(self.model.parameters(), self.hparams.grad_clip)", "pass"),
+            (
+                "self.optimizer.step()",
+                "self.optimizer.step()\n    clip_by_value_(self.model.parameters(), self.hparams.grad_clip)",
+            ),
+        ),
+        CLIPPED,
+    ),
+    Mutant(
+        "learning rate of the first step throughout", "schedules",
+        Text(trainer.Trainer, "step_on", ('group["lr"] = learning_rate', 'group["lr"] = self.hparams.learning_rate')),
+        WEIGHTS,
+    ),
+    Mutant(
         "Adam as torch computes it", "Adam",
         Text(
             optim.TF1Adam, "_step_group",
@@ -1340,7 +1358,6 @@ LEFT_OUT = {
     "component picked with > in the place of >=": "differs only where a random number of 53 bits equals a cumulated "
     "probability",
     "sigma times T, not sqrt(T) * sqrt(T)": "one rounding of float64 in a deviation; the point is rounded to float32",
-    "clip behind Adam": "the order of the two is the caller's: the port offers either as a function of its own",
     "z drawn behind the first point": "the first point needs it",
 }
 

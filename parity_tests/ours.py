@@ -1,6 +1,5 @@
 """Our own port, through the door that every port goes through: :mod:`parity_tests.adapter`."""
 
-import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from parity_tests import adapter
 from parity_tests.adapter import Arrays, Data
 from pytorch_sketch_rnn import schedules
 from pytorch_sketch_rnn.cells import Cell
-from pytorch_sketch_rnn.data import DataLoader, join_sets
+from pytorch_sketch_rnn.data import Batch, DataLoader, join_sets
 from pytorch_sketch_rnn.device import device_name, usable_device
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
@@ -21,9 +20,9 @@ from pytorch_sketch_rnn.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.mixture import Mixture
 from pytorch_sketch_rnn.model import Forward, SketchRNN, make_cell
 from pytorch_sketch_rnn.npz import SPLITS
-from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
 from pytorch_sketch_rnn.sampling import sample
-from pytorch_sketch_rnn.tape import Tape
+from pytorch_sketch_rnn.tape import NO_TAPE, Tape
+from pytorch_sketch_rnn.training import Trainer
 from weight_port.convert import convert_variables, make_plan
 from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
@@ -41,6 +40,7 @@ class Adapter(adapter.Adapter):
     """
 
     name = "pytorch_sketch_rnn"
+    looks_inside = True  # whether a tape records what the layers compute
 
     def __init__(self, device: str = "cpu", precision: str = "highest") -> None:
         self.device = usable_device(device)
@@ -64,8 +64,9 @@ class Adapter(adapter.Adapter):
             self.model = SketchRNN(self.hparams)
         weights = {name: self._tensor(value) for name, value in converted.weights.items()}
         self.model.load_state_dict(weights, assign=True)
-        self.optimizer = TF1Adam(self.model.parameters(), lr=self.hparams.learning_rate)
-        if converted.optimizer:
+        self.trainer = Trainer(self.model, None)
+        self.optimizer = self.trainer.optimizer
+        if any(name.startswith("m.") for name in converted.optimizer):  # else it begins as a new training does
             for name, parameter in self.model.named_parameters():
                 for slot in ("m", "v"):
                     self.optimizer.state[parameter][slot].copy_(self._tensor(converted.optimizer[f"{slot}.{name}"]))
@@ -85,7 +86,7 @@ class Adapter(adapter.Adapter):
         tape = self._begin(draws)
         with torch.no_grad():
             self.mixture = self.model.decode(inputs, z, tape)
-        self.decoded = _arrays(tape.values() | _head(self.mixture) | self.mixture.parameters())
+        self.decoded = _arrays(tape.values() | {"head": self.mixture.output()} | self.mixture.parameters())
         return self.decoded
 
     def loss(
@@ -104,31 +105,19 @@ class Adapter(adapter.Adapter):
         self, sketches: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray], lr: float, kl_weight: float
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        tape = self._begin(draws, lengths)
-        passed = self.model(sketches, lengths, tape)
-        costs = self.model.costs_of(passed, sketches, float(kl_weight))
-        self.optimizer.zero_grad()
-        costs.cost.backward()
-        layers = _padded(tape.values(), lengths, sketches.shape[1] - 1)
-        forward = {name: value for name, value in layers.items() if name.startswith("encoder/")}
-        if passed.mu is not None:
-            forward |= {"mu": passed.mu, "presig": passed.presig, "z": passed.z}
-        forward |= layers | _head(passed.mixture) | passed.mixture.parameters()
-        result = self.model.draws.keep_prob | _arrays(forward | costs._asdict())
+        tape, replayed = self._tape(), Replayed(draws, int(np.max(lengths)))
+        self.trainer.step_on(Batch([], sketches, lengths), replayed, float(lr), float(kl_weight), tape)
+        values = _padded(tape.values(), lengths, sketches.shape[1] - 1)
         officials = {ours: official for official, ours in weight_names(self.hparams).items()}
+        names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for ours, o in officials.items()}
+        result = replayed.keep_prob | _arrays({names.get(name, name): value for name, value in values.items()})
         parameters = {officials[name]: parameter for name, parameter in self.model.named_parameters()}
-        result |= _arrays({f"gradient/{name}": parameter.grad for name, parameter in parameters.items()})
-        clip_by_value_(self.model.parameters(), self.hparams.grad_clip)
-        result |= _arrays({f"clipped/{name}": parameter.grad for name, parameter in parameters.items()})
-        for group in self.optimizer.param_groups:
-            group["lr"] = float(lr)
-        self.optimizer.step()
         return result | self._after(parameters)
 
     @property
     def offers(self) -> frozenset[str]:
-        """All that there is."""
-        return adapter.EVERYTHING
+        """All that there is; without a tape, all but what layers compute inside."""
+        return adapter.EVERYTHING if self.looks_inside else adapter.EVERYTHING - {adapter.INTERMEDIATES}
 
     def step_cell_vjp(
         self,
@@ -218,11 +207,10 @@ class Adapter(adapter.Adapter):
         names = {official: self.model.get_parameter(ours) for official, ours in weight_names(self.hparams).items()}
         for official, parameter in names.items():
             parameter.grad = self._tensor(gradients[official])
-        clip_by_value_(self.model.parameters(), self.hparams.grad_clip)
-        result = _arrays({f"clipped/{name}": parameter.grad for name, parameter in names.items()})
-        for group in self.optimizer.param_groups:
-            group["lr"] = float(lr)
-        self.optimizer.step()
+        tape = Tape()
+        self.trainer.apply_gradients(float(lr), tape)
+        officials = {f"clipped/{ours}": f"clipped/{o}" for o, ours in weight_names(self.hparams).items()}
+        result = _arrays({officials[name]: value for name, value in tape.values().items()})
         return result | self._after(names)
 
     def sample(
@@ -315,7 +303,7 @@ class Adapter(adapter.Adapter):
         return decoder.cell if layer == "decoder" else encoder.fw if layer == "encoder/fw" else encoder.bw
 
     def _stepped(self, cell: Cell, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
-        tape = Tape()
+        tape = Tape() if self.looks_inside else NO_TAPE
         with torch.no_grad():
             output, new_state = cell(
                 self._tensor(x), cell.unpack(self._tensor(state)), None if mask is None else self._tensor(mask), tape
@@ -330,7 +318,10 @@ class Adapter(adapter.Adapter):
         self.model.train(any(name != "latent" for name in draws))
         longest = None if lengths is None else int(np.max(lengths))
         self.model.draws = Replayed(draws, longest)
-        return Tape()
+        return self._tape()
+
+    def _tape(self) -> Tape:
+        return Tape() if self.looks_inside else _Outside()
 
     def _after(self, parameters: Mapping[str, Tensor]) -> Arrays:
         result: Arrays = {}  # the slots first, from which the weights are computed
@@ -341,6 +332,21 @@ class Adapter(adapter.Adapter):
         group = self.optimizer.param_groups[0]
         powers = {f"after/{official}": np.asarray(group[power], np.float32) for power, official in ADAM_POWERS.items()}
         return result | powers
+
+
+class _Outside(Tape):
+    """Records what a pass gives, and keeps the layers from recording anything."""
+
+    def scope(self, name: str) -> Tape:
+        """No tape for what is inside."""
+        return NO_TAPE
+
+
+class WithoutTape(Adapter):
+    """The same port as training and sampling run it: nothing records what the layers compute inside."""
+
+    name = "pytorch_sketch_rnn, without a tape"
+    looks_inside = False
 
 
 class Replayed(RecordedDraws):
@@ -355,11 +361,6 @@ class Replayed(RecordedDraws):
         """The recorded mask of that name."""
         self.keep_prob[f"keep_prob/{name}"] = np.asarray(keep_prob, np.float32)  # as TensorFlow holds it
         return super().mask(name, shape, keep_prob, like)
-
-
-def _head(mixture: Mixture) -> dict[str, Tensor]:
-    """The output layer's values that a mixture was made from."""
-    return {"head": torch.cat([getattr(mixture, field.name) for field in dataclasses.fields(mixture)], dim=-1)}
 
 
 def _mixture(parameters: Mapping[str, Tensor]) -> Mixture:

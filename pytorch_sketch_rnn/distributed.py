@@ -45,19 +45,17 @@ class Group:
         return range(first, first + each + (self.rank < more))
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes.
+        """The sum over all processes; a gradient goes back to this process's own values, as it is.
 
         Raises:
             LostProcess: when another process is gone.
         """
         if self.size == 1:
             return values
-        values = values.clone()
         try:
-            dist.all_reduce(values)
+            return _Sum.apply(values)
         except RuntimeError as error:  # what gloo and NCCL make of a closed connection, or of a time-out
             raise LostProcess(_reason(error)) from error
-        return values
 
     def any(self, true: bool, device: torch.device) -> bool:
         """Whether it is true for one of the processes."""
@@ -91,6 +89,18 @@ class Group:
         except RuntimeError as error:
             raise LostProcess(_reason(error)) from error
         return box[0]
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
 
 
 class LostProcess(RuntimeError):

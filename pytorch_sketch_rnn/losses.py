@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.mixture import Mixture
 
 DENSITY_EPSILON = 1e-6
@@ -42,9 +43,24 @@ def reconstruction_cost(mixture: Mixture, targets: Tensor, *, is_training: bool)
     return (offset_loss + pen_loss).mean()
 
 
-def kl_cost(mu: Tensor, presig: Tensor, tolerance: float) -> Tensor:
-    """Mean over [B, z] of the KL divergence from N(0, 1), not below ``tolerance``; there it has no gradient."""
-    kl = kl_divergence(mu, presig)
+def kl_cost(
+    mu: Tensor,
+    presig: Tensor,
+    tolerance: float,
+    *,
+    share: float = 1.0,
+    group: Group = Group(),  # noqa: B008 (immutable)
+) -> Tensor:
+    """Mean over [B, z] of the KL divergence from N(0, 1), not below ``tolerance``; there it has no gradient.
+
+    Args:
+        mu: [B, z].
+        presig: [B, z], log of the variance.
+        tolerance: floor of the mean over the whole batch.
+        share: of the rows of the batch, those that this process has.
+        group: the processes that share the batch; see :meth:`SketchRNN.costs_of` for gradients.
+    """
+    kl = group.sum(share * kl_divergence(mu, presig))
     return kl.clamp(min=tolerance)
 
 

@@ -41,6 +41,10 @@ class Mixture:
         """Split the decoder's output [..., 3 + 6 M]: pen first, then one block of M for each parameter."""
         return cls(output[..., :3], *output[..., 3:].chunk(6, dim=-1))
 
+    def output(self) -> Tensor:
+        """The decoder's output [..., 3 + 6 M] again."""
+        return torch.cat([getattr(self, field.name) for field in dataclasses.fields(self)], dim=-1)
+
     @cached_property
     def pi(self) -> Tensor:
         """Weights of the components."""

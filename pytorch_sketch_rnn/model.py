@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pytorch_sketch_rnn.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.decoder import Decoder
 from pytorch_sketch_rnn.device import usable_device
+from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.draws import Draws, TorchDraws
 from pytorch_sketch_rnn.encoder import Encoder
 from pytorch_sketch_rnn.errors import BadInput
@@ -186,13 +187,14 @@ class SketchRNN(nn.Module):
         Args:
             sketches: stroke-5 WITH the start token first, [B, T + 1, 5].
             lengths: points of each sketch, without the start token [B].
-            tape: takes down ``encoder/...`` and ``decoder/...``.
+            tape: takes down ``encoder/...``, ``mu``, ``presig``, ``z`` and ``decoder/...``.
         """
         sketches = self.as_input(sketches)
         mu = presig = z = None
         if self.encoder is not None:
             mu, presig = self.encode(sketches[:, 1:], lengths, tape)
             z = self.sample_latent(mu, presig)
+            tape(mu=mu, presig=presig, z=z)
         return Forward(self.decode(sketches[:, :-1], z, tape), mu, presig, z)
 
     def costs(
@@ -207,22 +209,38 @@ class SketchRNN(nn.Module):
         return self.costs_of(self(sketches, lengths), sketches, kl_weight, is_training=is_training)
 
     def costs_of(
-        self, passed: Forward, sketches: ArrayLike | Tensor, kl_weight: float, *, is_training: bool | None = None
+        self,
+        passed: Forward,
+        sketches: ArrayLike | Tensor,
+        kl_weight: float,
+        *,
+        is_training: bool | None = None,
+        share: float = 1.0,
+        group: Group = Group(),  # noqa: B008 (immutable)
     ) -> Costs:
         """Magenta's cost, r_cost and kl_cost of a pass.
+
+        Where several processes share a batch, the costs are those of the whole batch in each process, and their
+        gradients are those of its own rows: summed over the processes they are those of the whole batch.
 
         Args:
             passed: what :meth:`forward` gave.
             sketches: what it was given, [B, T + 1, 5].
             kl_weight: weight of the KL cost.
             is_training: whether the pen loss counts the padding; None: as the hyperparameters say.
+            share: of the rows of the batch, those that this process has.
+            group: the processes that share the batch.
+
+        Raises:
+            LostProcess: when another process is gone.
         """
         if is_training is None:
             is_training = self.hparams.is_training
         r_cost = reconstruction_cost(passed.mixture, self.as_input(sketches)[:, 1:], is_training=is_training)
+        r_cost = group.sum(share * r_cost)
         if passed.mu is None:
             return Costs(r_cost, r_cost, torch.zeros_like(r_cost))
-        kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance)
+        kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance, share=share, group=group)
         return Costs(r_cost + kl * kl_weight, r_cost, kl)
 
     def _mask(self, name: str, shape: tuple[int, ...], used: bool, keep_prob: float) -> Tensor | None:

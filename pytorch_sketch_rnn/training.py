@@ -4,6 +4,8 @@ Source: Magenta ``sketch_rnn_train.py`` (``train``, ``evaluate_model``) and ``mo
 """
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -13,12 +15,13 @@ from pytorch_sketch_rnn import schedules
 from pytorch_sketch_rnn.batches import Sets
 from pytorch_sketch_rnn.data import Batch
 from pytorch_sketch_rnn.distributed import Group
-from pytorch_sketch_rnn.draws import KeyedDraws
+from pytorch_sketch_rnn.draws import Draws, KeyedDraws
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import HParams, checked
-from pytorch_sketch_rnn.losses import Costs, kl_divergence, reconstruction_cost
+from pytorch_sketch_rnn.hparams import checked
+from pytorch_sketch_rnn.losses import Costs
 from pytorch_sketch_rnn.model import Forward, SketchRNN
 from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.tape import NO_TAPE, Tape
 
 LARGEST_SEED = 2**31 - 1
 # A safeguard of the loss, which models do not know and sampling leaves out: 1 % of the deviation of the offsets.
@@ -68,7 +71,7 @@ class Trainer:
 
     Args:
         model: with the hyperparameters of ``sets``.
-        sets: what it is trained and validated on.
+        sets: what it is trained and validated on; None where :meth:`step_on` and :meth:`validate_on` alone are used.
         options: the rest.
         group: the processes that share each batch.
     """
@@ -76,7 +79,7 @@ class Trainer:
     def __init__(
         self,
         model: SketchRNN,
-        sets: Sets,
+        sets: Sets | None,
         options: Options = Options(),
         group: Group = Group(),  # noqa: B008 (immutable)
     ) -> None:
@@ -85,9 +88,10 @@ class Trainer:
         self.steps_done = 0
         self.optimizer = TF1Adam(model.parameters(), self.hparams.learning_rate)
         self.rows = group.rows(self.hparams.batch_size)
+        self.share = len(self.rows) / self.hparams.batch_size
 
     def step(self) -> StepResult:
-        """One step: batch, costs, gradients, clipping, Adam.
+        """The next step of the training, with a batch, random numbers and schedules of its own.
 
         Raises:
             NotFinite: when a cost or a gradient is NaN or infinite; then the weights stay.
@@ -96,21 +100,52 @@ class Trainer:
         step, seed = self.steps_done, self.options.seed
         learning_rate, kl_weight = (f(self.hparams, step) for f in (schedules.learning_rate, schedules.kl_weight))
         batch = self.sets.train.random_rows(self.hparams.batch_size, seed, step, self.rows)
+        draws = KeyedDraws(seed, step, self.rows, self.hparams.max_seq_len)
+        return self.step_on(batch, draws, learning_rate, kl_weight)
+
+    def step_on(
+        self, batch: Batch, draws: Draws, learning_rate: float, kl_weight: float, tape: Tape = NO_TAPE
+    ) -> StepResult:
+        """One step on a given batch: costs, gradients, clipping, Adam.
+
+        Args:
+            batch: this process's rows of it.
+            draws: latent noise and dropout masks of these rows.
+            learning_rate: of this step.
+            kl_weight: of this step.
+            tape: takes down the forward pass, the costs, and of each parameter ``gradient/<name>`` and
+                ``clipped/<name>``.
+
+        Raises:
+            NotFinite: when a cost or a gradient is NaN or infinite; then the weights stay.
+            LostProcess: when another process is gone.
+        """
         self.model.train()
-        passed = self._pass(batch, step, self.rows)
-        share = len(self.rows) / self.hparams.batch_size
-        costs = _shared_costs(passed, self.model.as_input(batch.sketches), kl_weight, self.hparams, share, self.group)
+        passed = self._pass(batch, draws, tape)
+        costs = self.model.costs_of(passed, batch.sketches, kl_weight, share=self.share, group=self.group)
+        tape(**costs._asdict())
         self.optimizer.zero_grad()
-        costs.of_rows.backward()
+        costs.cost.backward()
         gradients = self._summed_gradients()
-        if not bool(torch.isfinite(costs.whole.cost) & torch.isfinite(gradients).all()):
-            raise NotFinite(step, self._first_not_finite(batch, passed, costs.whole))
+        if not bool(torch.isfinite(costs.cost) & torch.isfinite(gradients).all()):
+            raise NotFinite(self.steps_done, self._first_not_finite(batch, passed, costs))
+        self._take_down_gradients("gradient", tape)
+        self.apply_gradients(learning_rate, tape)
+        self.steps_done += 1
+        return StepResult(self.steps_done - 1, *(float(cost.detach()) for cost in costs), learning_rate, kl_weight)
+
+    def apply_gradients(self, learning_rate: float, tape: Tape = NO_TAPE) -> None:
+        """Clip the gradients that the parameters hold, and let Adam take its step.
+
+        Args:
+            learning_rate: of this step.
+            tape: takes down ``clipped/<name>`` of each parameter.
+        """
         clip_by_value_(self.model.parameters(), self.hparams.grad_clip)
+        self._take_down_gradients("clipped", tape)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
-        self.steps_done += 1
-        return StepResult(step, *(float(cost) for cost in costs.whole), learning_rate, kl_weight)
 
     def check_weights(self) -> None:
         """Raises NotFinite when the last step left a weight that is NaN or infinite."""
@@ -118,43 +153,72 @@ class Trainer:
             if not bool(torch.isfinite(weight).all()):
                 raise NotFinite(self.steps_done - 1, f"the weight {name}, after the step,")
 
-    @torch.no_grad()
     def validate(self, split: str) -> Costs:
         """Mean costs of a split (floats), dropout off, with latent noise that is the same at every call.
 
-        As Magenta: whole batches alone count, each equally; the KL is weighed by ``kl_weight_start`` throughout, and
-        the pen loss of the padding counts as in training. Otherwise: every sketch counts equally; the KL is weighed by
-        ``kl_weight``, which the training approaches, so that costs of different steps can be compared; and the padding
-        does not count.
+        As Magenta: whole batches alone count, each equally. Otherwise every sketch counts equally. See also
+        :meth:`validate_on`.
 
         Args:
             split: ``valid`` or ``test``.
         """
-        as_magenta, sketches, size = (
-            self.options.validate_as_magenta,
-            getattr(self.sets, split),
-            self.hparams.batch_size,
-        )
-        count = len(sketches) // size * size if as_magenta and len(sketches) >= size else len(sketches)
-        kl_weight = self.hparams.kl_weight_start if as_magenta else self.hparams.kl_weight
-        is_training = self.hparams.is_training if as_magenta else False
-        self.model.eval()
+        sketches, size = getattr(self.sets, split), self.hparams.batch_size
+        count = len(sketches)
+        if self.options.validate_as_magenta and count >= size:
+            count -= count % size
         sums = torch.zeros(3, dtype=torch.float64)
         for number, first in enumerate(range(0, count, size)):
             if number % self.group.size != self.group.rank:
                 continue
             rows = range(first, min(first + size, count))
-            batch = sketches.in_order(rows)
-            passed = self._pass(batch, VALIDATION, rows)
-            costs = self.model.costs_of(passed, batch.sketches, kl_weight, is_training=is_training)
+            draws = KeyedDraws(self.options.seed, VALIDATION, rows, self.hparams.max_seq_len)
+            costs = self.validate_on(sketches.in_order(rows), draws)
             sums += len(rows) * torch.stack([cost.cpu().double() for cost in costs])
         sums = self.group.sum(sums.to(self.model.decoder.output_w.device))
         return Costs(*(sums / count).tolist())
 
-    def _pass(self, batch: Batch, step: int, rows: range) -> Forward:
-        self.model.draws = KeyedDraws(self.options.seed, step, rows, self.hparams.max_seq_len)
-        passed = self.model(batch.sketches, batch.lengths)
-        return passed._replace(mixture=passed.mixture.shrunk(self.options.reg_covar))
+    @torch.no_grad()
+    def validate_on(self, batch: Batch, draws: Draws, tape: Tape = NO_TAPE) -> Costs:
+        """The costs of a given batch, as a validation counts them: dropout off, all rows in this process.
+
+        As Magenta, the KL is weighed by ``kl_weight_start`` throughout, and the pen loss of the padding counts as in
+        training. Otherwise the KL is weighed by ``kl_weight``, which the training approaches, so that costs of
+        different steps can be compared; and the padding does not count.
+
+        Args:
+            batch: sketches as they are, without augmentation.
+            draws: latent noise of its rows.
+            tape: takes down the forward pass and the costs.
+        """
+        as_magenta, hparams = self.options.validate_as_magenta, self.hparams
+        kl_weight = hparams.kl_weight_start if as_magenta else hparams.kl_weight
+        is_training = hparams.is_training if as_magenta else False
+        self.model.eval()
+        passed = self._pass(batch, draws, tape)
+        costs = self.model.costs_of(passed, batch.sketches, kl_weight, is_training=is_training)
+        tape(**costs._asdict())
+        return costs
+
+    def _pass(self, batch: Batch, draws: Draws, tape: Tape) -> Forward:
+        with self._drawing_from(draws):
+            passed = self.model(batch.sketches, batch.lengths, tape)
+        passed = passed._replace(mixture=passed.mixture.shrunk(self.options.reg_covar))
+        if tape.enabled:
+            tape(head=passed.mixture.output(), **passed.mixture.parameters())
+        return passed
+
+    @contextmanager
+    def _drawing_from(self, draws: Draws) -> Iterator[None]:
+        """The model's own draws are back afterwards: it may be sampled from between two steps."""
+        own, self.model.draws = self.model.draws, draws
+        try:
+            yield
+        finally:
+            self.model.draws = own
+
+    def _take_down_gradients(self, kind: str, tape: Tape) -> None:
+        if tape.enabled:  # copies, because clipping and the next step change them in place
+            tape(**{f"{kind}/{name}": value.grad.clone() for name, value in self.model.named_parameters()})
 
     def _summed_gradients(self) -> Tensor:
         """All gradients in one vector, summed over the processes; the parameters' own are set to the sums."""
@@ -179,26 +243,3 @@ class Trainer:
             if not bool(torch.isfinite(value).all()):
                 return name
         return "a number of another process"
-
-
-class _SharedCosts(NamedTuple):
-    of_rows: Tensor  # to be differentiated: its gradients, summed over the processes, are those of the whole batch
-    whole: Costs  # of the whole batch, without gradients
-
-
-def _shared_costs(
-    passed: Forward, sketches: Tensor, kl_weight: float, hparams: HParams, share: float, group: Group
-) -> _SharedCosts:
-    """Magenta's costs where a batch is spread over processes, of which this one has a ``share`` of the rows.
-
-    Costs are means over rows, so that they add up; but the floor of the KL cost is one of the whole batch.
-    """
-    r_cost = share * reconstruction_cost(passed.mixture, sketches[:, 1:], is_training=hparams.is_training)
-    if passed.mu is None:
-        whole = group.sum(r_cost.detach())
-        return _SharedCosts(r_cost, Costs(whole, whole, torch.zeros_like(whole)))
-    kl = share * kl_divergence(passed.mu, passed.presig)
-    whole_r, whole_kl = group.sum(torch.stack([r_cost.detach(), kl.detach()])).unbind()
-    of_rows = r_cost + kl * kl_weight if whole_kl >= hparams.kl_tolerance else r_cost
-    whole_kl = whole_kl.clamp(min=hparams.kl_tolerance)
-    return _SharedCosts(of_rows, Costs(whole_r + whole_kl * kl_weight, whole_r, whole_kl))

@@ -12,7 +12,10 @@ from parity_tests.__main__ import main
 from parity_tests.adapter import OURS, load_adapter
 from parity_tests.fixtures import load_fixtures
 from parity_tests.prove import TOGETHER, prove
+from parity_tests.replay import replay
 from pytorch_sketch_rnn.errors import BadInput, run_command
+from pytorch_sketch_rnn.losses import Costs
+from pytorch_sketch_rnn.training import Trainer
 
 RECORDINGS = load_fixtures()
 METHODS = {name for name, value in vars(adapter.Adapter).items() if inspect.isfunction(value)}
@@ -177,3 +180,34 @@ def test_a_precision_that_a_port_does_not_offer_is_untested():
         single = {row.quantity: row.verdict for row in rows if row.precision == "float32"}
         assert single.pop(TOGETHER) == verdict  # its truth is the port's own float64
         assert set(single.values()) == {"equal"}
+
+
+def test_our_step_is_the_one_that_training_takes(monkeypatch):
+    recording = RECORDINGS["lstm/moved"]
+    port, steps = ours.Adapter(), []
+    step_on = Trainer.step_on
+
+    def counted(self, *arguments):
+        steps.append((self, step_on(self, *arguments)))
+        return steps[-1][1]
+
+    monkeypatch.setattr(Trainer, "step_on", counted)
+    answers = replay(recording, "float64", port)
+    assert not answers.broken
+    ((trainer, result),) = steps
+    assert (trainer, trainer.model) == (port.trainer, port.model)
+    assert [answers.arrays[f"train/{name}"] for name in Costs._fields] == [result.cost, result.r_cost, result.kl_cost]
+
+
+def test_a_model_without_adams_state_begins_with_the_optimizer_of_a_new_training():
+    recording = RECORDINGS["lstm/moved"]
+    port, weights = ours.Adapter(), recording["weights"]
+    bare = {name: value for name, value in weights.items() if "Adam" not in name and not name.endswith("_power")}
+    assert len(bare) < len(weights)
+    port.load(dict(recording.hparams), bare)
+    fresh = Trainer(port.model, None).optimizer
+    assert port.optimizer is port.trainer.optimizer
+    assert port.optimizer.param_groups[0]["beta2_power"] == fresh.param_groups[0]["beta2_power"]
+    assert all(not slot.any() for slot in port.optimizer.slots())
+    port.load(dict(recording.hparams), weights)
+    assert any(slot.any() for slot in port.optimizer.slots())

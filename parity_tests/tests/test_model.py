@@ -631,11 +631,13 @@ def test_the_tape_holds_every_intermediate_under_its_name_and_changes_nothing(en
     names = written(dec_model, "decoder")
     if enc_model:
         names |= written(enc_model, "encoder/fw") | written(enc_model, "encoder/bw") | {"decoder/initial_state"}
+        names |= {"mu", "presig", "z"}
     values = tape.values()
     assert set(values) == names
     for name, value in values.items():
         assert value.shape[0] == B, name
-        assert value.ndim == 2 if name.endswith(("final_state", "initial_state")) else value.shape[1] == T, name
+        once = name.endswith(("final_state", "initial_state")) or name in ("mu", "presig", "z")
+        assert value.ndim == 2 if once else value.shape[1] == T, name
     model.draws = SpyDraws()
     without_tape = model(batch(), LENGTHS)
     for name, value in with_tape.mixture.parameters().items():

@@ -6,9 +6,11 @@ import torch
 from training_sets import SMALL, make_trainer, random_splits
 
 from pytorch_sketch_rnn import schedules
-from pytorch_sketch_rnn.draws import KeyedDraws
+from pytorch_sketch_rnn.draws import KeyedDraws, TorchDraws
 from pytorch_sketch_rnn.losses import Costs
 from pytorch_sketch_rnn.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.sampling import sample_batch
+from pytorch_sketch_rnn.tape import Tape
 from pytorch_sketch_rnn.training import VALIDATION, NotFinite, Options
 
 UNCONDITIONAL = SMALL.replace(conditional=False)
@@ -47,6 +49,63 @@ def test_steps_are_the_proven_parts_in_their_order(hparams):
         for (name, ours), theirs in zip(trainer.model.named_parameters(), other.model.parameters(), strict=True):
             assert torch.equal(ours, theirs), name
     assert trainer.steps_done == 3
+
+
+def test_a_step_chooses_batch_draws_and_schedules_and_is_then_a_step_on_them():
+    trainer, other = make_trainer(), make_trainer()
+    for step in range(2):
+        rows = range(5)
+        batch = other.sets.train.random_rows(5, 3, step, rows)
+        draws = KeyedDraws(3, step, rows, other.hparams.max_seq_len)
+        rates = schedules.learning_rate(SMALL, step), schedules.kl_weight(SMALL, step)
+        assert trainer.step() == other.step_on(batch, draws, *rates)
+    for ours, theirs in zip(trainer.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_tape_takes_down_the_pass_costs_and_gradients_and_changes_nothing():
+    hparams = SMALL.replace(grad_clip=1e-3)
+    trainer, other, tape = make_trainer(hparams), make_trainer(hparams), Tape()
+    batch = trainer.sets.train.random_rows(5, 3, 0, range(5))
+    result, expected = (
+        one.step_on(batch, KeyedDraws(3, 0, range(5), hparams.max_seq_len), 1e-3, 0.3, *tapes)
+        for one, tapes in ((trainer, [tape]), (other, []))
+    )
+    assert result == expected
+    taken = tape.values()
+    assert {"encoder/fw/output", "mu", "presig", "z", "decoder/output", "pi", "sigma2", "pen_logits"} <= taken.keys()
+    assert [taken[name].item() for name in Costs._fields] == [expected.cost, expected.r_cost, expected.kl_cost]
+    clipped = 0
+    for (name, ours), theirs in zip(trainer.model.named_parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+        raw = taken[f"gradient/{name}"]
+        assert torch.equal(taken[f"clipped/{name}"], raw.clamp(-1e-3, 1e-3)), name
+        assert torch.equal(theirs.grad, taken[f"clipped/{name}"]), name
+        clipped += int((raw.abs() > 1e-3).sum())
+    assert clipped > 0
+
+
+def test_a_model_draws_from_its_own_source_again_after_a_step_and_a_validation():
+    trainer = make_trainer()
+    own = trainer.model.draws
+    trainer.step()
+    assert trainer.model.draws is own
+    trainer.validate("valid")
+    assert trainer.model.draws is own
+    assert len(sample_batch(trainer.model, 7, 3)) == 7  # more than the rows of a batch
+    with torch.no_grad():
+        trainer.model.encoder.mu.w[0, 0] = torch.nan
+    with pytest.raises(NotFinite):
+        trainer.step()
+    assert trainer.model.draws is own
+
+    class Broken(TorchDraws):
+        def normal(self, *_):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trainer.step_on(trainer.sets.valid.in_order(range(5)), Broken(), 1e-3, 0.3)
+    assert trainer.model.draws is own
 
 
 def test_the_same_seed_trains_the_same_and_another_does_not():
