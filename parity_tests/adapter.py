@@ -54,6 +54,7 @@ class Adapter:
 
     name = "a port"
     precisions: Sequence[str] = ("float64", "float32")
+    uses_weight_port = False  # whether its weights come through weight_port, whose files are compared then
     about: Mapping[str, Any] = {}  # what the report says of how the port ran, such as its device
 
     @property

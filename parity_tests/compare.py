@@ -20,7 +20,17 @@ from parity_tests.judge.limits import CHAOTIC32, FLOAT64_ALLOWED, SPREAD_FACTOR6
 from parity_tests.judge.local import judge_pools
 from parity_tests.judge.place import as_shaped, first_of, place
 from parity_tests.judge.pools import GATES
-from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, NOT_JUDGED, OVERFLOW, UNTESTED, Row, failures, relative
+from parity_tests.judge.row import (
+    DIFFERENT,
+    EQUAL,
+    NOT_COMPARED,
+    NOT_JUDGED,
+    OVERFLOW,
+    UNTESTED,
+    Row,
+    failures,
+    relative,
+)
 from parity_tests.measure import by_step, sizes
 from parity_tests.recording import Recording
 from parity_tests.replay_local import FED, VARIABLES
@@ -188,9 +198,7 @@ class _Case:
         allowed = CHAOTIC32 if grown <= CHAOTIC32 else float("inf")
         verdict = OVERFLOW if error <= allowed else DIFFERENT
         note = "the official float32 run is not finite; ours is, and is held against float64"
-        return Row(
-            self.recording.name, self.name, self.precision, verdict, error, min(allowed, 1e308), note=note
-        )
+        return Row(self.recording.name, self.name, self.precision, verdict, error, min(allowed, 1e308), note=note)
 
     def _strict(self, allowed: float) -> Row:
         """The largest element decides."""
@@ -315,9 +323,8 @@ def _scale(name: str, truth: np.ndarray, truths: Mapping[str, np.ndarray], recor
         values = recording["float64"].get(name.replace("optimizer/clipped/", "gradient/", 1), truth)
     largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     likelihoods = recording.groups.get("float64", {}).get(f"{name.split('/')[0]}/nll")
-    if name.endswith("/cost") or name.endswith("r_cost"):
-        if likelihoods is not None and np.isfinite(likelihoods).all():
-            largest = max(largest, float(np.abs(likelihoods).mean()))
+    if name.endswith(("/cost", "r_cost")) and likelihoods is not None and np.isfinite(likelihoods).all():
+        largest = max(largest, float(np.abs(likelihoods).mean()))
     return largest
 
 

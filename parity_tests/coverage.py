@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from parity_tests.compare import Row
+from parity_tests.judge.row import Row
 from parity_tests.recording import Recording
 from weight_port.names import slot_name
-
-LACKS = ("untested", "not compared")
 
 
 def coverage(recordings: Iterable[Recording], rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -18,7 +16,7 @@ def coverage(recordings: Iterable[Recording], rows: Sequence[Row]) -> list[dict[
     """
     compared: dict[tuple[str, str], set[str]] = {}
     for row in rows:
-        if row.verdict not in LACKS:
+        if row.compared:
             compared.setdefault((row.recording, row.precision), set()).add(row.quantity)
     lines = []
     for recording in recordings:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from parity_tests.band import ALPHA, BLOCK, COSTS, FLOOR, Judgement, Runs, Sizes, halves
-from parity_tests.compare import Row, failures
 from parity_tests.configurations import CURVE_SKETCHES, TrainingRun
+from parity_tests.judge.row import Row, failures
 from parity_tests.our_side import our_provenance
 from parity_tests.report import describe
 from parity_tests.training import Curves

@@ -20,16 +20,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from parity_tests.compare import (
-    BAD,
+from parity_tests.judge.limits import (
+    DRIFT_FACTOR,
+    DRIFT_FLOOR,
     EPSILON32,
-    FLOAT32_CEILING,
     FLOAT32_FLOOR,
     FLOAT64_ALLOWED,
-    LARGEST_FACTOR,
-    RMS_FACTOR,
+    LOCAL_FACTORS,
+    SPREAD_FACTOR32,
 )
-from parity_tests.training import DRIFT_FACTOR, DRIFT_FLOOR
+from parity_tests.judge.row import FAILED
 
 TEMPLATE = "report.html.j2"
 
@@ -88,7 +88,7 @@ def page(content: Mapping[str, Any]) -> str:
             "training": _training(content.get("training") or ()),
         }
     rows = content.get("rows") or []
-    failed = [row for row in rows if row["verdict"] in BAD]
+    failed = [row for row in rows if row["verdict"] in FAILED]
     kinds = _kinds(rows)
     lines = content.get("parts") or ()
     return _template().render(
@@ -110,7 +110,12 @@ def page(content: Mapping[str, Any]) -> str:
         key=_bar(KEY)[0],
         plots=plots,
         every_row=_every_row(rows),
-        rules={"allowed": FLOAT64_ALLOWED, "rms": RMS_FACTOR, "largest": LARGEST_FACTOR, "drift": DRIFT_FACTOR},
+        rules={
+            "allowed": FLOAT64_ALLOWED,
+            "local": LOCAL_FACTORS["forward"][0],
+            "spread": SPREAD_FACTOR32,
+            "drift": DRIFT_FACTOR,
+        },
     )
 
 
@@ -368,7 +373,7 @@ def _profile_plot(precision: str, curves: Mapping[str, Values], span: tuple[int,
         lines["allowed"] = [FLOAT64_ALLOWED] * steps
     elif "official" in curves:
         official = np.array(curves["official"], dtype=np.float64)
-        lines["allowed"] = np.clip(RMS_FACTOR * official, FLOAT32_FLOOR * EPSILON32, FLOAT32_CEILING).tolist()
+        lines["allowed"] = np.maximum(SPREAD_FACTOR32 * official, FLOAT32_FLOOR * EPSILON32).tolist()
     figure = Figure(figsize=(WIDTH / POINTS, PANEL / POINTS))
     axes = _axes(figure, f"{precision}: relative error", steps, TOP, PANEL - BOTTOM)
     axes.set_xlabel("time step", labelpad=1)

@@ -34,4 +34,3 @@ def sizes(name: str, difference: np.ndarray) -> np.ndarray:
     """[2, steps]: the root of the mean square of a difference at each step, and its largest element."""
     flat = np.abs(by_step(name, difference.astype(np.float64)))
     return np.stack([np.sqrt(np.mean(flat**2, axis=1)), flat.max(axis=1, initial=0.0)])
-

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity_tests.compare import Row, failures, first_departure
+from parity_tests.compare import first_departure
 from parity_tests.fixtures import fixture_paths
+from parity_tests.judge.row import Row, failures
 from parity_tests.mutants import HARNESS_MUTANTS, LEFT_OUT, MUTANTS, HarnessMutant, Mutant
 from parity_tests.ours import Adapter
 from parity_tests.parity import compare_converted

@@ -40,6 +40,7 @@ class Adapter(adapter.Adapter):
     """
 
     name = "pytorch_sketch_rnn"
+    uses_weight_port = True
     looks_inside = True  # whether a tape records what the layers compute
 
     def __init__(self, device: str = "cpu", precision: str = "highest") -> None:
@@ -160,7 +161,9 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         encoder = self.model.encoder
         with torch.no_grad():
-            mu, presig = encoder.posterior(encoder.fw.unpack(self._tensor(fw_state)), encoder.bw.unpack(self._tensor(bw_state)))
+            mu, presig = encoder.posterior(
+                encoder.fw.unpack(self._tensor(fw_state)), encoder.bw.unpack(self._tensor(bw_state))
+            )
         return _arrays({"mu": mu, "presig": presig})
 
     def latent(self, mu: np.ndarray, presig: np.ndarray, noise: np.ndarray) -> Arrays:

@@ -2,9 +2,9 @@
 
 A file holds groups of named arrays (a name may hold slashes): ``weights``, ``inputs`` and ``draws``, which both sides
 share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data).
-``float64_local`` and ``float32_local`` hold what single functions gave that no free run contains, ``float32_truth`` what
+``float64_local`` and ``float32_local`` hold what single functions gave and no free run contains; ``float32_truth`` what
 every single step and function gives in float64 from the recorded float32 values. ``float64_ensemble`` and
-``float32_ensemble`` say how far other official runs come out from the float64 run: for each quantity [members, 2, steps].
+``float32_ensemble`` say how far other official runs are from the float64 run, for each quantity [members, 2, steps].
 As attributes it holds its kind, the hyperparameters, where it came from, and a SHA-256 over all of that.
 """
 

@@ -110,12 +110,15 @@ def _of_layer(
     kind, scope = recording.hparams[layer.model], cell_scope(layer, recording.hparams)
     weights = {n.removeprefix(scope): v for n, v in recording["weights"].items() if n.startswith(scope)}
     weights = in_precision(weights, precision)
-    step: Callable[..., Arrays] = lambda *given: port.step_layer(layer.name, *given)
-    vjp: Callable[..., Arrays] = lambda *given: port.step_layer_vjp(layer.name, *given)
-    if "step_layer" not in port.offers:
-        step = lambda *given: port.step_cell(kind, weights, *given)
-    if "step_layer_vjp" not in port.offers:
-        vjp = lambda *given: port.step_cell_vjp(kind, weights, *given)
+
+    def step(*given: Any) -> Arrays:
+        own = "step_layer" in port.offers
+        return port.step_layer(layer.name, *given) if own else port.step_cell(kind, weights, *given)
+
+    def vjp(*given: Any) -> Arrays:
+        own = "step_layer_vjp" in port.offers
+        return port.step_layer_vjp(layer.name, *given) if own else port.step_cell_vjp(kind, weights, *given)
+
     return step, vjp
 
 
@@ -125,9 +128,7 @@ def _take_steps(answers: Answers, method: str, steps: Steps, call: Callable[...,
     answers.take(method, lambda: _unflattened(call(*flat), shape, None), required=("output", "state"))
 
 
-def _take_vjp(
-    answers: Answers, method: str, layer: tuple[str, int], steps: Steps, call: Callable[..., Arrays]
-) -> None:
+def _take_vjp(answers: Answers, method: str, layer: tuple[str, int], steps: Steps, call: Callable[..., Arrays]) -> None:
     """The vector-Jacobian product with the cotangents of a layer's name, of so many units."""
     shape, flat = steps.x.shape[:2], steps.flat()
     name, units = layer

@@ -4,13 +4,16 @@ import dataclasses
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity_tests.compare import FED, Row, failures, first_departure
+from parity_tests.compare import first_departure
+from parity_tests.judge.row import EQUAL, NOT_COMPARED, NOT_JUDGED, OVERFLOW, UNTESTED, Row, failures
 from parity_tests.machine import in_words
 from parity_tests.our_side import our_provenance
+from parity_tests.replay_local import FED
 from parity_tests.score import Score
 from parity_tests.training import Curves
 from pytorch_sketch_rnn.errors import BadInput
@@ -26,20 +29,26 @@ PARTS = (
     (r"cell/lstm: .*", "LSTM cell alone"),
     (r"cell/layer_norm: .*", "layer-norm LSTM cell alone"),
     (r"cell/hyper: .*", "HyperLSTM cell alone"),
-    (r"fed/train/.*", "recurrent layers, each step from the official state"),
-    (r"fed/eval/.*", "decoder and losses, from official values"),
+    (r"variables/.*", "weights as loaded"),
+    (r"fed/train/(encoder/fw|encoder/bw|decoder)/(?!initial_state).*", "local: each step of a layer"),
+    (r"fed/vjp/.*", "local: derivatives of each step"),
+    (r"fed/train/(mu|presig|z|decoder/initial_state)", "local: latent vector and initial state"),
+    (r"fed/train/(head|pi|mu1|mu2|sigma1|sigma2|corr|pen|pen_logits)", "local: output layer and mixture"),
+    (r"fed/(train|eval)/.*cost", "local: costs"),
+    (r"fed/loss/.*", "local: gradients of the cost to its inputs"),
+    (r"fed/optimizer/.*", "local: clip and optimizer"),
+    (r"prefix/.*", "the first points of a sketch"),
     (r"train/keep_prob/.*", "dropout, keep probabilities"),
     (r"(train|eval)/encoder/fw/.*", "encoder, forward"),
     (r"(train|eval)/encoder/bw/.*", "encoder, backward"),
     (r"(train|eval)/(mu|presig|z)", None),
     (r"(train|eval)/decoder/initial_state", "decoder, initial state"),
     (r"(train|eval)/decoder/.*", "decoder"),
-    (r"(train|eval)/(pi|mu1|mu2|sigma1|sigma2|corr|pen|pen_logits)", None),
+    (r"(train|eval)/(head|pi|mu1|mu2|sigma1|sigma2|corr|pen|pen_logits)", None),
     (r"train/r_cost", "r_cost, is_training 1"),
     (r"eval/r_cost", "r_cost, is_training 0"),
     (r"(train|eval)/(kl_cost|cost)", None),
     (r"(train|eval)/nll", "likelihood of the strokes"),
-    (r"kl_of_mixtures", "divergence of the mixtures, nats"),
     (r"gradient/together", "gradients, all together in L2"),
     (r"gradient/.*", "gradients"),
     (r"clipped/.*", "gradients, clipped"),
@@ -58,7 +67,8 @@ PARTS = (
     (r"steps/clipped/.*", "training: gradients, clipped"),
     (r"steps/after/.*/Adam(_1)?|steps/after/.*power", "training: Adam's state"),
     (r"steps/after/.*", "training: weights"),
-    (r"resumed/.*", "training: the step behind a checkpoint"),
+    (r"fresh/.*", "training: the first step of a fresh optimizer"),
+    (r"resumed/.*", "training: the step after a checkpoint"),
     (r"free run: .*", "training: drift of a free run"),
 )
 
@@ -77,7 +87,7 @@ HEAD = (
     "quantity", "tensors", "float64", "noise", "allowed", "smallest bug",
     "float32", "official", "ratio", "allowed", "worst at", "verdict",
 )  # fmt: skip
-LACKING = ("untested", "not compared")
+LACKING = (UNTESTED, NOT_COMPARED)
 MARGIN = "noise below the allowance, the allowance below the smallest planted bug, in every quantity (float64)"
 FILES = ("parity.json", "parity.md", "report.html")
 STALE = (*FILES, "certificate.json")  # what an earlier run may have left
@@ -108,7 +118,7 @@ class Report:
     @property
     def passed(self) -> bool:
         """Whether everything was compared and is equal, under all conditions."""
-        compared = any(row.verdict == "equal" for row in self.rows)
+        compared = any(row.verdict == EQUAL for row in self.rows)
         complete = self.partial or not self.untested
         return compared and complete and not failures(self.rows) and all(self.conditions.values())
 
@@ -136,7 +146,7 @@ class Report:
     @property
     def untested(self) -> list[Row]:
         """What the port does not offer."""
-        return [row for row in self.rows if row.verdict == "untested"]
+        return [row for row in self.rows if row.verdict == UNTESTED]
 
     def parts(self) -> dict[str, list[Row]]:
         """The rows of each part, in the order of the table."""
@@ -172,8 +182,20 @@ class Report:
         if len(bad) > 20:
             lines.append(f"... and {len(bad) - 20} more, all in the JSON file")
         if self.untested:
-            lines.append(f"untested, for the port does not offer it: {', '.join(self.untested_parts())}")
+            lines.append(f"not proven, since the port does not offer it: {', '.join(self.untested_parts())}")
+        lines += self.aside()
         return "\n".join([*lines, self.verdict()])
+
+    def aside(self) -> list[str]:
+        """What was not judged or overflows, a line for each kind with its first examples."""
+        lines = []
+        for verdict in (NOT_JUDGED, OVERFLOW):
+            rows = [row for row in self.rows if row.verdict == verdict]
+            if rows:
+                some = "; ".join(f"{row.recording} {row.quantity} ({row.precision}): {row.note}" for row in rows[:3])
+                more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
+                lines.append(f"{verdict}: {some}{more}")
+        return lines
 
     def untested_parts(self) -> list[str]:
         """The parts of which something is untested, with how much."""
@@ -182,19 +204,28 @@ class Report:
             counts[part_of(row)] = counts.get(part_of(row), 0) + 1
         return [f"{part} ({count})" for part, count in counts.items()]
 
+    def counts(self) -> dict[str, int]:
+        """How many rows there are of each verdict."""
+        return dict(Counter(row.verdict for row in self.rows))
+
     def verdict(self) -> str:
         """One line."""
-        compared = len(self.rows) - len(self.untested)
+        counts = self.counts()
+        untested, failed = counts.get(UNTESTED, 0), len(failures(self.rows))
+        compared = len(self.rows) - untested
+        if untested and not compared:
+            return f"NOTHING TESTED: the port offers none of {len(self.rows)} quantities."
+        aside = [f"{counts[NOT_JUDGED]} not judged (the official code drifts)"] if NOT_JUDGED in counts else []
+        aside += [f"{counts[OVERFLOW]} where the official float32 overflows"] if OVERFLOW in counts else []
+        aside += [f"{untested} not proven (the port does not offer them)"] if untested else []
+        rest = "; ".join(aside) or "nothing left out"
         tensors = f"{compared} tensors compared, element by element"
+        if self.passed and untested:
+            return f"EQUAL IN {counts.get(EQUAL, 0)} OF {len(self.rows)}: {tensors}; {rest}."
         if self.passed:
-            left = f"{len(self.untested)} untested" if self.untested else "nothing left out"
-            return f"EQUAL{' in what was tested' if self.untested else ''}: {tensors}; {left}."
-        if self.untested and not compared:
-            return f"NOTHING TESTED: the port offers none of {len(self.rows)} tensors."
-        unmet = [condition for condition, met in self.conditions.items() if not met]
-        missing = f", {len(self.untested)} untested" if self.untested else ""
-        failed = f"{len(failures(self.rows))} failed"
-        return f"DIFFERENT: {tensors}, {failed}{missing}{', conditions not met' if unmet else ''}."
+            return f"EQUAL: {tensors}; {rest}."
+        unmet = not all(self.conditions.values())
+        return f"DIFFERENT: {tensors}, {failed} failed{', conditions not met' if unmet else ''}; {rest}."
 
     def markdown(self) -> str:
         """The table in Markdown."""
@@ -342,7 +373,7 @@ def _unnamed_place(part: str, names: list[str]) -> float:
 
 
 def _line(part: str, rows: list[Row], score: Score | None) -> dict[str, Any]:
-    compared = [row for row in rows if row.verdict != "untested"]
+    compared = [row for row in rows if row.verdict != UNTESTED]
     double = [row for row in compared if row.precision != "float32"]
     single = [row for row in compared if row.precision == "float32"]
     worst = max(failures(rows) or double or single or rows, key=lambda row: row.used)
@@ -366,11 +397,11 @@ def _line(part: str, rows: list[Row], score: Score | None) -> dict[str, Any]:
             "measure": closest.measure,
         }
     line["worst_at"] = f"{worst.recording} {_where(worst)}"
-    line["verdict"] = "equal" if compared else "untested"
+    aside = [f"{n} {v}" for v in (NOT_JUDGED, OVERFLOW, UNTESTED) if (n := sum(row.verdict == v for row in rows))]
+    equal = any(row.verdict == EQUAL for row in rows)
+    line["verdict"] = ", ".join(["equal"] * equal + aside)
     if failures(rows):
         line["verdict"] = f"{len(failures(rows))} DIFFERENT"
-    elif compared and len(compared) < len(rows):
-        line["verdict"] = f"equal, {len(rows) - len(compared)} untested"
     return line
 
 

@@ -145,7 +145,12 @@ class _Fed:
         # the first departure is kept
         if before is None or (not self.departed(name) and error / (allowed or 1.0) >= before["used"]):
             found = {"step": step, "error": error, "allowed": allowed, "note": note, "index": index}
-            self.worst[name] = found | {"ours": ours, "theirs": theirs, "used": error / (allowed or 1.0), "noise": spread}
+            self.worst[name] = found | {
+                "ours": ours,
+                "theirs": theirs,
+                "used": error / (allowed or 1.0),
+                "noise": spread,
+            }
 
     @staticmethod
     def _nothing(step: int) -> dict[str, Any]:
@@ -385,7 +390,9 @@ def _free(recording: Recording, port: Adapter, fed_error: list[float], fresh: _F
     _load(recording, port, {n: v for n, v in state_before(recording, 0).items() if n in trainable})
     for step in range(steps):
         own, answer = batches.step(port, step)
-        for name in [name for name in answer if step == 0 and name.startswith("after/") and f"steps/{name}" in official]:
+        for name in [
+            name for name in answer if step == 0 and name.startswith("after/") and f"steps/{name}" in official
+        ]:
             theirs = official[f"steps/{name}"][0]
             fresh.take(f"steps/{name}", 0, answer[name], theirs, float(np.abs(theirs).max()), exact=False)
         if lacking := [name for name in weights if f"after/{name}" not in answer]:

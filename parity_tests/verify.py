@@ -91,7 +91,7 @@ def verify(
         run_official([record_task(configuration, weights, strokes, out, SEED)], out, "verify")
         recordings = [Recording.load(path) for path in paths]
         findings = Findings()
-        if spec == OURS:
+        if port.uses_weight_port:
             findings.rows += compare_converted(source, out / "pytorch", recordings[0], flags)
         model = {"source": source.location, "sha256": hashes(source, plan), "hparams": inferred.hparams.to_dict()}
     return _report(f"Parity of {model['source']} with official Magenta 2.1.4", recordings, findings, port, spec), model
@@ -148,12 +148,11 @@ def recording_paths(name: str) -> list[Path]:
 
 
 def _report(title: str, recordings: list[Recording], findings: Findings, port: Adapter, spec: str) -> Report:
-    partial = spec != OURS
     for recording in recordings:
-        findings += prove(recording, port, partial=partial)
+        findings += prove(recording, port)
     met = conditions(_in_both_variants(recordings))
     # of one model not every part need be there, so the margin is shown, not judged
-    return report_of(title, recordings, findings, met, port, Score.load(), partial=partial, margin_wanted=False)
+    return report_of(title, recordings, findings, met, port, Score.load(), margin_wanted=False)
 
 
 def _in_both_variants(recordings: list[Recording]) -> list[Recording]:

@@ -28,7 +28,9 @@ def margins(mode: str, pdfs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     options = SAMPLING_MODES[mode]
     if options["greedy_mode"]:
         ordered = {name: np.sort(pdf, axis=1) for name, pdf in pdfs.items()}
-        return {name: pdf[:, -1] - pdf[:, -2] if pdf.shape[1] > 1 else np.ones(len(pdf)) for name, pdf in ordered.items()}
+        return {
+            name: pdf[:, -1] - pdf[:, -2] if pdf.shape[1] > 1 else np.ones(len(pdf)) for name, pdf in ordered.items()
+        }
     uniform = random.Random(SAMPLING_SEEDS["uniform"])
     drawn = np.array([[uniform.random(), uniform.random()] for _ in pdfs["pi"]])
     result = {}

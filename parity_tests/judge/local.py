@@ -1,8 +1,8 @@
 """Local quantities: one step or one function, computed from official values. Nothing has grown there.
 
 In float64 the largest element decides. In float32 the truth is the same step in float64 from the very float32 values
-that were fed, and our root mean square error is held against that of the official code, pooled over the whole tensor and
-over each row, step, gate and unit of it.
+that were fed, and our root mean square error is held against that of the official code, pooled over the whole tensor
+and over each row, step, gate and unit of it.
 """
 
 from typing import NamedTuple

@@ -66,4 +66,6 @@ def pooled(name: str, *tensors: np.ndarray) -> Pools:
         indices.append(np.arange(length))
         sizes.append(alive.sum(axis=tuple(other - 1 for other in rest)))
         values.append(squares.mean(axis=rest))
-    return Pools(names, np.concatenate(indices), np.maximum(np.concatenate(sizes), 1), np.sqrt(np.concatenate(values, axis=1)))
+    return Pools(
+        names, np.concatenate(indices), np.maximum(np.concatenate(sizes), 1), np.sqrt(np.concatenate(values, axis=1))
+    )

@@ -1,8 +1,8 @@
 """The official process: ``python -m parity_tests.official JOB.json`` does the tasks of the job, one after the other.
 
 A task is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
-records models, cells, trainings, the costs of many trainings (curves), initial values and the data loader. Jobs are
-written by :mod:`parity_tests.oracle`.
+records models, cells, trainings, the costs of many trainings (curves), initial values and the data loader;
+``{"do": "study", ...}`` serves the study of false alarms. Jobs are written by :mod:`parity_tests.oracle`.
 """
 
 import json
@@ -67,6 +67,16 @@ def record_all(job: dict[str, Any]) -> None:
         _save(record_joined(splits, job["data"], seed), out)
 
 
+def study(job: dict[str, Any]) -> None:
+    """Record many models, or let the official code answer recordings; see :mod:`parity_tests.official.study`."""
+    from parity_tests.official.study import answer, record_models
+
+    if "recordings" in job:
+        answer(job)
+    else:
+        record_models(job, _normalised(read_npz(Path(job["strokes"]))["train"]))
+
+
 def _normalised(strokes: list[np.ndarray]) -> list[np.ndarray]:
     loader = standin.utils.DataLoader(strokes, 1, max(map(len, strokes)))
     loader.normalize()
@@ -83,4 +93,4 @@ if __name__ == "__main__":
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     provenance.COMMAND[:] = job["command"]
     for task in job["tasks"]:
-        {"train": train, "record": record_all}[task["do"]](task)
+        {"train": train, "record": record_all, "study": study}[task["do"]](task)

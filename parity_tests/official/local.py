@@ -54,7 +54,9 @@ class LocalGraph:
     def _latent(self, values: Arrays, draws: Arrays, settings: dict) -> Arrays:
         """mu and presig from the last states; z from mu, presig and the noise; the initial state from z."""
         run, train, probe = self.session.sess.run, self.session.train, self.session.probe
-        states = {probe.quantities[f"encoder/{s}/final_state"]: values[f"train/encoder/{s}/final_state"] for s in _SIDES}
+        states = {
+            probe.quantities[f"encoder/{s}/final_state"]: values[f"train/encoder/{s}/final_state"] for s in _SIDES
+        }
         mu, presig = run([train.mean, train.presig], states)
         noise = {probe.draws["latent"].placeholder: draws["latent"]}
         z = run(train.batch_z, noise | {train.mean: values["train/mu"], train.presig: values["train/presig"]})

@@ -73,7 +73,7 @@ class Recorder:
             groups[dtype] = computed(session, recording, weights, self.sample_len)
             if dtype == "float64":
                 # in float32 a step of Adam turns noise in tiny gradients into whole steps, so float64 alone has it
-                groups[dtype] |= _after(session)
+                groups[dtype] |= after_step(session)
         self._local(recording)
         for dtype in DTYPES:
             groups[f"{dtype}_ensemble"] = self._ensemble(recording, dtype, members)
@@ -87,7 +87,7 @@ class Recorder:
         inputs, draws, weights = recording["inputs"], recording["draws"], recording["weights"]
 
         def local(of: str, values: Arrays) -> Arrays:
-            settings = _settings(self.sessions[of], recording)
+            settings = settings_of(self.sessions[of], recording)
             return self.local[of].computed(values, inputs, draws, weights, settings)
 
         for dtype in DTYPES:
@@ -108,7 +108,7 @@ class Recorder:
             shuffle = Shuffle(recording.hparams, batch=len(recording["inputs"]["lengths"]), seed=member)
             run = computed(session, recording, weights, self.sample_len, shuffle=shuffle)
             if dtype == "float64":
-                run |= shuffle.back(_after(session))
+                run |= shuffle.back(after_step(session))
             for name, value in run.items():
                 with np.errstate(invalid="ignore"):
                     difference = value.astype(np.float64) - truth[name]
@@ -133,7 +133,7 @@ def computed(
         weights, draws = shuffle.weights(weights), shuffle.draws(draws)
         inputs = inputs | {name: shuffle.rows(inputs[name]) for name in ("sketches", "lengths")}
     session.assign(weights)
-    settings = _settings(session, recording)
+    settings = settings_of(session, recording)
     evaluated = {session.eval.input_data: inputs["sketches"], session.eval.sequence_lengths: inputs["lengths"]}
     result = session.evaluation(evaluated | settings, draws)
     result |= session.prefixes(evaluated, draws)
@@ -148,13 +148,13 @@ def computed(
     return result | {f"prefix/{name}": result[f"eval/{name}"][:, : max(PREFIXES)] for name in PARAMETERS}
 
 
-def _after(session: Session) -> Arrays:
+def after_step(session: Session) -> Arrays:
     """What a step left."""
     values = session.read().items()
     return {f"after/{name}": np.asarray(value) for name, value in values if name not in NOT_COMPUTED}
 
 
-def _settings(session: Session, recording: Recording) -> dict[Any, float]:
+def settings_of(session: Session, recording: Recording) -> dict[Any, float]:
     claims = recording.hparams
     return {session.kl_tolerance: claims["kl_tolerance"], session.grad_clip: claims["grad_clip"]}
 
@@ -193,4 +193,3 @@ def read_weights(source: str, session: Session) -> Arrays:
         reader = tf.train.load_checkpoint(source)
         weights = {name: reader.get_tensor(name) for name in session.variables if reader.has_tensor(name)}
     return session.read() | weights
-

@@ -97,7 +97,8 @@ class Session:
             "eval": self.eval_probe.quantities | _outputs(self.eval, self.eval_probe),
         }
         self.sess = (tf.Session if sess is None else sess)(config=CONFIG)
-        self.sess.run(tf.global_variables_initializer())
+        self.initializer = tf.global_variables_initializer()
+        self.sess.run(self.initializer)
 
     def assign(self, weights: dict[str, np.ndarray]) -> None:
         """Set variables by their official names; all trainable ones must be given, slots may be left out."""

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from parity_tests.official.errors import float32_errors, float64_noise
 
 from parity_tests.compare import place
 from parity_tests.measure import by_step, sizes, step_axis, together
-from parity_tests.official.errors import float32_errors, float64_noise
 
 AXES = {
     "train/decoder/i": [None, None, None, 1],

@@ -1,0 +1,82 @@
+"""Judges recordings in a process of its own, whose environment chooses vector instructions and threads.
+
+``python -m parity_tests.false_alarms.judging JOB.json`` writes what it found as JSON.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity_tests.adapter import EVERYTHING
+from parity_tests.answers import Answers
+from parity_tests.judge.row import EQUAL, Row, failures
+from parity_tests.prove import judge, prove
+from parity_tests.recording import Recording
+from parity_tests.replay_local import FED
+
+
+def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """A result for each recording: what was called different, what was not judged, and how close the rest came.
+
+    Args:
+        job: ``recordings`` (paths), and ``answers`` (a folder with what the official code answered, or None: ours).
+    """
+    results = []
+    for path in map(Path, job["recordings"]):
+        recording = Recording.load(path)
+        if job["answers"] is None:
+            from parity_tests.ours import Adapter
+
+            rows = prove(recording, Adapter()).rows
+        else:
+            rows = _of_answers(recording, Recording.load(Path(job["answers"]) / path.name))
+        results.append(summary(recording.name, rows))
+        print(f"judged {recording.name}", flush=True)
+    return results
+
+
+@np.errstate(all="ignore")
+def _of_answers(recording: Recording, answers: Recording) -> list[Row]:
+    rows = []
+    for precision in ("float64", "float32"):
+        rows += judge(recording, precision, Answers(answers[precision]), EVERYTHING).rows
+    return rows
+
+
+def summary(name: str, rows: Iterable[Row]) -> dict[str, Any]:
+    """For JSON: counts, alarms, and for each kind of row the share of its allowance that the closest used."""
+    rows = list(rows)
+    closest: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        kind = kind_of(row)
+        if row.verdict == EQUAL and row.used > closest.get(kind, {"used": -1.0})["used"]:
+            closest[kind] = {"used": row.used, "quantity": row.quantity, "measure": row.measure}
+    alarms = [
+        {"quantity": r.quantity, "precision": r.precision, "measure": r.measure, "used": _finite(r.used), "note": r.note}
+        for r in failures(rows)
+    ]
+    return {"recording": name, "counts": dict(Counter(r.verdict for r in rows)), "alarms": alarms, "closest": closest}
+
+
+def kind_of(row: Row) -> str:
+    """By which rule a row was judged."""
+    if row.precision not in ("float64", "float32"):
+        return row.precision
+    return f"{'local' if row.quantity.startswith(FED) else 'accumulated'} {row.precision}"
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    import torch
+
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    torch.set_num_threads(job["threads"])
+    Path(job["out"]).write_text(json.dumps(judged(job)), encoding="utf-8")

@@ -1,0 +1,83 @@
+"""How probable an alarm is that was not seen: an upper confidence limit, and a tail that was fitted and checked.
+
+A unit is a recording (model x seed): rows of one recording are not independent. Of each unit counts the share of its
+allowance that its closest row used, over all rows and all conditions.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95
+TAIL = 0.25  # the share of the largest units that the tail is fitted to
+
+
+class Tail(NamedTuple):
+    """An exponential tail of log(used) above a threshold: P(used > u) = share (u / threshold)^-rate."""
+
+    threshold: float
+    share: float
+    rate: float
+
+    def beyond(self, used: float) -> float:
+        """The probability that a unit uses more than this."""
+        return float(min(1.0, self.share * (used / self.threshold) ** -self.rate))
+
+
+def upper_limit(alarms: int, units: int) -> float:
+    """The rate of alarms a unit that is excluded with 95 % confidence (Clopper and Pearson, one-sided)."""
+    if units == 0 or alarms >= units:
+        return 1.0
+    low, high = alarms / units, 1.0
+    for _ in range(100):
+        rate = (low + high) / 2
+        if _at_most(alarms, units, rate) > 1 - CONFIDENCE:
+            low = rate
+        else:
+            high = rate
+    return high
+
+
+def _at_most(alarms: int, units: int, rate: float) -> float:
+    """Binomial probability of so many alarms or fewer."""
+    log_terms = [0.0]
+    for k in range(1, alarms + 1):
+        log_terms.append(log_terms[-1] + np.log((units - k + 1) / k))
+    ks = np.arange(alarms + 1)
+    with np.errstate(divide="ignore"):
+        return float(np.exp(np.array(log_terms) + ks * np.log(rate) + (units - ks) * np.log1p(-rate)).sum())
+
+
+def fit(used: np.ndarray) -> Tail:
+    """Fit the tail to the largest quarter of units (Hill's estimator of the rate).
+
+    Raises:
+        ValueError: with fewer than 8 units.
+    """
+    if len(used) < 8:
+        raise ValueError(f"a tail of {len(used)} units cannot be fitted; expected at least 8")
+    ordered = np.sort(used)[::-1]
+    count = max(2, int(len(used) * TAIL))
+    threshold = float(ordered[count])
+    rate = count / float(np.log(ordered[:count] / threshold).sum())
+    return Tail(threshold, count / len(used), rate)
+
+
+def checked(used: np.ndarray) -> dict[str, float]:
+    """Fit on every other unit, and compare with what the other half did at the fitted threshold and twice above it.
+
+    Args:
+        used: the largest used share of each unit, in the order in which they were recorded.
+    """
+    one, other = used[::2], used[1::2]
+    tail = fit(one)
+    far = tail.threshold * 0.1 ** (-1 / tail.rate)  # a tenth of the tail should lie beyond
+    return {
+        "threshold": tail.threshold,
+        "rate": tail.rate,
+        "expected beyond threshold": tail.share,
+        "seen beyond threshold": float((other > tail.threshold).mean()),
+        "far": far,
+        "expected beyond far": tail.beyond(far),
+        "seen beyond far": float((other > far).mean()),
+    }
