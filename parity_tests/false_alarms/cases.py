@@ -1,11 +1,10 @@
 """Which models are recorded for the study of false alarms, and under which conditions they are judged."""
 
 import dataclasses
-import re
-from pathlib import Path
 from typing import Any
 
 from parity_tests.configurations import ALL_DROPOUT, HYPER_SMALL, NOISE
+from parity_tests.machine import vector_instructions
 
 LEVELS = (0, 10, 200, 1000)  # official training steps before a model is recorded
 SAMPLE_LEN = 24
@@ -61,17 +60,8 @@ class Condition:
     def possible(self) -> bool:
         """Whether this processor has the vector instructions."""
         wanted = self.environment.get("ATEN_CPU_CAPABILITY", "default")
-        return wanted == "default" or wanted in processor_flags()
-
-
-def processor_flags() -> set[str]:
-    """Vector instructions of this processor, as ATen names them; empty where Linux does not say."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return set()
-    flags = set(re.findall(r"^flags\s*:(.*)$", text, flags=re.MULTILINE)[0].split()) if "flags" in text else set()
-    return ({"avx2"} if "avx2" in flags else set()) | ({"avx512"} if "avx512f" in flags else set())
+        found = vector_instructions().split()
+        return wanted == "default" or any(name.startswith(wanted) for name in found)
 
 
 CONDITIONS = (

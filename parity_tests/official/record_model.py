@@ -155,6 +155,7 @@ def after_step(session: Session) -> Arrays:
 
 
 def settings_of(session: Session, recording: Recording) -> dict[Any, float]:
+    """What the graph is fed for the KL floor and the clip."""
     claims = recording.hparams
     return {session.kl_tolerance: claims["kl_tolerance"], session.grad_clip: claims["grad_clip"]}
 
