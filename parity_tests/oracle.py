@@ -91,8 +91,13 @@ def train_task(configuration: Configuration, strokes: Path, log_root: Path, seed
     }
 
 
-def record_task(configuration: Configuration, weights: str, strokes: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Record a configuration from weights: the prefix of a checkpoint, or a recording that holds them."""
+def record_task(
+    configuration: Configuration, weights: str, strokes: Path, out: Path, seed: int, *, own: bool = False
+) -> dict[str, Any]:
+    """Record a configuration from weights: the prefix of a checkpoint, or a recording that holds them.
+
+    ``own``: also on sketches that the model draws itself.
+    """
     hparams = configuration.hparams | {"batch_size": configuration.batch, "max_seq_len": configuration.steps}
     model = {
         "name": configuration.name,
@@ -102,6 +107,7 @@ def record_task(configuration: Configuration, weights: str, strokes: Path, out: 
         "noise": NOISE,
         "sample_len": configuration.sample_len,
         "padding": configuration.padding,
+        "own": own,
     }
     return {"do": "record", "seed": seed, "out": str(out), "strokes": str(strokes), "models": [model]}
 

@@ -50,6 +50,9 @@ def verify(
 ) -> tuple[Report, dict[str, Any]]:
     """Compare one model with the official code run on it, its weights as they are and moved by noise.
 
+    It runs on sketches that the official code draws from the model itself, where costs and gradients are those of real
+    use, and on a stroke set, which may be strange to it.
+
     A checkpoint is read by TensorFlow itself on the official side; a sketch-rnn-js model never was one, so its weights
     are put into the official graph.
 
@@ -85,10 +88,11 @@ def verify(
         if defaults:
             say(f"not known, Magenta's default taken (change with --set): {', '.join(defaults)}")
         say(f"running the official code on {source.location}")
-        paths = [out / f"model-{variant}.h5" for variant in ("as_is", "moved")]
+        names = ("model-own", "model")  # on sketches that it draws itself, and on those of a stroke set
+        paths = [out / f"{name}-{variant}.h5" for name in names for variant in ("as_is", "moved")]
         for stale in paths:
             stale.unlink(missing_ok=True)
-        run_official([record_task(configuration, weights, strokes, out, SEED)], out, "verify")
+        run_official([record_task(configuration, weights, strokes, out, SEED, own=True)], out, "verify")
         recordings = [Recording.load(path) for path in paths]
         findings = Findings()
         if port.uses_weight_port:

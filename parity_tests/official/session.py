@@ -196,6 +196,15 @@ class Session:
                 result[f"sample/{mode}/{name}"] = np.stack(values)
         return result
 
+    def drawn(self, seq_len: int, seed: int) -> np.ndarray:
+        """A sketch that official sampling draws, stroke-3 [n, 3], up to its end or ``seq_len`` points."""
+        random.seed(seed)
+        np.random.seed(seed)
+        strokes, _ = official_model.sample(self.sess, self.sampling, seq_len=seq_len)
+        ends = np.flatnonzero(strokes[:, 4])
+        points = max(1, int(ends[0])) if ends.size else seq_len
+        return np.stack([strokes[:points, 0], strokes[:points, 1], strokes[:points, 3]], axis=1)
+
 
 def _outputs(model: Any, probe: Probe) -> dict[str, Any]:
     batch, steps = model.hps.batch_size, model.hps.max_seq_len
