@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.configurations import DTYPES
+from parity_tests.configurations import DTYPES, SAMPLING_MODES
 from parity_tests.measure import sizes
 from parity_tests.mixtures import NAMES, PARAMETERS, nll
 from parity_tests.official.inputs import make_batch, moved
@@ -90,6 +90,7 @@ class Recorder:
         self._local(recording)
         for dtype in DTYPES:
             groups[f"{dtype}_ensemble"] = self._ensemble(recording, dtype, members)
+        _leave_out_failed_samples(recording, members)
         return recording
 
     def _local(self, recording: Recording) -> None:
@@ -123,10 +124,30 @@ class Recorder:
             if dtype == "float64":
                 run |= shuffle.back(after_step(session))
             for name, value in run.items():
+                if name not in truth:
+                    continue  # a sample, see _leave_out_failed_samples
                 with np.errstate(invalid="ignore"):
                     difference = value.astype(np.float64) - truth[name]
                 found.setdefault(name, []).append(sizes(name, difference))
         return {name: np.stack(values).astype(np.float32) for name, values in found.items()}
+
+
+def _leave_out_failed_samples(recording: Recording, members: int) -> None:
+    """Where official sampling failed in some run, that mode is left out of all of them, and the provenance says so."""
+    failed = []
+    for mode in SAMPLING_MODES:
+        name = f"sample/{mode}/strokes"
+        complete = all(name in recording[dtype] for dtype in DTYPES) and all(
+            len(recording[f"{dtype}_ensemble"].get(name, ())) == members for dtype in DTYPES
+        )
+        if complete:
+            continue
+        failed.append(mode)
+        for group in recording.groups.values():
+            for name in [name for name in group if name.startswith(f"sample/{mode}/")]:
+                del group[name]
+    if failed:
+        recording.provenance["not sampled"] = failed
 
 
 def computed(
