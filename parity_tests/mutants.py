@@ -171,6 +171,16 @@ class HarnessMutant:
     tests: tuple[str, ...]  # files below parity_tests/tests
 
 
+@dataclasses.dataclass(frozen=True)
+class ProductMutant:
+    """A bug outside the model's equations, and which unit tests must catch it."""
+
+    name: str
+    family: str
+    planting: Planting
+    tests: tuple[str, ...]  # files below parity_tests/tests
+
+
 def _swapped(table: Mapping[str, str], *pairs: tuple[str, str]) -> dict[str, str]:
     """Entries of a table with the values of each two exchanged."""
     return {a: table[b] for a, b in pairs} | {b: table[a] for a, b in pairs}

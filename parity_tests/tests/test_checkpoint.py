@@ -84,16 +84,16 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
 
 def test_the_last_ones_are_kept_and_what_was_half_written_goes(tmp_path):
     trainer = make_trainer()
-    for step in (0, 5, 90, 100_000_000):
+    for step in (0, 5, 99_999_999, 100_000_000):
         trainer.steps_done = step
         saved(tmp_path, trainer)
     (tmp_path / "checkpoints" / ".step-00000007.abc.tmp").mkdir()
     (tmp_path / "checkpoints" / "notes").mkdir()
-    assert list(checkpoints(tmp_path)) == [0, 5, 90, 100_000_000]
+    assert list(checkpoints(tmp_path)) == [0, 5, 99_999_999, 100_000_000]
     remove_older(tmp_path, 2)
-    assert list(checkpoints(tmp_path)) == [90, 100_000_000]
+    assert list(checkpoints(tmp_path)) == [99_999_999, 100_000_000]
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {
-        "step-00000090", "step-100000000", "notes",
+        "step-99999999", "step-100000000", "notes",
     }  # fmt: skip
 
 
