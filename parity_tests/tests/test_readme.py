@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shipped import shipped
 
-from parity_tests.fixtures import load_fixtures
 from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS
 from parity_tests.recording import FOLDER
 from parity_tests.score import Score
@@ -63,7 +63,7 @@ def write_checkpoint(folder):
     from bundle_writer import write_bundle
 
     folder.mkdir(parents=True)
-    write_bundle(folder / "vector-10", load_fixtures()["layer_norm/as_is"]["weights"])
+    write_bundle(folder / "vector-10", shipped()["layer_norm/as_is"]["weights"])
     (folder / "checkpoint").write_text('model_checkpoint_path: "vector-10"\n')
 
 
