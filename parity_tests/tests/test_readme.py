@@ -85,7 +85,7 @@ def quick(command):
     arguments = [SMALLER.get(argument, argument) for argument in arguments]
     code = int(told[1]) if told else 0
     if "--recording" in arguments and "--port" not in arguments:  # test_parity_fixtures.py takes them all
-        arguments = ["lstm-moved" if argument == "all" else argument for argument in arguments]
+        arguments = ["cell-lstm" if argument == "all" else argument for argument in arguments]
     if program == "torchrun":
         arguments = ["-m", "torch.distributed.run", "--standalone", *arguments]
     if "train.py" in arguments:
