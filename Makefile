@@ -29,7 +29,7 @@ curves: $(READY) ## training as it is used: both sides many times, each with its
 	$(BIN)/python -m parity_tests curves
 
 test: $(READY) ## all tests, those against the committed recordings of the official code among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY) ## what takes minutes: a training that is killed 50 times and resumed, bit by bit
 	$(BIN)/python -m pytest -m slow

@@ -6,18 +6,18 @@ import random
 
 import numpy as np
 import pytest
+from shipped import shipped
 
 from parity_tests import adapter, ours
 from parity_tests.__main__ import main
 from parity_tests.adapter import OURS, load_adapter
-from parity_tests.fixtures import load_fixtures
 from parity_tests.prove import TOGETHER, prove
 from parity_tests.replay import replay
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.losses import Costs
 from pytorch_sketch_rnn.training import Trainer
 
-RECORDINGS = load_fixtures()
+RECORDINGS = shipped()
 METHODS = {name for name, value in vars(adapter.Adapter).items() if inspect.isfunction(value)}
 # what each module is -> how the message goes on behind the name of the port
 BROKEN = {

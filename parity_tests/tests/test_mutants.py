@@ -5,10 +5,10 @@ import re
 from itertools import pairwise
 
 import pytest
+from shipped import shipped
 
 from parity_tests import compare, mutation, unit_tests
 from parity_tests.compare import failures
-from parity_tests.fixtures import load_fixtures
 from parity_tests.mutants import (
     FAMILIES,
     HARNESS_MUTANTS,
@@ -43,7 +43,7 @@ EQUIVALENT = Mutant(
 
 @pytest.fixture(scope="module")
 def fixtures():
-    return load_fixtures()
+    return shipped()
 
 
 # The catalogue -------------------------------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from shipped import shipped
 
 from parity_tests.adapter import Adapter
 from parity_tests.compare import EPSILON32, FLOAT32_CEILING
 from parity_tests.configurations import CELL_KEEP_PROB
-from parity_tests.fixtures import load_fixtures
 from parity_tests.ours import Adapter as Ours
 from parity_tests.prove import MASK_SIZE, TOGETHER, prove
 from parity_tests.recording import Recording
@@ -15,7 +15,7 @@ from parity_tests.training import resumed, state_before, with_step
 from parity_tests.verify import verify_recordings
 from pytorch_sketch_rnn.errors import BadInput
 
-RECORDING = load_fixtures()["lstm/as_is"]
+RECORDING = shipped()["lstm/as_is"]
 WEIGHT = "vector_rnn/RNN/output_w"
 GRADIENTS = [name for name in RECORDING["float64"] if name.startswith("gradient/")]
 
@@ -167,7 +167,7 @@ def test_a_port_offers_the_gradients_of_all_variables_or_of_none():
 
 
 def test_a_continued_training_shows_every_quantity():
-    recording = load_fixtures()["training/layer_norm"]
+    recording = shipped()["training/layer_norm"]
     step = recording.hparams["save_every"] + 1
     variables = with_step(state_before(recording, step), step)
     wanted = {n.replace("steps/", "resumed/", 1) for n in recording["float64"] if n.startswith("steps/")}
@@ -192,7 +192,7 @@ def test_a_recording_of_other_official_files_is_refused(tmp_path):
 
 
 def test_a_mask_of_the_ports_own_making_keeps_the_share_that_is_asked_for():
-    cell = load_fixtures()["cell/lstm"]
+    cell = shipped()["cell/lstm"]
 
     def share(mask: np.ndarray):
         class Port(Ours):

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shipped import shipped
 
-from parity_tests.fixtures import load_fixtures
 from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS
 from parity_tests.recording import FOLDER
 from parity_tests.score import Score
@@ -63,7 +63,7 @@ def write_checkpoint(folder):
     from bundle_writer import write_bundle
 
     folder.mkdir(parents=True)
-    write_bundle(folder / "vector-10", load_fixtures()["layer_norm/as_is"]["weights"])
+    write_bundle(folder / "vector-10", shipped()["layer_norm/as_is"]["weights"])
     (folder / "checkpoint").write_text('model_checkpoint_path: "vector-10"\n')
 
 
@@ -85,7 +85,7 @@ def quick(command):
     arguments = [SMALLER.get(argument, argument) for argument in arguments]
     code = int(told[1]) if told else 0
     if "--recording" in arguments and "--port" not in arguments:  # test_parity_fixtures.py takes them all
-        arguments = ["lstm-moved" if argument == "all" else argument for argument in arguments]
+        arguments = ["cell-lstm" if argument == "all" else argument for argument in arguments]
     if program == "torchrun":
         arguments = ["-m", "torch.distributed.run", "--standalone", *arguments]
     if "train.py" in arguments:

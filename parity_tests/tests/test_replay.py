@@ -8,17 +8,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from shipped import shipped
 
 from parity_tests import ours
 from parity_tests.adapter import told
 from parity_tests.compare import FED, failures, first_departure
 from parity_tests.examples import numpy_port, torch_lstm
-from parity_tests.fixtures import load_fixtures
 from parity_tests.prove import prove
 from parity_tests.replay import replay
 from parity_tests.report import Report, explain, part_of
 
-RECORDINGS = load_fixtures()
+RECORDINGS = shipped()
 RNN = "vector_rnn/RNN/LSTMCell"
 MODEL, CELL, INITIAL, DATA = "lstm/moved", "cell/lstm", "initial/lstm", "data"
 # a recording in which each method is asked; those that answer with arrays by name come first; see test_training.py too
