@@ -11,6 +11,7 @@ from torch import Tensor
 from parity_tests import adapter
 from parity_tests.adapter import Arrays, Data
 from pytorch_sketch_rnn import schedules
+from pytorch_sketch_rnn.cells import Cell
 from pytorch_sketch_rnn.data import DataLoader, join_sets
 from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
@@ -34,14 +35,7 @@ class Adapter(adapter.Adapter):
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        _, table = CELLS[kind]
-        sizes = {}
-        if kind == "hyper":
-            hyper_num_units, hyper_embedding_size = weights["hyper_ix/zw/super_linear_w"].shape
-            sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
-        with torch.device("meta"):
-            cell = make_cell(kind, x.shape[1], len(weights["W_hh"]), HParams(**sizes))
-        cell.load_state_dict({ours: _tensor(weights[official]) for official, ours in table.items()}, assign=True)
+        cell = self._cell(kind, weights, x.shape[1])
         tape = Tape()
         with torch.no_grad():
             output, new_state = cell(
@@ -170,6 +164,18 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         model = SketchRNN(HParams.from_dict(hparams), seed)
         return _arrays({official: model.get_parameter(o) for official, o in weight_names(model.hparams).items()})
+
+    def _cell(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
+        """A cell on its own, with official weights."""
+        _, table = CELLS[kind]
+        sizes = {}
+        if kind == "hyper":
+            hyper_num_units, hyper_embedding_size = weights["hyper_ix/zw/super_linear_w"].shape
+            sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
+        with torch.device("meta"):
+            cell = make_cell(kind, input_size, len(weights["W_hh"]), HParams(**sizes))
+        cell.load_state_dict({ours: _tensor(weights[official]) for official, ours in table.items()}, assign=True)
+        return cell
 
     def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> Tape:
         """Set the model up for these draws: without a mask it evaluates."""
