@@ -18,10 +18,11 @@ from parity_tests import adapter, ours
 from parity_tests.adapter import Arrays
 from parity_tests.configurations import CELL_KEEP_PROB
 from parity_tests.mutants import Mutant
-from parity_tests.planting import planted_together
+from parity_tests.planting import is_run, planted_together
 from parity_tests.recording import Recording
 from parity_tests.replay import replay
 from pytorch_sketch_rnn.cells import Cell
+from weight_port.names import CELLS
 
 METHODS = frozenset(
     name for name, value in vars(adapter.Adapter).items() if callable(value) and not name.startswith("_")
@@ -107,14 +108,16 @@ class Reference:
         methods = self.offered & named
         return methods if quantity in self._sound(methods) else self.offered
 
-    def executed(self, quantity: str) -> set[CodeType]:
-        """The code that runs when the sound reference computes a quantity."""
+    def is_run(self, bug: Mutant, quantity: str) -> bool:
+        """Whether a bug is in code that runs when the sound reference computes a quantity."""
+        if sys.getprofile() is not None:  # another profiler is on, and there can be only one
+            return True
         methods = self.needs(quantity)
         if methods not in self._executed:
             with _profiled() as executed:
                 self._computed(methods)
             self._executed[methods] = executed
-        return self._executed[methods]
+        return is_run(bug, self._executed[methods])
 
     def place(self, quantity: str) -> int:
         """When a quantity is computed, among all that are known; a state counts as computed before the output."""
@@ -140,19 +143,20 @@ class Reference:
                 if len(bugs) < 2:
                     raise
                 return {}
-            return self._computed(methods)
+            # how float32 rounds depends on how many numbers are computed at a time, so such steps come one by one
+            return self._computed(methods, at_once=all(bug.family != "precision" for bug in bugs))
 
-    def _computed(self, methods: frozenset[str]) -> Arrays:
+    def _computed(self, methods: frozenset[str], *, at_once: bool = True) -> Arrays:
         self.replays += 1
         with _one_thread(), warnings.catch_warnings(), np.errstate(all="ignore"):  # a bug may divide by zero
             warnings.simplefilter("ignore")
             try:
-                return _answers(self.recording, self.precision, _Part(methods))
+                return _answers(self.recording, self.precision, _Part(methods), at_once=at_once)
             except Exception:  # a bug may do anything
                 return {}
 
 
-def _answers(recording: Recording, precision: str, port: adapter.Adapter) -> Arrays:
+def _answers(recording: Recording, precision: str, port: adapter.Adapter, *, at_once: bool) -> Arrays:
     hparams = dict(recording.hparams)
     if recording.kind == "training":
         steps = len(recording["float64"]["steps/lr"])
@@ -163,7 +167,22 @@ def _answers(recording: Recording, precision: str, port: adapter.Adapter) -> Arr
         return {f"initial/{name}": value for name, value in drawn.items()}
     if recording.kind == "cell" and precision == "exact":
         return {"dropout_values": np.unique(port.dropout_mask(_MASK_SIZE, CELL_KEEP_PROB))}
+    if recording.kind == "cell" and at_once:
+        return _cell_at_once(recording, precision, port)
     return replay(recording, precision, port).arrays
+
+
+def _cell_at_once(recording: Recording, precision: str, port: adapter.Adapter) -> Arrays:
+    """What :func:`parity_tests.replay.replay_cell` does, all steps as rows of one batch: each has its own state."""
+    claims = recording.hparams
+    scope = f"{CELLS[claims['cell']][0]}/"
+    weights = {n.removeprefix(scope): v.astype(precision) for n, v in recording["weights"].items()}
+    official, inputs = recording[precision]["state"], recording["inputs"]
+    states = np.concatenate([inputs["state"][:, None], official[:, :-1]], axis=1)
+    masks = recording["draws"]["recurrent"].swapaxes(0, 1)
+    rows = [value.astype(precision).reshape(-1, value.shape[2]) for value in (inputs["x"], states, masks)]
+    answer = port.step_cell(claims["cell"], weights, *rows)
+    return {name: value.reshape(*official.shape[:2], -1) for name, value in answer.items()}
 
 
 class _Part(ours.Adapter):
@@ -194,12 +213,11 @@ def _profiled() -> Iterator[set[CodeType]]:
     def see(frame: FrameType, event: str, argument: Any) -> None:
         executed.add(frame.f_code)
 
-    before = sys.getprofile()
     sys.setprofile(see)
     try:
         yield executed
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from parity_tests.causes import Cause
 from parity_tests.hypotheses import HYPOTHESES
 from parity_tests.mutants import HYPER, LAYER_NORM, LSTM, MUTANTS, Mutant
-from parity_tests.planting import Hypothesis, is_run
+from parity_tests.planting import Hypothesis
 from parity_tests.recording import Recording
 from parity_tests.reference import Reference
 from parity_tests.sentences import SENTENCES
@@ -89,20 +89,24 @@ class Search:
 
     def _explained(self, name: str, proven: Sequence[Bugs]) -> list[Bugs]:
         """The sets of bugs that give the port's numbers."""
+        whole = View(name)
         starts: list[Bugs] = [frozenset()]
         for view in self._views(name):
-            if view.quantity and self._departs(view):
-                found = [bugs for start in starts for bugs in self._extended(view, start, proven)]
-                starts = list(dict.fromkeys(found))[:TIES]
-        return list(self._matching(View(name), starts))
+            if not self._departs(view):
+                continue
+            tries = list(dict.fromkeys(bugs for start in starts for bugs in self._combined(start, proven)))
+            found = list(self._matching(whole, tries))
+            if found:
+                return found
+            found = list(self._matching(view, tries))
+            found = found or [bugs for start in starts for bugs in self._extended(view, start, tries)]
+            starts = list(dict.fromkeys(found))[:TIES]
+        return list(self._matching(whole, starts))
 
-    def _extended(self, view: View, start: Bugs, proven: Sequence[Bugs]) -> list[Bugs]:
-        """What explains a view, planted on top of what already explains the fields before it."""
-        combined = self._combined(start, proven)
-        if found := list(self._matching(view, combined)):
-            return found
+    def _extended(self, view: View, start: Bugs, combined: Sequence[Bugs]) -> list[Bugs]:
+        """What explains a view with new bugs, on top of those that explain the fields before it."""
         touching = self._touching(view)
-        relevant = [bugs for bugs in combined if bugs and bugs - start <= set(touching)]
+        relevant = [bugs for bugs in combined if bugs > start and bugs - start <= set(touching)]
         bases = list(dict.fromkeys([start, *relevant]))
         singles = [base | {bug} for base in bases for bug in touching if bug not in base]
         if found := list(self._matching(view, dict.fromkeys(singles))):
@@ -132,12 +136,11 @@ class Search:
     def _touching(self, view: View) -> list[str]:
         """The bugs that change a view, likeliest first."""
         official = self.reference.official(view.quantity)
-        executed = self.reference.executed(view.quantity)
         result = []
         for name, bug in CATALOGUE.items():
             if self._is_late():
                 break
-            if is_run(bug, executed) and self._is_of_these_cells(bug):
+            if self._is_of_these_cells(bug) and self.reference.is_run(bug, view.quantity):
                 answer = self._answer(view, frozenset({name}))
                 if answer is not None and distance(answer, view.of(official)) > MATCH:
                     result.append(name)
