@@ -1,8 +1,8 @@
 """Why a port departs from a recording, proven: the bug that, planted in the reference, gives the port's numbers.
 
-Each bug of the catalogue (:data:`parity_tests.mutants.MUTANTS`, :data:`parity_tests.hypotheses.HYPOTHESES`), and pairs of
-those that touch a quantity, are planted in our own port, which is driven through the recording as the port under test
-was. Where that gives the port's numbers and not the official ones, the bug is the cause.
+Each bug of the catalogue (:data:`parity_tests.mutants.MUTANTS` and :data:`parity_tests.hypotheses.HYPOTHESES`) is
+planted in our own port, and so are pairs of those that touch a quantity; then our port is driven through the recording
+as the port under test was. Where that gives the port's numbers and not the official ones, the bug is the cause.
 """
 
 import dataclasses
@@ -68,7 +68,7 @@ def causes_for(
 ) -> dict[str, Cause]:
     """The proven causes of what departs in a recording.
 
-    While it runs, the reference is changed for the whole process: nothing else may use ``pytorch_sketch_rnn`` meanwhile.
+    While it runs, the reference is changed for the whole process: nothing else may use ``pytorch_sketch_rnn``.
 
     Args:
         recording: of the official code, of the kind model, cell or data; of a training the schedules

@@ -1,12 +1,14 @@
 """The search for bugs that give a port's numbers; see :mod:`parity_tests.causes`.
 
 Quantities come in the order of computation, and fields of a packed state as well (the inner cell of a HyperLSTM, then
-c, then h): what was proven of an earlier one is planted when the next is looked at, so several bugs are found one by one.
+c, then h): what was proven of an earlier one is planted when the next is looked at: several bugs are
+found one by one.
 """
 
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -38,11 +40,12 @@ class View(NamedTuple):
     """A quantity, or the units of one field of a state: [..., units]."""
 
     quantity: str
-    units: slice = slice(None)
+    start: int = 0
+    stop: int | None = None
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Its numbers."""
-        return values if self.units == slice(None) else values[..., self.units]
+        return values if self.stop is None else values[..., self.start : self.stop]
 
 
 class Search:
@@ -68,6 +71,8 @@ class Search:
         self.pairs = pairs
         self.deadline = float("inf") if seconds is None else time.monotonic() + seconds
         self.say = say or (lambda line: None)
+        self._merits: dict[Bugs, tuple[int, int, int, int]] = {}
+        self._departures: dict[View, float] = {}
 
     def causes(self, known: Sequence[Bugs]) -> dict[str, Cause]:
         """Of each departing quantity of which one is proven."""
@@ -83,7 +88,8 @@ class Search:
             self.say(f"{name}: {told or 'no cause found'} ({self.reference.replays} replays)")
         for name in names:  # what was proven later may explain what came earlier
             found[name] = found.get(name) or list(self._matching(View(name), self._combined(frozenset(), proven)))
-        return {name: self._cause(name, found[name]) for name in names if found[name]}
+        weights = Counter(bug for sets in found.values() for bug in frozenset().union(*sets))
+        return {name: self._cause(name, found[name], weights) for name in names if found[name]}
 
     # --- one quantity ---
 
@@ -135,14 +141,14 @@ class Search:
 
     def _touching(self, view: View) -> list[str]:
         """The bugs that change a view, likeliest first."""
-        official = self.reference.official(view.quantity)
+        official = view.of(self.reference.official(view.quantity))
         result = []
         for name, bug in CATALOGUE.items():
             if self._is_late():
                 break
             if self._is_of_these_cells(bug) and self.reference.is_run(bug, view.quantity):
                 answer = self._answer(view, frozenset({name}))
-                if answer is not None and distance(answer, view.of(official)) > MATCH:
+                if answer is not None and distance(answer, official) > MATCH:
                     result.append(name)
         return sorted(result, key=lambda name: not self._fits(CATALOGUE[name], view.quantity))
 
@@ -170,11 +176,14 @@ class Search:
 
     # --- the cause ---
 
-    def _cause(self, name: str, found: Sequence[Bugs]) -> Cause:
-        """Of several explanations the one that explains most; those that explain as much are named as well."""
+    def _cause(self, name: str, found: Sequence[Bugs], weights: Mapping[str, int]) -> Cause:
+        """Of several explanations the one that explains most; those that explain as much are named as well.
+
+        ``weights`` says for how many departures each bug is part of an explanation.
+        """
         ours, official = self.departures[name], self.reference.official(name)
         residuals = {bugs: distance(self._answer(View(name), bugs), ours) for bugs in found}
-        merits = {bugs: self._merit(bugs) if len(found) > 1 else 0 for bugs in found}
+        merits = {bugs: self._merit(bugs, weights) if len(found) > 1 else () for bugs in found}
         best = max(merits.values())
         # below 1e-13 a residual is rounding, and says nothing about which is the better one
         tied = sorted((b for b in found if merits[b] == best), key=lambda bugs: max(residuals[bugs], 1e-13))
@@ -183,14 +192,17 @@ class Search:
         departure = distance(ours, official)
         return Cause(named[0], sentence, residuals[tied[0]], departure, tuple(named[1:]))
 
-    def _merit(self, bugs: Bugs) -> tuple[int, int, int]:
-        """How many departures it explains; how many equal quantities it leaves alone; fewer bugs are better."""
-        explained = sum(1 for name in self.departures for _ in self._matching(View(name), [bugs]))
-        changed = 0
-        for name in self.equal:
-            answer, official = self._answer(View(name), bugs), self.reference.official(name)
-            changed += answer is not None and official is not None and distance(answer, official) > MATCH
-        return explained, -changed, -len(bugs)
+    def _merit(self, bugs: Bugs, weights: Mapping[str, int]) -> tuple[int, int, int, int]:
+        """How much a set of bugs explains, alone and with others; how much that is equal it leaves alone; few bugs."""
+        if bugs not in self._merits:
+            explained = sum(1 for name in self.departures for _ in self._matching(View(name), [bugs]))
+            changed = sum(self._changes(name, bugs) for name in self.equal)
+            self._merits[bugs] = explained, min(weights[bug] for bug in bugs), -changed, -len(bugs)
+        return self._merits[bugs]
+
+    def _changes(self, name: str, bugs: Bugs) -> bool:
+        answer, official = self._answer(View(name), bugs), self.reference.official(name)
+        return answer is not None and official is not None and distance(answer, official) > MATCH
 
     # --- small questions ---
 
@@ -198,12 +210,15 @@ class Search:
         planted = [CATALOGUE[name] for name in sorted(bugs, key=_PLACE.__getitem__) if name in CATALOGUE]
         answer = self.reference.answer(view.quantity, planted)
         official = self.reference.official(view.quantity)
-        fits = answer is not None and (view == View(view.quantity) or answer.shape == official.shape)
+        fits = answer is not None and (view.stop is None or answer.shape == official.shape)
         return view.of(np.asarray(answer)) if fits else None
 
     def _departure(self, view: View) -> float:
-        official = self.reference.official(view.quantity)
-        return 0.0 if official is None else distance(view.of(self.departures[view.quantity]), view.of(official))
+        if view not in self._departures:
+            official = self.reference.official(view.quantity)
+            ours = self.departures[view.quantity]
+            self._departures[view] = 0.0 if official is None else distance(view.of(ours), view.of(official))
+        return self._departures[view]
 
     def _departs(self, view: View) -> bool:
         return self._departure(view) > MATCH
@@ -220,7 +235,7 @@ class Search:
         fields, start = {}, 0
         for field in _FIELDS[kind]:
             size = inner if field.startswith("hyper_") else units
-            fields[field] = View(name, slice(start, start + size))
+            fields[field] = View(name, start, start + size)
             start += size
         return [*(fields[field] for field in _COMPUTED if field in fields), whole]
 
