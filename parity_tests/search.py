@@ -25,8 +25,15 @@ from weight_port.names import CELLS
 
 Bugs = frozenset[str]
 
+# A port matches where no more than this is left, relative to the largest magnitude. Measured: a second implementation
+# (examples/numpy_port.py) with the same bug comes within 4e-15 in every forward quantity of the shipped models and
+# cells, and our sound port within 9e-14 of the official code in all 3668 tensors, gradients and slots included. Two
+# bugs that are not the same to rounding come this close in 23 of 113,000 pairs: in 22 of them one is an epsilon of
+# 1e-12 and the other a smaller one or none.
 MATCH = 1e-10
-EVIDENCE = 1e4
+# ... and the departure must be larger than that by so much: what explains one part in 10^4 of many numbers is no
+# accident, and of a single number (a cost) one part in 10^6: some hundred bugs and pairs are tried.
+EVIDENCE, EVIDENCE_OF_ONE = 1e4, 1e6
 TIES = 8  # explanations of a field that are followed up
 CATALOGUE: Mapping[str, Mutant] = {bug.name: bug for bug in (*MUTANTS, *HYPOTHESES)}
 _PLACE = {name: index for index, name in enumerate(CATALOGUE)}
@@ -285,7 +292,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def is_match(residual: float, departure: float, size: int) -> bool:
     """Whether the reference with a bug gives the port's numbers, and the departure is large enough to tell."""
-    return residual <= min(MATCH, departure / (EVIDENCE if size > 1 else 100 * EVIDENCE))
+    return residual <= min(MATCH, departure / (EVIDENCE if size > 1 else EVIDENCE_OF_ONE))
 
 
 def sentence_of(name: str) -> str:

@@ -28,8 +28,8 @@ SENTENCES = {
     "again?)",
     "forget bias 0.9": "the forget bias is 0.9, Magenta's is 1",
     "main bias of the HyperLSTM dropped with layer norm": "the main bias of the HyperLSTM is left out",
-    "main bias of the HyperLSTM added behind layer norm": "the main bias of the HyperLSTM is added after the layer norm, "
-    "Magenta adds it before",
+    "main bias of the HyperLSTM added behind layer norm": "the main bias of the HyperLSTM is added after the layer "
+    "norm, Magenta adds it before",
     "latent layers without bias": "the linear layers of mu, presig and the initial state have no bias",
     "output layer without bias": "the output layer has no bias",
     # numbers
@@ -45,8 +45,8 @@ SENTENCES = {
     "itself",
     "root of the mean square, the mean left in": "the layer norm does not subtract the mean",
     "log variance taken for log deviation": "z takes exp(presig) for its deviation, Magenta's is exp(presig / 2)",
-    "KL cost takes the log variance for a log deviation": "the KL cost takes presig for the log of the deviation, it is "
-    "the log of the variance",
+    "KL cost takes the log variance for a log deviation": "the KL cost takes presig for the log of the deviation, it "
+    "is the log of the variance",
     # dropout and masks
     "no dropout": "there is no dropout in training",
     "encoder without dropout": "the encoder has no recurrent dropout",
@@ -62,8 +62,8 @@ SENTENCES = {
     "recurrent mask on c, not on the candidate": "the layer-norm LSTM's recurrent mask acts on the new c, Magenta's on "
     "tanh(j) alone",
     "one mask for all steps": "one mask serves all steps, Magenta draws one for each",
-    "backward encoder's masks in the order of the sketch": "the backward encoder's masks follow the order of the sketch, "
-    "Magenta's that of its own steps",
+    "backward encoder's masks in the order of the sketch": "the backward encoder's masks follow the order of the "
+    "sketch, Magenta's that of its own steps",
     "output dropout reaches the recurrent state": "output dropout reaches the recurrent state, Magenta's the output "
     "alone",
     "input dropout on the strokes, not on z": "input dropout leaves z alone, Magenta's acts on [stroke, z]",
@@ -102,8 +102,8 @@ SENTENCES = {
     "density with pi not normalised": "the density is weighted by exp(logits), Magenta's by their softmax",
     "density of the best component alone": "the density is that of the best component, Magenta's the sum over all",
     # the costs
-    "stroke loss averaged over unmasked steps only": "the stroke loss is averaged over the unmasked steps, Magenta divides "
-    "by all B x T steps",
+    "stroke loss averaged over unmasked steps only": "the stroke loss is averaged over the unmasked steps, Magenta "
+    "divides by all B x T steps",
     "pen loss a third: mean over the three states": "the pen loss is a third of Magenta's: a mean over the three pen "
     "states",
     "stroke mask keeps the first end step": "the stroke mask keeps the first end step, Magenta's ends with the last "
@@ -164,8 +164,8 @@ SENTENCES = {
     "float32",
     "sampling begins without the start token": "sampling begins with zeros, Magenta's with [0, 0, 1, 0, 0]",
     "sampling stops at the end of the sketch": "sampling stops at the end of the sketch, Magenta's takes all steps",
-    "greedy point is the mean over all components": "the greedy point is the mean over all components, Magenta's that of "
-    "the likeliest",
+    "greedy point is the mean over all components": "the greedy point is the mean over all components, Magenta's that "
+    "of the likeliest",
     # data
     "a scale factor for each axis": "each axis has its own scale factor, Magenta's is one for both",
     "scale factor of dx alone": "the scale factor is that of dx alone",

@@ -1,0 +1,129 @@
+"""``python -m parity_tests.why``: where a port departs from the recordings that ship, and why where that is proven."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from parity_tests.adapter import FAILURES, Adapter, Arrays, load_adapter
+from parity_tests.causes import PAIRS, Cause, causes_for
+from parity_tests.fixtures import load_fixtures
+from parity_tests.recording import Recording
+from parity_tests.reference import offered_by
+from parity_tests.replay import replay
+from parity_tests.search import MATCH, distance
+from pytorch_sketch_rnn.errors import BadInput
+
+# A cell alone shows a bug before anything is made from it, and what is proven there is tried first elsewhere.
+_ORDER = ("cell/lstm", "cell/layer_norm", "cell/", "data")
+
+
+def answers_of(recording: Recording, port: Adapter) -> tuple[str, Arrays]:
+    """What a port answers to a recording, and the precision in which it was asked."""
+    if recording.kind == "training":
+        steps = range(len(recording["float64"]["steps/lr"]))
+        try:
+            rates = np.array([port.schedules(dict(recording.hparams), step) for step in steps], np.float64)
+        except FAILURES:
+            return "float64", {}
+        return "float64", {"steps/lr": rates[:, 0], "steps/kl_weight": rates[:, 1]}
+    precision = "exact" if recording.kind == "data" else "float64"
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return precision, replay(recording, precision, port).arrays
+
+
+def explain(
+    port: Adapter,
+    recordings: Iterable[Recording],
+    *,
+    pairs: int = PAIRS,
+    seconds: float | None = None,
+    say: Callable[[str], None] | None = None,
+) -> dict[str, tuple[dict[str, float], dict[str, Cause]]]:
+    """For each recording, how far each quantity departs that does, and the causes that are proven.
+
+    Args:
+        port: the subject.
+        recordings: of the kinds cell, data, model and, for the schedules, training.
+        pairs: see :func:`parity_tests.causes.causes_for`.
+        seconds: for each recording.
+        say: where progress goes.
+    """
+    offered = offered_by(port)
+    known: dict[tuple[str, ...], Cause] = {}
+    result = {}
+    for recording in sorted(recordings, key=_place):
+        precision, answers = answers_of(recording, port)
+        official = {n: recording[precision].get(n.removeprefix("fed/")) for n in answers}
+        off = {n: distance(value, official[n]) for n, value in answers.items() if official[n] is not None}
+        departing = {name: answers[name] for name, size in off.items() if size > MATCH}
+        causes = causes_for(
+            recording,
+            departing,
+            equal={name: answers[name] for name in off if name not in departing},
+            precision=precision,
+            offered=offered,
+            known=known.values(),
+            pairs=pairs,
+            seconds=seconds,
+            say=say,
+        )
+        known |= {cause.bugs: cause for cause in causes.values()}
+        result[recording.name] = {name: off[name] for name in departing}, causes
+    return result
+
+
+def _place(recording: Recording) -> int:
+    return next((i for i, start in enumerate(_ORDER) if recording.name.startswith(start)), len(_ORDER))
+
+
+def told(departures: dict[str, float], causes: dict[str, Cause]) -> list[str]:
+    """The causes in lines of text, each with the quantities that it explains and how far they are off."""
+    groups: dict[str, list[str]] = {}
+    for name in departures:
+        cause = causes.get(name)
+        groups.setdefault("no cause found" if cause is None else str(cause).partition(" (with it")[0], []).append(name)
+    lines = []
+    for cause, names in groups.items():
+        sizes = [departures[name] for name in names]
+        left = max((causes[name].residual for name in names if name in causes), default=None)
+        shown = f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        proof = "" if left is None else f"; with it the reference gives these numbers to {left:.0e}"
+        lines += [f"  {cause}", f"    {shown}: off by {min(sizes):.0e} to {max(sizes):.0e}{proof}"]
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns 0 where nothing departs, 1 where something does."""
+    parser = argparse.ArgumentParser(prog="python -m parity_tests.why", description=__doc__.partition(": ")[2])
+    parser.add_argument("--port", required=True, help="the class of an adapter, such as my_package.my_module:Adapter")
+    parser.add_argument(
+        "--recording", nargs="*", help="names of recordings that ship, such as cell/hyper; default: all"
+    )
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of bugs tried for a quantity (%(default)s)")
+    parser.add_argument("--seconds", type=float, help="after which a recording's search gives up")
+    options = parser.parse_args(arguments)
+    try:
+        port = load_adapter(options.port)
+        shipped = load_fixtures()
+        names = options.recording or [name for name, each in shipped.items() if each.kind != "initial"]
+        if unknown := sorted(set(names) - set(shipped)):
+            raise BadInput(f"--recording {unknown[0]}: expected one of {', '.join(shipped)}")
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    departs = False
+    for name, (departures, causes) in explain(
+        port, [shipped[n] for n in names], pairs=options.pairs, seconds=options.seconds
+    ).items():
+        departs |= bool(departures)
+        print(f"{name}: {len(departures)} quantities depart, {len(causes)} with a proven cause", flush=True)
+        print("\n".join(told(departures, causes)), flush=True) if departures else None
+    return int(departs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
