@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from parity_tests.mutants import (
     BACKWARD,
     DECODER,
+    FORWARD,
     MIXTURE,
     MU,
     R_COST,
@@ -18,6 +19,9 @@ from pytorch_sketch_rnn import decoder, encoder, losses, mixture, model
 
 _DEVIATION = "torch.exp(presig / 2)"
 _EXPANDED = "z.unsqueeze(1).expand(-1, steps, -1)"
+
+_WHOLE = "lengths = torch.full_like(lengths, strokes.shape[1])\n    "
+_START = "strokes = torch.nn.functional.pad(strokes, (0, 0, 1, 0))\n    strokes[:, 0, 2] = 1\n    "
 
 _LATENT = (
     Hypothesis(
@@ -77,6 +81,13 @@ _LATENT = (
         ),
         MU,
         sentence="mu and presig are computed from the output of the last step, which is zero after the end of a sketch",
+    ),
+    Hypothesis(
+        "encoder reads the start token and the padding",
+        "lengths",
+        Text(encoder.Encoder, "forward", ("backwards = ", f"{_START}{_WHOLE}backwards = ")),
+        FORWARD + BACKWARD,
+        sentence="the encoder reads the start token and the padding, Magenta's the points alone",
     ),
     Hypothesis(
         "both directions summed",
@@ -203,7 +214,34 @@ def _loss(name: str, sentence: str, *changes: tuple[str, str]) -> Hypothesis:
 
 
 _TOTAL = "(offset_loss + pen_loss).mean()"
+_DENSITY = "mixture.log_density(x1, x2)"
+_FLOORED = "-torch.logaddexp(log_density, floor) * drawn"
 _LOSSES = (
+    *(
+        _loss(
+            f"variances regularised by {value:g}{without}",
+            f"{value:g} is added to the variances of the density{also}; Magenta's are not regularised",
+            (_DENSITY, f"mixture.shrunk({value!r}).log_density(x1, x2)"),
+            *changes,
+        )
+        for value in (1e-6, 1e-4, 1e-3)
+        for without, also, changes in (
+            ("", "", ()),
+            (
+                ", no epsilon in the log",
+                ", and there is no epsilon inside its log",
+                ((_FLOORED, "-log_density * drawn"),),
+            ),
+        )
+    ),
+    _loss(
+        "each loss averaged over the steps that it counts",
+        "each loss is averaged over the steps that it counts, Magenta divides both by all B x T steps",
+        (
+            _TOTAL,
+            "offset_loss.sum() / drawn.sum() + (pen_loss.mean() if is_training else pen_loss.sum() / drawn.sum())",
+        ),
+    ),
     _loss(
         "both losses averaged over unmasked steps only",
         "both losses are averaged over the unmasked steps, Magenta divides both by all B x T steps",

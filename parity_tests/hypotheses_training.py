@@ -2,11 +2,39 @@
 
 from collections.abc import Iterator
 
-from parity_tests.mutants import ADAM_M, ADAM_V, CLIPPED, RATES, SAMPLED, WEIGHTS, Text, Value
+from parity_tests.mutants import ADAM_M, ADAM_V, CLIPPED, LOADER, RATES, SAMPLED, WEIGHTS, Text, Value
 from parity_tests.planting import Hypothesis
-from pytorch_sketch_rnn import optim, sampling, schedules
+from pytorch_sketch_rnn import data, optim, sampling, schedules
+
+_WEIGHT = "return hparams.kl_weight - (hparams.kl_weight - hparams.kl_weight_start) * hparams.kl_decay_rate**step"
+_FACTOR = """import numpy as np
+    factor = np.float32(1 - hparams.kl_weight_start)
+    for _ in range(step):
+        factor *= np.float32(hparams.kl_decay_rate)
+    return hparams.kl_weight * (1 - float(factor))"""
 
 _RATES = (
+    Hypothesis(
+        "KL weight starts at kl_weight * kl_weight_start",
+        "schedules",
+        Text(
+            schedules,
+            "kl_weight",
+            (_WEIGHT, _WEIGHT.replace("hparams.kl_weight_start", "hparams.kl_weight * hparams.kl_weight_start")),
+        ),
+        RATES,
+        ".*/kl_weight",
+        sentence="the KL weight starts at kl_weight * kl_weight_start, Magenta's at kl_weight_start",
+    ),
+    Hypothesis(
+        "KL weight starts at kl_weight * kl_weight_start, its decay kept in float32",
+        "schedules",
+        Text(schedules, "kl_weight", (_WEIGHT, _FACTOR)),
+        RATES,
+        ".*/kl_weight",
+        sentence="the KL weight starts at kl_weight * kl_weight_start, Magenta's at kl_weight_start, and its decay is "
+        "multiplied up in float32",
+    ),
     Hypothesis(
         "KL weight starts at 0",
         "schedules",
@@ -133,6 +161,40 @@ def _adam() -> Iterator[Hypothesis]:
     )
 
 
+_DATA = (
+    Hypothesis(
+        "scale drawn in float32, and only where its factor is not 0",
+        "augmentation",
+        Text(
+            data.DataLoader,
+            "_augmented",
+            ("for axis in range(2):", "for axis in range(2 if self.random_scale_factor else 0):"),
+            (
+                "(self.rng.random_sample() - 0.5) * 2 * self.random_scale_factor + 1.0",
+                "(np.float32(self.rng.random_sample()) - np.float32(0.5)) * 2 * self.random_scale_factor + 1.0",
+            ),
+        ),
+        LOADER,
+        sentence="the random scale is computed in float32, and drawn only where its factor is not 0",
+    ),
+    Hypothesis(
+        "a number drawn only for a point that may be dropped",
+        "augmentation",
+        Text(
+            data,
+            "augment_strokes",
+            ("draws = rng.random_sample(len(sketch))", "draws = np.ones(len(sketch))"),
+            (
+                "dropped = (",
+                "may = (lifted == 0) & (lifted_before == 0) & (since > 2)\n"
+                "    draws[may] = rng.random_sample(int(may.sum()))\n    dropped = (",
+            ),
+        ),
+        LOADER,
+        sentence="a random number is drawn only for a point that may be dropped, Magenta's for every point",
+    ),
+)
+
 _CLIPS = (
     Hypothesis(
         "clips a norm of each gradient by scaling to the bound always",
@@ -156,4 +218,4 @@ _CLIPS = (
     ),
 )
 
-TRAINING_HYPOTHESES = (*_CLIPS, *_adam(), *_RATES, *_SAMPLES)
+TRAINING_HYPOTHESES = (*_DATA, *_CLIPS, *_adam(), *_RATES, *_SAMPLES)

@@ -86,15 +86,17 @@ class Search:
         found: dict[str, list[Bugs]] = {}
         proven = list(known)
         names = sorted((n for n in self.departures if self._departs(View(n))), key=self._order)
-        for name in names:
-            if self._is_late():
+        left = names
+        while left:
+            before = len(proven)
+            for name in left:
+                found[name] = self._explained(name, proven)
+                proven += [bugs for bugs in found[name] if bugs not in proven]
+                told = " or ".join(" and ".join(sorted(bugs)) for bugs in found[name])
+                self.say(f"{name}: {told or 'no cause found'} ({self.reference.replays} replays)")
+            left = [name for name in left if not found[name]]
+            if len(proven) == before or self._is_late():  # else what was proven later may explain what came earlier
                 break
-            found[name] = self._explained(name, proven)
-            proven += [bugs for bugs in found[name] if bugs not in proven]
-            told = " or ".join(" and ".join(sorted(bugs)) for bugs in found[name])
-            self.say(f"{name}: {told or 'no cause found'} ({self.reference.replays} replays)")
-        for name in names:  # what was proven later may explain what came earlier
-            found[name] = found.get(name) or list(self._matching(View(name), self._combined(frozenset(), proven)))
         weights = Counter(bug for sets in found.values() for bug in frozenset().union(*sets))
         return {name: self._cause(name, found[name], weights) for name in names if found[name]}
 
@@ -159,27 +161,13 @@ class Search:
                     result.append(name)
         return sorted(result, key=lambda name: not self._fits(CATALOGUE[name], view.quantity))
 
-    def _pairs(self, view: View, base: Bugs, touching: Sequence[str]) -> Iterator[Bugs]:
+    def _pairs(self, view: View, base: Bugs, touching: Sequence[str]) -> list[Bugs]:
         """Pairs on top of a base, those first whose effects add up to what is left of the departure."""
-        start = self._answer(view, base)
-        ours = view.of(self.departures[view.quantity])
-        if start is None or start.shape != ours.shape:
-            return
-        effects = {}
-        for name in touching:
-            answer = None if name in base else self._answer(view, base | {name})
-            if answer is not None and answer.shape == ours.shape and np.isfinite(answer).all():
-                effects[name] = (answer.astype(np.float64) - start).ravel()
-        if len(effects) < 2 or not np.isfinite(ours).all():
-            return
-        names, vectors = list(effects), np.stack(list(effects.values()))
-        left = (ours.astype(np.float64) - start).ravel()
-        products, along = vectors @ vectors.T, vectors @ left
-        squares = np.diag(products)
-        error = squares[:, None] + squares + 2 * products - 2 * (along[:, None] + along)  # less left @ left
-        order = sorted(itertools.combinations(range(len(names)), 2), key=lambda pair: error[pair])
-        for a, b in order[: self.pairs]:
-            yield base | {names[a], names[b]}
+        answers = {name: self._answer(view, base | {name}) for name in touching if name not in base}
+        errors = _added(self._answer(view, base), answers, view.of(self.departures[view.quantity]))
+        pairs = itertools.combinations((name for name, answer in answers.items() if answer is not None), 2)
+        ranked = sorted(pairs, key=lambda pair: errors.get(pair, float("inf")))
+        return [base | set(pair) for pair in ranked[: self.pairs]]
 
     # --- the cause ---
 
@@ -288,6 +276,22 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
         return float("inf")
     scale = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
     return float(np.abs(a - b).max() / scale) if scale else 0.0
+
+
+def _added(
+    start: np.ndarray | None, answers: Mapping[str, np.ndarray | None], ours: np.ndarray
+) -> dict[tuple[str, str], float]:
+    """The square of what two effects together leave of a departure, less a constant, where they can be added."""
+    fits = {n: a for n, a in answers.items() if a is not None and a.shape == ours.shape and np.isfinite(a).all()}
+    if start is None or start.shape != ours.shape or not np.isfinite(ours).all() or len(fits) < 2:
+        return {}
+    vectors = np.stack([(answer.astype(np.float64) - start).ravel() for answer in fits.values()])
+    along = vectors @ (ours.astype(np.float64) - start).ravel()
+    products = vectors @ vectors.T
+    squares = np.diag(products)
+    error = squares[:, None] + squares + 2 * products - 2 * (along[:, None] + along)
+    names = list(fits)
+    return {(names[a], names[b]): error[a, b] for a, b in itertools.combinations(range(len(names)), 2)}
 
 
 def is_match(residual: float, departure: float, size: int) -> bool:

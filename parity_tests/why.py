@@ -20,19 +20,23 @@ from pytorch_sketch_rnn.errors import BadInput
 _ORDER = ("cell/lstm", "cell/layer_norm", "cell/", "data")
 
 
-def answers_of(recording: Recording, port: Adapter) -> tuple[str, Arrays]:
-    """What a port answers to a recording, and the precision in which it was asked."""
+def answers_of(recording: Recording, port: Adapter) -> tuple[str, Arrays, frozenset[str]]:
+    """In which precision a port was asked, what it answered, and which methods of its adapter gave an answer."""
+    offered = offered_by(port)
     if recording.kind == "training":
         steps = range(len(recording["float64"]["steps/lr"]))
         try:
             rates = np.array([port.schedules(dict(recording.hparams), step) for step in steps], np.float64)
         except FAILURES:
-            return "float64", {}
-        return "float64", {"steps/lr": rates[:, 0], "steps/kl_weight": rates[:, 1]}
+            return "float64", {}, offered
+        return "float64", {"steps/lr": rates[:, 0], "steps/kl_weight": rates[:, 1]}, offered
     precision = "exact" if recording.kind == "data" else "float64"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return precision, replay(recording, precision, port).arrays
+        answers = replay(recording, precision, port)
+    # a method may lack something for this recording alone; step_cell is asked for each layer
+    failed = {method.partition(" ")[0] for method in (*answers.untested, *answers.broken)} - {"step_cell"}
+    return precision, answers.arrays, offered - failed
 
 
 def explain(
@@ -52,11 +56,10 @@ def explain(
         seconds: for each recording.
         say: where progress goes.
     """
-    offered = offered_by(port)
     known: dict[tuple[str, ...], Cause] = {}
     result = {}
     for recording in sorted(recordings, key=_place):
-        precision, answers = answers_of(recording, port)
+        precision, answers, offered = answers_of(recording, port)
         official = {n: recording[precision].get(n.removeprefix("fed/")) for n in answers}
         off = {n: distance(value, official[n]) for n, value in answers.items() if official[n] is not None}
         departing = {name: answers[name] for name, size in off.items() if size > MATCH}
