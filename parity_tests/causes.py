@@ -12,7 +12,7 @@ import numpy as np
 
 from parity_tests.recording import Recording
 
-PAIRS = 300  # of bugs that are tried for one quantity
+PAIRS = 300  # of bugs that are tried for the quantities that are computed together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +77,10 @@ def causes_for(
         equal: what else it answered, and rightly: of bugs that explain a departure equally well, those that would
             change something here come last.
         precision: ``float64`` or ``exact``, whichever the quantities were compared in.
-        offered: the methods of the adapter that the port has (:func:`parity_tests.reference.offered_by`). None: all.
+        offered: the methods of the adapter that gave an answer here (of those that the port has, see
+            :func:`parity_tests.reference.offered_by`). What they lack comes from the recording. None: all.
         known: causes found in other recordings of the same port, which are tried first.
-        pairs: how many pairs of bugs are tried for a quantity, or for a field of a state, likeliest first.
+        pairs: how many pairs of bugs are tried for the quantities that are computed together, likeliest first.
         seconds: when to give up; what was found until then is returned.
         say: where progress goes.
 

@@ -270,6 +270,20 @@ _LOSSES = (
         (_TOTAL, "offset_loss.mean() + pen_loss.sum() / (len(drawn) * (drawn.shape[1] - 1))"),
     ),
     _loss(
+        "one loss that counts the padding's pen, divisor Nmax - 1",
+        "both losses are divided by one step less, and the pen loss of the padding counts in evaluation too",
+        (_TOTAL, "(offset_loss + pen_loss).sum() / (len(drawn) * (drawn.shape[1] - 1))"),
+        ("if not is_training:", "if False:"),
+    ),
+    _loss(
+        "one loss that counts the padding's pen a third, the stroke mask keeps the first end step",
+        "the pen loss is a third of Magenta's (a mean over the three states) and counts the padding in evaluation too, "
+        "and the stroke mask keeps the first end step",
+        (".sum(dim=-1)", ".mean(dim=-1)"),
+        ("drawn = 1 - pen[..., 2]", "drawn = 1 - F.pad(pen[..., :-1, 2], (1, 0))"),
+        ("if not is_training:", "if False:"),
+    ),
+    _loss(
         "losses divided by each sketch's length",
         "the losses of each sketch are divided by its length, Magenta divides by all steps",
         (_TOTAL, "((offset_loss + pen_loss).sum(dim=1) / drawn.sum(dim=1).clamp(min=1)).mean()"),

@@ -92,6 +92,10 @@ class Reference:
             self._kept[key] = {name: value for name, value in found.items() if name in self.wanted}
         return self._kept[key].get(quantity)
 
+    def is_known(self, quantity: str, bugs: frozenset[str]) -> bool:
+        """Whether an answer is there already; bugs by their names."""
+        return (bugs, self.needs(quantity)) in self._kept
+
     def needs(self, quantity: str) -> frozenset[str]:
         """The methods that compute a quantity."""
         if quantity not in self._needed:

@@ -35,6 +35,7 @@ MATCH = 1e-10
 # accident, and of a single number (a cost) one part in 10^6: some hundred bugs and pairs are tried.
 EVIDENCE, EVIDENCE_OF_ONE = 1e4, 1e6
 TIES = 8  # explanations of a field that are followed up
+BASES = 4  # sets of known bugs on top of which others are tried
 CATALOGUE: Mapping[str, Mutant] = {bug.name: bug for bug in (*MUTANTS, *HYPOTHESES)}
 _PLACE = {name: index for index, name in enumerate(CATALOGUE)}
 _CELL_PARTS = {"lstm": LSTM, "layer_norm": LAYER_NORM, "hyper": HYPER}
@@ -78,13 +79,16 @@ class Search:
         self.pairs = pairs
         self.deadline = float("inf") if seconds is None else time.monotonic() + seconds
         self.say = say or (lambda line: None)
+        self._likely: Bugs = frozenset()  # of each explanation found so far the first
         self._merits: dict[Bugs, tuple[int, int, int, int]] = {}
         self._departures: dict[View, float] = {}
+        self._spent: Counter[tuple[frozenset[str], Bugs]] = Counter()  # pairs, of what is computed together
 
     def causes(self, known: Sequence[Bugs]) -> dict[str, Cause]:
         """Of each departing quantity of which one is proven."""
         found: dict[str, list[Bugs]] = {}
         proven = list(known)
+        self._likely = frozenset().union(*known)
         names = sorted((n for n in self.departures if self._departs(View(n))), key=self._order)
         left = names
         while left:
@@ -92,6 +96,7 @@ class Search:
             for name in left:
                 found[name] = self._explained(name, proven)
                 proven += [bugs for bugs in found[name] if bugs not in proven]
+                self._likely = self._likely.union(*found[name][:1])
                 told = " or ".join(" and ".join(sorted(bugs)) for bugs in found[name])
                 self.say(f"{name}: {told or 'no cause found'} ({self.reference.replays} replays)")
             left = [name for name in left if not found[name]]
@@ -110,9 +115,8 @@ class Search:
             if not self._departs(view):
                 continue
             tries = list(dict.fromkeys(bugs for start in starts for bugs in self._combined(start, proven)))
-            found = list(self._matching(whole, tries))
-            if found:
-                return found
+            if found := [self._minimal(whole, bugs) for bugs in self._matching(whole, tries)]:
+                return list(dict.fromkeys(found))
             found = list(self._matching(view, tries))
             found = found or [bugs for start in starts for bugs in self._extended(view, start, tries)]
             starts = list(dict.fromkeys(found))[:TIES]
@@ -122,7 +126,7 @@ class Search:
         """What explains a view with new bugs, on top of those that explain the fields before it."""
         touching = self._touching(view)
         relevant = [bugs for bugs in combined if bugs > start and bugs - start <= set(touching)]
-        bases = list(dict.fromkeys([start, *relevant]))
+        bases = list(dict.fromkeys([start | (self._likely & set(touching)), start, *relevant]))[:BASES]
         singles = [base | {bug} for base in bases for bug in touching if bug not in base]
         if found := list(self._matching(view, dict.fromkeys(singles))):
             smallest = min(map(len, found))
@@ -134,9 +138,15 @@ class Search:
 
     def _combined(self, start: Bugs, proven: Sequence[Bugs]) -> list[Bugs]:
         """What is known, in the combinations that are worth a try."""
-        everything = frozenset().union(*proven)
-        each = [start | bugs for bugs in proven] + [start | {bug} for bug in sorted(everything, key=_PLACE.get)]
-        return list(dict.fromkeys([start, *each, start | everything]))
+        each = [start | bugs for bugs in proven] + [start | {bug} for bug in sorted(self._likely, key=_PLACE.get)]
+        return list(dict.fromkeys([start, *each, start | self._likely]))
+
+    def _minimal(self, view: View, bugs: Bugs) -> Bugs:
+        """Without the bugs that change nothing in it."""
+        for bug in sorted(bugs, key=_PLACE.get):
+            if any(self._matching(view, [bugs - {bug}])):
+                bugs = bugs - {bug}
+        return bugs
 
     def _matching(self, view: View, candidates: Iterable[Bugs]) -> Iterator[Bugs]:
         ours = view.of(self.departures[view.quantity])
@@ -161,13 +171,22 @@ class Search:
                     result.append(name)
         return sorted(result, key=lambda name: not self._fits(CATALOGUE[name], view.quantity))
 
-    def _pairs(self, view: View, base: Bugs, touching: Sequence[str]) -> list[Bugs]:
-        """Pairs on top of a base, those first whose effects add up to what is left of the departure."""
+    def _pairs(self, view: View, base: Bugs, touching: Sequence[str]) -> Iterator[Bugs]:
+        """Pairs on top of a base, those first whose effects add up to what is left of the departure.
+
+        What is computed for one quantity is there for the others, so the number of pairs is that of all together.
+        """
         answers = {name: self._answer(view, base | {name}) for name in touching if name not in base}
         errors = _added(self._answer(view, base), answers, view.of(self.departures[view.quantity]))
         pairs = itertools.combinations((name for name, answer in answers.items() if answer is not None), 2)
-        ranked = sorted(pairs, key=lambda pair: errors.get(pair, float("inf")))
-        return [base | set(pair) for pair in ranked[: self.pairs]]
+        methods = self.reference.needs(view.quantity)
+        for pair in sorted(pairs, key=lambda pair: errors.get(pair, float("inf"))):
+            bugs = base | set(pair)
+            if not self.reference.is_known(view.quantity, bugs):
+                if self._spent[methods, base] >= self.pairs:
+                    continue
+                self._spent[methods, base] += 1
+            yield bugs
 
     # --- the cause ---
 

@@ -3,13 +3,13 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from parity_tests.adapter import FAILURES, Adapter, Arrays, load_adapter
 from parity_tests.causes import PAIRS, Cause, causes_for
-from parity_tests.fixtures import load_fixtures
+from parity_tests.fixtures import fixture_paths
 from parity_tests.recording import Recording
 from parity_tests.reference import offered_by
 from parity_tests.replay import replay
@@ -99,6 +99,17 @@ def told(departures: dict[str, float], causes: dict[str, Cause]) -> list[str]:
     return lines
 
 
+def _shipped(names: Sequence[str] | None) -> list[Recording]:
+    """The recordings of these names; None: all that :func:`explain` can use."""
+    paths = {path.stem: path for path in fixture_paths()}
+    stems = [stem for stem in paths if not stem.startswith("initial-")]
+    if names is not None:
+        stems = [name.replace("/", "-") for name in names]
+    if unknown := [stem for stem in stems if stem not in paths]:
+        raise BadInput(f"--recording {unknown[0]}: expected one of {', '.join(paths)}")
+    return [Recording.load(paths[stem]) for stem in stems]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0 where nothing departs, 1 where something does."""
     parser = argparse.ArgumentParser(prog="python -m parity_tests.why", description=__doc__.partition(": ")[2])
@@ -106,22 +117,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--recording", nargs="*", help="names of recordings that ship, such as cell/hyper; default: all"
     )
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of bugs tried for a quantity (%(default)s)")
+    parser.add_argument(
+        "--pairs", type=int, default=PAIRS, help="pairs of bugs tried for what is computed together (%(default)s)"
+    )
     parser.add_argument("--seconds", type=float, help="after which a recording's search gives up")
     options = parser.parse_args(arguments)
     try:
         port = load_adapter(options.port)
-        shipped = load_fixtures()
-        names = options.recording or [name for name, each in shipped.items() if each.kind != "initial"]
-        if unknown := sorted(set(names) - set(shipped)):
-            raise BadInput(f"--recording {unknown[0]}: expected one of {', '.join(shipped)}")
+        recordings = _shipped(options.recording)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
     departs = False
-    for name, (departures, causes) in explain(
-        port, [shipped[n] for n in names], pairs=options.pairs, seconds=options.seconds
-    ).items():
+    for name, (departures, causes) in explain(port, recordings, pairs=options.pairs, seconds=options.seconds).items():
         departs |= bool(departures)
         print(f"{name}: {len(departures)} quantities depart, {len(causes)} with a proven cause", flush=True)
         print("\n".join(told(departures, causes)), flush=True) if departures else None
