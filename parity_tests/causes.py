@@ -25,9 +25,13 @@ class Cause:
     departure: float  # between the port and the official code, the same way; infinite where the shapes differ
     alternatives: tuple[tuple[str, ...], ...] = ()  # other bugs that give the same numbers in all that departs
 
+    @property
+    def named(self) -> str:
+        """The sentence, and the names of other bugs that give the same numbers."""
+        return self.sentence + "".join(f"; or: {' and '.join(bugs)}" for bugs in self.alternatives)
+
     def __str__(self) -> str:
-        others = "".join(f", or: {' and '.join(bugs)}" for bugs in self.alternatives)
-        return f"{self.sentence}{others} (with it the reference gives these numbers to {self.residual:.1e})"
+        return f"{self.named} (with it the reference gives these numbers to {self.residual:.1e})"
 
 
 def prove_cause(

@@ -3,7 +3,8 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,15 @@ from pytorch_sketch_rnn.errors import BadInput
 
 # A cell alone shows a bug before anything is made from it, and what is proven there is tried first elsewhere.
 _ORDER = ("cell/lstm", "cell/layer_norm", "cell/", "data")
+
+
+class Explained(NamedTuple):
+    """What came of one recording."""
+
+    recording: str
+    compared: int  # quantities
+    departures: dict[str, float]  # how far each is off that departs, relative to its largest magnitude
+    causes: dict[str, Cause]
 
 
 def answers_of(recording: Recording, port: Adapter) -> tuple[str, Arrays, frozenset[str]]:
@@ -46,8 +56,8 @@ def explain(
     pairs: int = PAIRS,
     seconds: float | None = None,
     say: Callable[[str], None] | None = None,
-) -> dict[str, tuple[dict[str, float], dict[str, Cause]]]:
-    """For each recording, how far each quantity departs that does, and the causes that are proven.
+) -> Iterator[Explained]:
+    """What is proven of each recording in turn, cells first.
 
     Args:
         port: the subject.
@@ -57,7 +67,6 @@ def explain(
         say: where progress goes.
     """
     known: dict[tuple[str, ...], Cause] = {}
-    result = {}
     for recording in sorted(recordings, key=_place):
         precision, answers, offered = answers_of(recording, port)
         official = {n: recording[precision].get(n.removeprefix("fed/")) for n in answers}
@@ -75,28 +84,28 @@ def explain(
             say=say,
         )
         known |= {cause.bugs: cause for cause in causes.values()}
-        result[recording.name] = {name: off[name] for name in departing}, causes
-    return result
+        yield Explained(recording.name, len(off), {name: off[name] for name in departing}, causes)
 
 
 def _place(recording: Recording) -> int:
     return next((i for i, start in enumerate(_ORDER) if recording.name.startswith(start)), len(_ORDER))
 
 
-def told(departures: dict[str, float], causes: dict[str, Cause]) -> list[str]:
-    """The causes in lines of text, each with the quantities that it explains and how far they are off."""
+def told(explained: Explained) -> str:
+    """Lines of text: each cause, the quantities that it explains and how far they are off."""
+    departures, causes = explained.departures, explained.causes
     groups: dict[str, list[str]] = {}
     for name in departures:
-        cause = causes.get(name)
-        groups.setdefault("no cause found" if cause is None else str(cause).partition(" (with it")[0], []).append(name)
-    lines = []
+        groups.setdefault(causes[name].named if name in causes else "no cause found", []).append(name)
+    count = f"{len(departures)} of {explained.compared} quantities depart, {len(causes)} of them with a proven cause"
+    lines = [f"{explained.recording}: {count if explained.compared else 'the port answers nothing'}"]
     for cause, names in groups.items():
         sizes = [departures[name] for name in names]
-        left = max((causes[name].residual for name in names if name in causes), default=None)
+        left = [causes[name].residual for name in names if name in causes]
         shown = f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-        proof = "" if left is None else f"; with it the reference gives these numbers to {left:.0e}"
+        proof = f"; with it the reference gives these numbers to {max(left):.0e}" if left else ""
         lines += [f"  {cause}", f"    {shown}: off by {min(sizes):.0e} to {max(sizes):.0e}{proof}"]
-    return lines
+    return "\n".join(lines)
 
 
 def _shipped(names: Sequence[str] | None) -> list[Recording]:
@@ -129,10 +138,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     departs = False
-    for name, (departures, causes) in explain(port, recordings, pairs=options.pairs, seconds=options.seconds).items():
-        departs |= bool(departures)
-        print(f"{name}: {len(departures)} quantities depart, {len(causes)} with a proven cause", flush=True)
-        print("\n".join(told(departures, causes)), flush=True) if departures else None
+    for explained in explain(port, recordings, pairs=options.pairs, seconds=options.seconds):
+        departs |= bool(explained.departures)
+        print(told(explained), flush=True)
     return int(departs)
 
 
