@@ -109,4 +109,4 @@ def run_tests(name: str, tests: list[str]) -> int:
     if name and name not in known:
         raise LookupError(f"no planted bug is called {name!r}")
     with known[name].planting.planted() if name else contextlib.nullcontext():
-        return int(pytest.main(["-x", "-p", "no:cacheprovider", *tests]))
+        return int(pytest.main(["-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
