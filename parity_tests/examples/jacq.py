@@ -51,7 +51,10 @@ def load_script() -> types.ModuleType:
     module.Variable = lambda tensor: tensor  # what PyTorch 0.4 made of it
     sketch = np.array([[1, 0, 0], [0, 1, 1]] * 6, np.int16)
     try:
-        with mock.patch.object(np, "load", return_value={"train": [sketch]}):
+        with (
+            mock.patch.object(np, "load", return_value={"train": [sketch]}),
+            warnings.catch_warnings(action="ignore"),
+        ):
             exec(compile(source, str(path), "exec"), module.__dict__)
         module.EncoderRNN, module.DecoderRNN, module.Model, module.hp  # noqa: B018
     except Exception as error:

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -49,7 +50,8 @@ def import_port(variable: str, package: str, alias: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[alias] = module
     try:
-        spec.loader.exec_module(module)
+        with warnings.catch_warnings(action="ignore"):  # the port's own, of its syntax
+            spec.loader.exec_module(module)
     except Exception as error:
         _forget(alias)
         raise _broken(variable, package, error) from None
@@ -68,7 +70,8 @@ def import_named(variable: str, module: str) -> ModuleType:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:
-        loaded = importlib.import_module(module)
+        with warnings.catch_warnings(action="ignore"):
+            loaded = importlib.import_module(module)
     except Exception as error:
         raise _broken(variable, module, error) from None
     if not Path(loaded.__file__).is_relative_to(folder):

@@ -6,8 +6,8 @@ what would be drawn at random.
 
 What the port lacks is left out: the bias of a hyper cell; the rows of the inner cell's W_xh that would read h; dropout
 in the encoder, on the decoder's input and on its output; encoders other than the plain one; unconditional models;
-greedy sampling. Its inner hyper cell has recurrent dropout, for which Magenta has no mask: it is off here, and a
-training step says that it was asked for (``keep_prob/decoder/hyper_cell/recurrent``).
+greedy sampling. Its inner hyper cell has recurrent dropout, for which Magenta has no mask: it is off in
+:class:`Adapter`, and on in :class:`WithInnerDropout`, which shows what it does.
 
 The port compiles its decoder with ``torch.jit``; here the same code runs as it is, since compiled code takes no masks.
 """
@@ -51,17 +51,11 @@ class Masks:
         return candidate if self.masks is None else candidate * next(self.masks)
 
 
-def hand_in(cell: nn.Module, masks: np.ndarray | None) -> None:
-    """Give a cell its masks."""
-    cell.r_dropout.forward = Masks(masks)
-    if hasattr(cell, "hyper_cell"):
-        cell.hyper_cell.r_dropout.forward = Masks(None)
-
-
 class Adapter(TorchPort):
     """The whole port."""
 
     name = "rfeinman/Sketch-RNN"
+    inner_dropout = False
 
     def __init__(self) -> None:
         self.port = import_port("RFEINMAN_SKETCH_RNN", "sketch_rnn", alias="rfeinman_sketch_rnn")
@@ -78,9 +72,19 @@ class Adapter(TorchPort):
         scoped = {f"scope/{name}": value for name, value in weights.items()}
         values = cell_layout(kind, "scope", "cell", sizes).to_port(scoped)
         holder.to(torch.tensor(x).dtype).load_state_dict({n: torch.tensor(value) for n, value in values.items()})
-        hand_in(holder.cell, None if mask is None else mask[np.newaxis])
+        self._hand_in(holder.cell, None if mask is None else mask[np.newaxis])
         output, (h, c) = holder.cell(torch.tensor(x), unpack(kind, torch.tensor(state)))
         return arrays({"output": output, "state": pack(kind, h, c)})
+
+    def _hand_in(self, cell: nn.Module, masks: np.ndarray | None) -> None:
+        """Give a cell its masks [T, B, n]; the inner one has none, or those of the outer, repeated to its width."""
+        cell.r_dropout.forward = Masks(masks)
+        if hasattr(cell, "hyper_cell"):
+            inner = None
+            if self.inner_dropout and masks is not None:
+                width = cell.hyper_hidden_size
+                inner = np.tile(masks, -(-width // masks.shape[2]))[..., :width]
+            cell.hyper_cell.r_dropout.forward = Masks(inner)
 
     def load(self, hparams: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
         """The model, and torch's Adam as the training script makes it."""
@@ -124,7 +128,7 @@ class Adapter(TorchPort):
     @torch.no_grad()
     def decode(self, inputs: np.ndarray, z: np.ndarray | None, draws: Mapping[str, np.ndarray]) -> Arrays:
         """Mixture, initial state and outputs; of the masks that of the recurrent dropout alone has a place."""
-        hand_in(self.model.cell, draws.get("decoder/recurrent"))
+        self._hand_in(self.model.cell, draws.get("decoder/recurrent"))
         encoder = lambda *_: (torch.tensor(z), None, None)  # noqa: E731
         with precision(self.dtype), mock.patch.object(self.model.encoder, "forward", encoder):
             _, answer = self._decoded(lambda: self.model._forward(None, torch.tensor(inputs)), inputs.shape[1])
@@ -173,7 +177,7 @@ class Adapter(TorchPort):
         """One step as the training script takes it."""
         self._require_encoder()
         self.model.train()
-        hand_in(self.model.cell, draws.get("decoder/recurrent"))
+        self._hand_in(self.model.cell, draws.get("decoder/recurrent"))
         data = torch.tensor(sketches)
         with precision(self.dtype), given("randn_like", draws["latent"]):
             passed, result = self._decoded(lambda: self.model(data, torch.tensor(lengths)), sketches.shape[1] - 1)
@@ -188,8 +192,9 @@ class Adapter(TorchPort):
     def _keep_probs(self) -> Arrays:
         """Of each dropout that the port would draw in training."""
         dropouts = {name: m for name, m in self.model.cell.named_modules() if isinstance(m, nn.Dropout)}
+        names = {name: name.replace("r_dropout", "recurrent").replace(".", "/") for name in dropouts}
         return {
-            f"keep_prob/decoder/{name.removesuffix('r_dropout')}recurrent": np.asarray(1 - dropout.p, np.float32)
+            f"keep_prob/decoder/{names[name]}": np.asarray(1 - dropout.p, np.float32)
             for name, dropout in dropouts.items()
         }
 
@@ -202,7 +207,7 @@ class Adapter(TorchPort):
         self.model.eval()
         self.model.max_len = seq_len
         z = torch.tensor(normal.randn(1, self.hparams["z_size"])).to(self.dtype)
-        hand_in(self.model.cell, None)
+        self._hand_in(self.model.cell, None)
         streams = rfeinman_data.Streams(self.port, uniform, normal)
         hook = self.model.param_layer.register_forward_pre_hook(streams.note_mixture(self.model.param_layer))
         with (
@@ -245,3 +250,10 @@ class Adapter(TorchPort):
         layout = model_layout(hparams)
         values = layout.to_official(arrays(dict(model.named_parameters())))
         return {name: value for name, value in values.items() if not name.endswith("W_hh")}
+
+
+class WithInnerDropout(Adapter):
+    """The port as it trains: the inner hyper cell has dropout too, here under the outer cell's masks."""
+
+    name = "rfeinman/Sketch-RNN, inner dropout on"
+    inner_dropout = True

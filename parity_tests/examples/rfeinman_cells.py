@@ -13,14 +13,25 @@ from parity_tests import adapter
 from parity_tests.adapter import Arrays
 from parity_tests.examples.port_folder import import_port
 
+NAMES = {  # Magenta's -> the port's
+    "W_xh": "weight_ih",
+    "W_hh": "weight_hh",
+    "bias": "bias",
+    "ln_all/ln_gamma": "layernorm_h.weight",
+    "ln_all/ln_beta": "layernorm_h.bias",
+    "ln_c/ln_gamma": "layernorm_c.weight",
+    "ln_c/ln_beta": "layernorm_c.bias",
+}
 
-def port_order(value: np.ndarray) -> np.ndarray:
-    """From Magenta's gates i, j, f, o to the port's i, f, o, j; a matrix [in, 4 n] is transposed as well."""
-    i, j, f, o = np.split(value, 4, axis=-1)
-    return np.concatenate([i, f, o, j], axis=-1).T
+
+def parameter(name: str, value: np.ndarray) -> torch.Tensor:
+    """One weight as the port holds it: the gates i, j, f, o in its order i, f, o, j, matrices [4 n, in]."""
+    if not name.startswith("ln_c"):
+        i, j, f, o = np.split(value, 4, axis=-1)
+        value = np.concatenate([i, f, o, j], axis=-1).T
+    return torch.tensor(value)
 
 
-# begin example
 class Adapter(adapter.Adapter):
     """Cells alone."""
 
@@ -34,23 +45,13 @@ class Adapter(adapter.Adapter):
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
         """Output and new state."""
-        parameters = {"weight_ih": port_order(weights["W_xh"]), "weight_hh": port_order(weights["W_hh"])}
-        if kind == "lstm":
-            parameters |= {"bias": port_order(weights["bias"])}
-        elif kind == "layer_norm":
-            for ours, theirs in {"gamma": "weight", "beta": "bias"}.items():
-                parameters[f"layernorm_h.{theirs}"] = port_order(weights[f"ln_all/ln_{ours}"])
-                parameters[f"layernorm_c.{theirs}"] = weights[f"ln_c/ln_{ours}"]
-        else:
-            raise NotImplementedError(kind)
-        cell = {"lstm": self.port.LSTMCell, "layer_norm": self.port.LayerNormLSTMCell}[kind]
-        cell = cell(x.shape[1], len(weights["W_hh"])).to(torch.from_numpy(x).dtype)
-        cell.load_state_dict({name: torch.tensor(value) for name, value in parameters.items()})
-        cell.r_dropout.forward = lambda g: g if mask is None else g * torch.from_numpy(mask)
-        first, second = torch.from_numpy(state).chunk(2, dim=1)
+        if kind == "hyper":
+            raise NotImplementedError("hyper cell")
+        cells = {"lstm": self.port.LSTMCell, "layer_norm": self.port.LayerNormLSTMCell}
+        cell = cells[kind](x.shape[1], len(weights["W_hh"])).to(torch.tensor(x).dtype)
+        cell.load_state_dict({NAMES[name]: parameter(name, value) for name, value in weights.items()})
+        cell.r_dropout.forward = lambda g: g if mask is None else g * torch.tensor(mask)
+        first, second = torch.tensor(state).chunk(2, dim=1)
         c, h = (first, second) if kind == "lstm" else (second, first)  # Magenta packs the two differently
-        output, (h, c) = cell(torch.from_numpy(x), (h, c))
+        output, (h, c) = cell(torch.tensor(x), (h, c))
         return {"output": output.numpy(), "state": torch.cat([c, h] if kind == "lstm" else [h, c], dim=1).numpy()}
-
-
-# end example
