@@ -23,9 +23,9 @@ MODEL_VARIANTS = ("as_is", "moved")
 def record_model(job: dict[str, Any]) -> list[Recording]:
     """One model in both precisions: with its weights as they are, and moved by noise; all else is shared.
 
-    As they are, the KL cost lies below its floor; moved, it lies above, and the clip bites. With ``own`` in the job it is
-    recorded a second time, on sketches that it draws itself: on strange strokes a trained model computes what it never
-    does in use.
+    As they are, the KL cost lies below its floor; moved, it lies above, and the clip bites. With ``own`` in the job it
+    is recorded a second time, on sketches that it draws itself: on strange strokes a trained model computes what it
+    never does in use.
     """
     values, seed = job["hparams"], job["seed"]
     batches = {"": make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], job["padding"], seed)}

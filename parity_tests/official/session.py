@@ -184,8 +184,8 @@ class Session:
     def samples(self, seq_len: int) -> dict[str, np.ndarray]:
         """What official sampling draws, greedy and at a temperature.
 
-        A mode in which the official code itself fails is left out: a model that runs away draws points so far apart that
-        NumPy finds no normal numbers with their covariance.
+        A mode in which the official code itself fails is left out: a model that runs away draws points so far apart
+        that NumPy finds no normal numbers with their covariance.
         """
         result = {}
         for mode, options in SAMPLING_MODES.items():
