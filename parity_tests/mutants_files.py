@@ -81,33 +81,32 @@ _DRAWINGS = (
     ),
 )  # fmt: skip
 
-_NPZ = ("test_npz.py",)
 _PACKED = ("test_packed.py",)
 _SETS = (
     ProductMutant(
         ".npz: arrays in Fortran order read as in C's", "stroke files",
         Text(npz, "_make_array", ('order="F" if fortran else "C"', 'order="C"')),
-        _NPZ,
+        ("test_npz.py::test_pickles_of_every_protocol_by_python_3_are_read",),
     ),
     ProductMutant(
         ".npz: byte order taken for the machine's", "stroke files",
         Text(npz, "_make_array", ("frombuffer(raw, number_type)", "frombuffer(raw, number_type.newbyteorder('='))")),
-        _NPZ,
+        ("test_npz.py::test_every_number_type_and_order_is_read_as_objects_and_as_numbers",),
     ),
     ProductMutant(
         ".npz: any number is a pen", "stroke files",
         Text(npz, "_check_sketch", ("if not ((sketch[:, 2] == 0) | (sketch[:, 2] == 1)).all():", "if False:")),
-        _NPZ,
+        ("test_npz.py::test_a_pen_is_0_or_1_where_it_is_read_and_where_it_is_written",),
     ),
     ProductMutant(
         ".npz: the time of writing is in the file", "stroke files",
         Text(npz, "write_npz", ("zipfile.ZipInfo(name)", "name")),
-        _NPZ,
+        ("test_npz.py::test_neither_layout_nor_time_changes_the_bytes",),
     ),
     ProductMutant(
         ".npz: NumPy 2's module names are written", "stroke files",
         Text(npz, "_pack_member", ('b"cnumpy.core.multiarray\\n", 1', 'b"cnumpy._core.multiarray\\n", 1')),
-        _NPZ,
+        ("test_npz.py::test_what_is_written_names_the_modules_of_numpy_1",),
     ),
     ProductMutant(
         "packed: scale factor around zero, not around the mean", "stroke files",
@@ -148,7 +147,7 @@ _SETS = (
     ProductMutant(
         "config.json always names the sizes that Magenta does not know", "settings",
         Text(hparams.HParams, "save", ("if name not in extra", "if True")),
-        ("test_hparams.py",),
+        ("test_hparams.py::test_a_config_holds_the_hyper_sizes_only_where_they_are_not_magentas",),
     ),
 )  # fmt: skip
 
@@ -196,27 +195,26 @@ _INFERENCE = (
     ),
 )  # fmt: skip
 
-_BUNDLE = ("test_tensor_bundle.py",)
 _BUNDLES = (
     ProductMutant(
         "bundle: the checksum of an empty variable is not looked at", "tensor bundle",
         Text(tensor_bundle.TensorBundle, "read", ("if masked_crc32c(", "if entry.size and masked_crc32c(")),
-        _BUNDLE,
+        ("test_tensor_bundle.py::test_a_wrong_checksum_of_an_empty_variable_is_noticed",),
     ),
     ProductMutant(
         "bundle: the checksum covers the first MiB", "tensor bundle",
         Text(leveldb_table, "masked_crc32c", ("range(0, len(part), _CRC_CHUNK_BYTES)", "range(0, min(len(part), 1))")),
-        _BUNDLE,
+        ("test_tensor_bundle.py::test_damage_anywhere_in_a_large_variable_is_noticed",),
     ),
     ProductMutant(
         "bundle: each MiB is summed on its own", "tensor bundle",
         Text(leveldb_table, "masked_crc32c", (".extend(crc, ", ".extend(crc if start == 0 else 0, ")),
-        _BUNDLE,
+        ("test_tensor_bundle.py::test_a_checksum_covers_all_parts_however_they_are_cut",),
     ),
     ProductMutant(
         "bundle: data are taken without their checksum", "tensor bundle",
         Text(tensor_bundle.TensorBundle, "read", ("if masked_crc32c(buffer) != entry.crc32c:", "if False:")),
-        _BUNDLE,
+        ("test_tensor_bundle.py::test_a_flipped_byte_of_data_is_laid_to_its_variable_alone",),
     ),
     ProductMutant(
         "bundle: the meta index is passed over", "tensor bundle",
@@ -224,17 +222,17 @@ _BUNDLES = (
             leveldb_table, "read_table",
             ("_read_block(table, handles)  # the meta", "handles.varint(), handles.varint()  # the meta"),
         ),
-        _BUNDLE,
+        ("test_tensor_bundle.py::test_no_flipped_byte_of_an_index_goes_unnoticed",),
     ),
     ProductMutant(
         "bundle: big-endian numbers are read as little-endian ones", "tensor bundle",
         Text(tensor_bundle, "_parse_header", ("if header.integer(2) != 0:", "if False:")),
-        _BUNDLE,
+        ("test_tensor_bundle.py::test_a_sound_table_with_bad_records_is_refused",),
     ),
     ProductMutant(
         "bundle: keys may come out of order", "tensor bundle",
         Text(leveldb_table, "read_table", ("key <= previous", "key == previous")),
-        _BUNDLE,
+        ("test_tensor_bundle.py::test_a_sound_table_with_bad_records_is_refused",),
     ),
 )  # fmt: skip
 

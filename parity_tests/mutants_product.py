@@ -207,8 +207,8 @@ _DRAWS = (
         _KEYED,
     ),
     ProductMutant(
-        "masks depend on the longest sketch of the batch", "keyed draws",
-        Text(draws.KeyedDraws, "mask", ("(self.max_seq_len, units)", "(steps, units)")),
+        "masks drop what they should keep", "keyed draws",
+        Text(draws.KeyedDraws, "mask", ("units), keep_prob, like)", "units), 1 - keep_prob, like)")),
         _KEYED,
     ),
     ProductMutant(

@@ -33,7 +33,11 @@ def markdown(content: dict[str, Any]) -> str:
     smallest = [(part, bug["bug"], _number(bug["effect"])) for part, bug in content["smallest"].items()]
     harness, product = (
         [
-            (row["name"], row.get("family", ""), f"`{row['by']}`" if row["killed"] else f"**survived**: {row['by']}")
+            (
+                row["name"] if row["killed"] else f"**{row['name']}**",
+                row.get("family", ""),
+                f"`{row['by']}`" if row["killed"] else f"**survived**: {row['by']}",
+            )
             for row in content[kind]
         ]
         for kind in ("harness", "product")

@@ -67,14 +67,20 @@ def test_a_checkpoint_is_a_model_and_its_slots_have_the_names_of_converted_ones(
     assert read_state(path) == {"step": 1, "what": [1, 2.5]}
 
 
-def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize("full_at", ["the weights", "the optimizer"])
+def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, full_at):
     trainer = make_trainer()
     path = saved(tmp_path, trainer)
     before = {file.name: file.read_bytes() for file in path.iterdir()}
+    save_file = safetensors.torch.save_file
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    def full(arrays, file):
+        if full_at == "the weights" or file.name == OPTIMIZER_FILE:
+            raise OSError(28, "No space left on device")
+        save_file(arrays, file)
 
+    trainer.step()
+    trainer.steps_done = 0  # for the same place
     monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
     with pytest.raises(BadInput, match="cannot be written"):
         saved(tmp_path, trainer)

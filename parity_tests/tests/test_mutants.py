@@ -1,5 +1,6 @@
 """Planted bugs: each can be planted and taken out again, is found where it is, and a survivor is never hidden."""
 
+import dataclasses
 import json
 import re
 from itertools import pairwise
@@ -17,7 +18,6 @@ from parity_tests.mutants import (
     Entries,
     HarnessMutant,
     Mutant,
-    ProductMutant,
     Text,
     Value,
 )
@@ -310,13 +310,13 @@ def test_several_processes_come_to_the_same_end(tmp_path):
 
 def test_a_bug_of_the_harness_is_caught_by_a_self_test_and_one_that_is_not_fails_the_run(tmp_path):
     caught = next(mutant for mutant in HARNESS_MUTANTS if mutant.name == "a recording is not held against its SHA-256")
-    none = HarnessMutant("none at all", caught.planting, ("test_score.py",))
+    none = dataclasses.replace(HARNESS_MUTANTS[0], tests=("test_score.py",))  # which have nothing to do with it
     code, told = run(tmp_path, FOUND[0], harness=[caught, none])
     assert code == 1
     first, second = json.loads((tmp_path / FILE).read_text())["harness"]
     assert (first["name"], first["killed"]) == (caught.name, True)
     assert first["by"].startswith("test_recording.py::test_")
-    assert second == {"name": "none at all", "killed": False, "by": "no self-test fails"}
+    assert second == {"name": none.name, "killed": False, "by": "no self-test fails"}
     assert "1 of 2 bugs planted in the harness itself" in told[-2]
 
 
@@ -330,17 +330,17 @@ def test_self_tests_that_fail_by_themselves_prove_nothing(tmp_path):
 
 def test_a_bug_of_what_surrounds_the_model_is_told_with_its_family_and_the_test_that_caught_it(tmp_path):
     mutant = next(mutant for mutant in PRODUCT_MUTANTS if mutant.name == "the next seed draws what the next step does")
-    none = ProductMutant("none at all", "keyed draws", mutant.planting, ("test_score.py",))
+    none = dataclasses.replace(PRODUCT_MUTANTS[0], tests=("test_score.py",))  # which have nothing to do with it
     code, told = run(tmp_path, FOUND[0], product=[mutant, none])
     assert code == 1
     first, second = json.loads((tmp_path / FILE).read_text())["product"]
     assert (first["name"], first["family"], first["killed"]) == (mutant.name, "keyed draws", True)
     assert first["by"].startswith("test_keyed_draws.py::test_")
-    assert second == {"name": "none at all", "family": "keyed draws", "killed": False, "by": "no self-test fails"}
+    assert second == {"name": none.name, "family": none.family, "killed": False, "by": "no self-test fails"}
     assert "1 of 2 planted in what surrounds the model" in told[-2]
     table = (tmp_path / TABLE).read_text()
     assert f"| {mutant.name} | keyed draws | `{first['by']}` |" in table
-    assert "| none at all | keyed draws | **survived**: no self-test fails |" in table
+    assert f"| **{none.name}** | {none.family} | **survived**: no self-test fails |" in table
 
 
 def test_a_bug_that_no_one_knows_is_not_planted_in_silence():

@@ -15,6 +15,7 @@ import torch
 from shipped import shipped
 
 from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS
+from parity_tests.mutants_product import PRODUCT_MUTANTS
 from parity_tests.recording import FOLDER
 from parity_tests.score import Score
 from weight_port.sketch_rnn_js import DECODER_ORDER
@@ -160,6 +161,8 @@ def test_the_score_is_that_of_the_bugs_that_are_in_the_catalogue():
     content = json.loads((FOLDER / "mutants.json").read_text())
     assert {row["name"] for row in content["rows"]} == {mutant.name for mutant in MUTANTS}
     assert {bug["name"] for bug in content["harness"]} == {mutant.name for mutant in HARNESS_MUTANTS}
+    assert {bug["name"] for bug in content["product"]} == {mutant.name for mutant in PRODUCT_MUTANTS}
+    assert all(bug["killed"] for kind in ("harness", "product") for bug in content[kind])
     score = Score.load(FOLDER / "mutants.json")
     assert score.killed == score.planted >= 40
     assert score.located >= 0.9 * score.killed
