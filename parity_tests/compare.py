@@ -17,8 +17,8 @@ from parity_tests.diagnose import likely_cause
 from parity_tests.judge.accumulated import Allowance, allowance
 from parity_tests.judge.decisions import last_certain_step
 from parity_tests.judge.limits import CHAOTIC32, FLOAT64_ALLOWED, SPREAD_FACTOR64
-from parity_tests.judge.local import judge_pools
-from parity_tests.judge.place import as_shaped, first_of, place
+from parity_tests.judge.local import Pooled, judge_pools
+from parity_tests.judge.place import as_shaped, first_of, place, within
 from parity_tests.judge.pools import GATES
 from parity_tests.judge.row import (
     DIFFERENT,
@@ -223,11 +223,12 @@ class _Case:
         pools = judge_pools(self.official, self.ours, self.theirs, self.truth, self.scale)
         worst = max(pools, key=lambda pool: pool.used)
         steps = [pool.index for pool in pools if pool.axis == "step"]
-        at: dict[str, Any] = {worst.axis: GATES[worst.index] if worst.axis == "gate" else worst.index}
-        at = {} if not worst.axis else at
-        if worst.used > 1 and steps and worst.axis != "step":
+        at = {worst.axis: worst.index} if worst.axis else {}
+        if worst.used > 1 and steps:
             at["step"] = min(steps)
-        index = np.unravel_index(int(self.difference.argmax()), self.difference.shape)
+        inside = within(self.official, self.difference.shape, at)
+        index = np.unravel_index(int(np.where(inside, self.difference, -1.0).argmax()), self.difference.shape)
+        where = place(self.official, tuple(map(int, index)), self.difference.shape)
         found = sizes(self.official, self.difference)
         official = sizes(self.official, self.theirs.astype(np.float64) - self.truth)
         row = Row(
@@ -238,14 +239,18 @@ class _Case:
             relative(worst.error, self.scale),
             relative(worst.allowed, self.scale) if self.scale else 0.0,
             official_error=relative(worst.official, self.scale),
-            measure=f"rms of {worst.axis} {at[worst.axis]}" if worst.axis else "rms",
-            where=place(self.official, tuple(map(int, index)), self.difference.shape) | at,
+            measure=f"rms of {worst.axis} {self._named(worst)}" if worst.axis else "rms",
+            where=where,
             ours=float(self.ours[index]),
             theirs=float(self.theirs[index]),
             truth=float(self.truth[index]),
             profile=np.stack([found[0], official[0]]) / self.scale if self.scale else None,
         )
         return self._with_cause(row) if worst.used > 1 else row
+
+    @staticmethod
+    def _named(pool: Pooled) -> str | int:
+        return GATES[pool.index] if pool.axis == "gate" else pool.index
 
     def _accumulated(self) -> Row:
         """The ensemble decides, step by step."""
