@@ -309,12 +309,12 @@ class _Form:
         self._sets()
         steps = len(self.array("float64", "steps/cost", None))
         batch = self.hparams["batch_size"]
-        shapes: dict[str, Shape] = {name: (steps,) for name in (*COSTS, "lr", "kl_weight")}
+        shapes: dict[str, Shape] = dict.fromkeys((*COSTS, "lr", "kl_weight"), (steps,))
         shapes |= {"sketches": (steps, batch, None, 5), "lengths": (steps, batch)}
         self.arrays("float64", {f"steps/{name}": shape for name, shape in shapes.items()})
         self._weights_everywhere("steps/", self._trainable("steps/"), (steps,))
         wanted = [n for n in self.groups["float64"] if n.startswith(tuple(f"steps/{k}/" for k in _LEFT))]
-        self.arrays("float64_ensemble", {name: (steps,) for name in [*(f"steps/{c}" for c in COSTS), *wanted]})
+        self.arrays("float64_ensemble", dict.fromkeys([*(f"steps/{c}" for c in COSTS), *wanted], (steps,)))
         runs = {name.split("/")[0] for name in self.groups["official_drift"]}
         if not runs:
             self.refuse("the group official_drift is empty")
