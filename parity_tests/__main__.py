@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
         "--recording",
         action="append",
         metavar="FILE",
-        help="in the place of SRC: what was recorded before, a file, a name of one that ships with this package, or "
-        "all; needs no TensorFlow",
+        help="instead of SRC: what was recorded before. A file, a folder (every .h5 in it and below), the name of a "
+        "recording that ships with this package, or all of those; needs no TensorFlow",
     )
     for command in (parity, verify):
         command.add_argument("--port", default=OURS, metavar="MODULE:CLASS", help=f"whom to test; default: {OURS}")
