@@ -277,16 +277,17 @@ class _Case:
         alone = (used[0] > 1) & ~late.any(axis=1)
         late[alone, flat[alone].argmax(axis=1)] = True
         double = self.precision == "float64"
-        own = drift[self.official].astype(np.float64).max(axis=0)
+        allowed = np.where(limit.judged, limit.allowed, np.nan)
+        lines = np.stack([array[1 if double else 0] for array in (found, limit.spread, allowed)])
         row = self._finished(
             as_shaped(self.official, late, self.difference.shape),
             departs=bool(used[measure, step] > 1),
             error=relative(float(found[measure, step]), self.scale),
             allowed=relative(float(limit.allowed[measure, step]), self.scale) if self.scale else 0.0,
             official_error=relative(float(limit.spread[measure, step]), self.scale),
-            noise=relative(float(limit.spread[1].max()), self.scale) if double else None,
+            noise=relative(float(limit.spread[measure, step]), self.scale) if double else None,
             measure=("rms", "largest")[measure],
-            profile=(found[1] if double else np.stack([found[0], own[0]])) / self.scale if self.scale else None,
+            profile=lines / self.scale if self.scale else None,
         )
         if row.verdict == EQUAL and not limit.judged.all():
             return dataclasses.replace(row, verdict=NOT_JUDGED, note=self._chaotic(limit))

@@ -19,7 +19,7 @@ from parity_tests.parity import SEED, SKETCHES, compare_converted, conditions, r
 from parity_tests.prove import Findings, prove
 from parity_tests.recording import FOLDER, Recording
 from parity_tests.report import Report, remove_stale, start_report
-from parity_tests.score import Score
+from parity_tests.score import FalseAlarms, Score
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.kanji import kanji_splits
@@ -169,7 +169,8 @@ def _report(title: str, recordings: list[Recording], findings: Findings, port: A
         findings += prove(recording, port)
     met = conditions(_in_both_variants(recordings))
     # of one model not every part need be there, so the margin is shown, not judged
-    return report_of(title, recordings, findings, met, port, Score.load(), margin_wanted=False)
+    scores = Score.load(), FalseAlarms.load()
+    return report_of(title, recordings, findings, met, port, scores, margin_wanted=False)
 
 
 def _in_both_variants(recordings: list[Recording]) -> list[Recording]:
