@@ -40,7 +40,7 @@ MODELS = ("lstm/moved", "layer_norm/moved")
 DROPOUT = ("mix-all-dropout/moved",)
 TRAINING = ("layer_norm/moved", "training/layer_norm")
 RUN = ("training/layer_norm",)
-DATA = ("data", "data-joined")
+DATA = ("data", "data/joined")
 
 
 def _bug(

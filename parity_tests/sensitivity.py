@@ -33,7 +33,7 @@ from pytorch_sketch_rnn.files import atomic_path
 
 FILE, TABLE = "sensitivity.json", "sensitivity.md"
 PROCESSES = 2
-SIZES = tuple(float(f"{digit}e{power}") for power in range(-12, -2) for digit in (1, 2, 5)) + (1e-2,)
+SIZES = (*(float(f"{digit}e{power}") for power in range(-12, -2) for digit in (1, 2, 5)), 1e-2)
 PRECISIONS = ("float64", "float32", EVERYWHERE)
 
 

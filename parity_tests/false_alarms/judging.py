@@ -57,13 +57,7 @@ def summary(name: str, rows: Iterable[Row]) -> dict[str, Any]:
         if row.verdict == EQUAL and row.used > closest.get(kind, {"used": -1.0})["used"]:
             closest[kind] = {"used": row.used, "quantity": row.quantity, "measure": row.measure}
     alarms = [
-        {
-            "quantity": r.quantity,
-            "precision": r.precision,
-            "measure": r.measure,
-            "used": _finite(r.used),
-            "note": r.note,
-        }
+        {"quantity": r.quantity, "precision": r.precision, "measure": r.measure, "used": _finite(r.used), "note": r.note}
         for r in failures(rows)
     ]
     return {"recording": name, "counts": dict(Counter(r.verdict for r in rows)), "alarms": alarms, "closest": closest}

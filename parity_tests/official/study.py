@@ -116,3 +116,4 @@ def _answers(recorder: Recorder, recording: Recording, dtype: str, *, shuffled: 
     inputs, draws = recording["inputs"], recording["draws"]
     local = recorder.local[dtype].computed(recording[dtype], inputs, draws, weights, settings)
     return result | {FED + name: value for name, value in local.items()}
+
