@@ -20,9 +20,7 @@ def recording_of(name: str = "lstm/as_is", **groups) -> Recording:
 def changed(recording: Recording, **groups) -> Recording:
     """A copy of a recording with some arrays of some groups replaced."""
     merged = {name: recording[name] | arrays for name, arrays in groups.items()}
-    return Recording(
-        recording.kind, recording.name, recording.hparams, recording.provenance, recording.groups | merged
-    )
+    return Recording(recording.kind, recording.name, recording.hparams, recording.provenance, recording.groups | merged)
 
 
 def steps_in(values: np.ndarray, name: str) -> int:

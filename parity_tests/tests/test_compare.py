@@ -271,9 +271,7 @@ def test_a_departure_is_told_with_its_likely_cause():
     theirs = np.random.default_rng(5).standard_normal((2, 4, 3))
     behind = theirs + (np.arange(4)[:, None] >= lengths[:, None, None])
     drift = {"train/decoder/i": np.zeros((3, 2, 4))}
-    recording = recording_of(
-        float64={"train/decoder/i": theirs}, float64_ensemble=drift, inputs={"lengths": lengths}
-    )
+    recording = recording_of(float64={"train/decoder/i": theirs}, float64_ensemble=drift, inputs={"lengths": lengths})
     assert "behind the end" in compare({"train/decoder/i": behind}, recording, "float64")[0].cause
 
 
