@@ -48,7 +48,7 @@ OFFERED_BY = (
     (r"fed/train/z", ("latent",)),
     (r"fed/train/decoder/initial_state", ("initial_state",)),
     (r"fed/train/head", ("output_layer",)),
-    (r"fed/eval/.*", ("costs", "loss")),
+    (r"fed/eval/.*", ("costs",)),
     (r"fed/(train|loss)/.*", ("costs",)),
     (r"fed/optimizer/.*", ("optimize",)),
     (VARIABLES + ".*", ("variables",)),
@@ -60,7 +60,10 @@ OFFERED_BY = (
     (r"eval/(mu|presig|z)", ("encode",)),
     (r"eval/(r_cost|kl_cost)", ("loss",)),
     (r"eval/.*", ("decode",)),
-    (r"train/.*", ("train_step", "encode", "decode", "loss")),
+    (r"train/cost", ("train_step",)),
+    (r"train/(r_cost|kl_cost)", ("train_step", "loss")),
+    (r"train/(mu|presig|z)", ("train_step", "encode")),
+    (r"train/.*", ("train_step", "decode")),
     (r"(gradient|clipped|after)/.*", ("train_step",)),
     (r"(train|valid)/\d/.*|scale_factor", ("data",)),
     (r"dropout_.*", ("dropout_mask",)),
@@ -355,7 +358,7 @@ def first_departure(rows: Iterable[Row]) -> Row | None:
     computation. What was computed from the official state (``fed/``) tells whether an error is local; it comes last.
     """
     failed = sorted(failures(rows), key=_rank)  # a stable sort keeps the order of computation
-    own = [row for row in failed if not row.quantity.startswith(FED)] or failed
+    own = [row for row in failed if not row.quantity.startswith((FED, "prefix/"))] or failed
     if not own:
         return None
     first = own[0]
