@@ -18,6 +18,7 @@ from parity_tests.streams import PREFIXES
 from weight_port.names import CELLS
 
 FED = "fed/"  # begins the names of what was computed from official values
+PREFIX = "prefix/"  # begins the names of what was computed from the first points of each sketch
 VARIABLES = "variables/"  # begins the names of weights as the port holds them
 
 
@@ -66,14 +67,14 @@ def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answ
                 f"encode (first {length})",
                 lambda n=lengths: _some(port.encode(sketches[:, 1:], n.copy(), noise), ("mu", "presig")),
                 ("mu", "presig"),
-                f"prefix/{length}/",
+                f"{PREFIX}{length}/",
             )
         z = official["eval/z"].copy()
     taken.take(
         "decode (first points)",
         lambda: _some(port.decode(sketches[:, : max(PREFIXES)], z, {}), PARAMETERS),
         PARAMETERS,
-        "prefix/",
+        PREFIX,
     )
     answers.absorb(taken)
     return answers
