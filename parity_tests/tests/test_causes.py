@@ -1,6 +1,7 @@
 """Proven causes: a bug is named from the numbers of a port that has it, and from nothing else; others are not named."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -374,6 +375,8 @@ def test_the_command_names_the_cause_of_a_real_port(capsys):
     said = capsys.readouterr().out
     assert "cell/lstm: 2 of 2 quantities depart, 2 of them with a proven cause" in said
     assert "in the LSTM, there is no recurrent dropout" in said
+    documented = (Path(__file__).parents[2] / "docs" / "causes.md").read_text(encoding="utf-8")
+    assert "\n".join(said.splitlines()[:2]) in documented
 
 
 def test_the_command_on_a_port_that_is_right(capsys):
