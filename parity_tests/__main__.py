@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
         "--recording",
         action="append",
         metavar="FILE",
-        help="in the place of SRC: what was recorded before, a file, a name of one that ships with this package, or "
-        "all; needs no TensorFlow",
+        help="instead of SRC: what was recorded before. A file, a folder (every .h5 in it and below), the name of a "
+        "recording that ships with this package, or all of those; needs no TensorFlow",
     )
     for command in (parity, verify):
         command.add_argument("--port", default=OURS, metavar="MODULE:CLASS", help=f"whom to test; default: {OURS}")
@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     alarms.add_argument(
         "--model", action="append", default=[], type=Path, metavar="SRC", help="record this model as well; repeatable"
     )
+    mutants.add_argument("--scaled", action="store_true", help="measure how small a change of each part is found")
     curves.add_argument("--out", type=Path, default=Path("out/curves"), help="folder for tables, pictures, recordings")
     curves.add_argument("--quick", action="store_true", help="shorter and fewer runs: a look at whether all works")
     record.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
@@ -139,6 +140,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _mutants(arguments: argparse.Namespace) -> int:
+    if arguments.scaled:
+        from parity_tests.sensitivity import run_sensitivity
+
+        return run_sensitivity(arguments.out)
     from parity_tests.mutation import run_mutants
 
     return run_mutants(arguments.out)

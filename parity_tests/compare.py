@@ -17,8 +17,8 @@ from parity_tests.diagnose import likely_cause
 from parity_tests.judge.accumulated import Allowance, allowance
 from parity_tests.judge.decisions import last_certain_step
 from parity_tests.judge.limits import CHAOTIC32, FLOAT64_ALLOWED, SPREAD_FACTOR64
-from parity_tests.judge.local import judge_pools
-from parity_tests.judge.place import as_shaped, first_of, place
+from parity_tests.judge.local import Pooled, judge_pools
+from parity_tests.judge.place import as_shaped, first_of, place, within
 from parity_tests.judge.pools import GATES
 from parity_tests.judge.row import (
     DIFFERENT,
@@ -33,7 +33,7 @@ from parity_tests.judge.row import (
 )
 from parity_tests.measure import by_step, sizes
 from parity_tests.recording import Recording
-from parity_tests.replay_local import FED, VARIABLES
+from parity_tests.replay_local import FED, PREFIX, VARIABLES
 
 Arrays = dict[str, np.ndarray]
 EXPLAINED = 12  # departures of a recording that are searched for a cause; later ones follow from these
@@ -48,18 +48,22 @@ OFFERED_BY = (
     (r"fed/train/z", ("latent",)),
     (r"fed/train/decoder/initial_state", ("initial_state",)),
     (r"fed/train/head", ("output_layer",)),
-    (r"fed/eval/.*", ("costs", "loss")),
+    (r"fed/eval/.*", ("costs",)),
     (r"fed/(train|loss)/.*", ("costs",)),
     (r"fed/optimizer/.*", ("optimize",)),
     (VARIABLES + ".*", ("variables",)),
     (r"prefix/\d/.*", ("encode",)),
     (r"prefix/.*", ("decode",)),
     (r"sample/.*", ("sample",)),
-    (r"(train|eval)/(encoder|decoder|head).*|train/keep_prob/.*", (INTERMEDIATES,)),
+    (r"(train|eval)/(encoder|decoder|head).*", (INTERMEDIATES,)),
+    (r"train/keep_prob/.*", ("train_step",)),  # of what it computes inside, see `missing_verdict`
     (r"eval/(mu|presig|z)", ("encode",)),
     (r"eval/(r_cost|kl_cost)", ("loss",)),
     (r"eval/.*", ("decode",)),
-    (r"train/.*", ("train_step", "encode", "decode", "loss")),
+    (r"train/cost", ("train_step",)),
+    (r"train/(r_cost|kl_cost)", ("train_step", "loss")),
+    (r"train/(mu|presig|z)", ("train_step", "encode")),
+    (r"train/.*", ("train_step", "decode")),
     (r"(gradient|clipped|after)/.*", ("train_step",)),
     (r"(train|valid)/\d/.*|scale_factor", ("data",)),
     (r"dropout_.*", ("dropout_mask",)),
@@ -96,6 +100,8 @@ def missing_verdict(recording: Recording, name: str, offers: frozenset[str] | No
     """A failure where the port offers what would have answered; else it is untested."""
     if offers is None:
         return NOT_COMPARED
+    if name.startswith("train/keep_prob/") and INTERMEDIATES not in offers:
+        return UNTESTED
     if recording.kind == "cell" and name not in ("output", "state") and not name.startswith(("vjp/", "dropout_")):
         wanted: tuple[str, ...] = (INTERMEDIATES,)
     else:
@@ -189,11 +195,14 @@ class _Case:
 
     def _overflown(self) -> Row:
         """The official run is not finite. Ours is; it must agree with float64 as far as that is a number."""
-        if self.precision != "float32":
-            verdict = DIFFERENT if self.precision == "exact" else OVERFLOW
-            return dataclasses.replace(self._failed(verdict, "the official run is not finite"), error=0.0)
+        if self.precision == "exact":
+            return self._failed(DIFFERENT, "the official run is not finite")
         finite = np.isfinite(self.truth)
         error = relative(float(self.difference[finite].max(initial=0.0)), self.scale)
+        if self.precision == "float64":
+            verdict = DIFFERENT if self.is_local and error > FLOAT64_ALLOWED else OVERFLOW
+            row = self._failed(verdict, "the official run is not finite")
+            return dataclasses.replace(row, error=error, allowed=FLOAT64_ALLOWED if self.is_local else float("inf"))
         drift = self.recording.groups.get("float64_ensemble", {}).get(self.official)
         # float32 rounds 2^29 times as coarsely as float64: as far as that may have grown, nothing can be asked
         grown = 0.0 if drift is None else SPREAD_FACTOR64 * relative(float(drift.max()), self.scale) * 2.0**29
@@ -206,8 +215,10 @@ class _Case:
 
     def _strict(self, allowed: float) -> Row:
         """The largest element decides."""
+        bad = self.difference > allowed * self.scale
         return self._finished(
-            self.difference > allowed * self.scale,
+            bad,
+            departs=bool(bad.any()),
             error=relative(float(self.difference.max()), self.scale),
             allowed=allowed,
             profile=sizes(self.official, self.difference)[1] / self.scale if self.scale else None,
@@ -218,11 +229,12 @@ class _Case:
         pools = judge_pools(self.official, self.ours, self.theirs, self.truth, self.scale)
         worst = max(pools, key=lambda pool: pool.used)
         steps = [pool.index for pool in pools if pool.axis == "step"]
-        at: dict[str, Any] = {worst.axis: GATES[worst.index] if worst.axis == "gate" else worst.index}
-        at = {} if not worst.axis else at
-        if worst.used > 1 and steps and worst.axis != "step":
+        at = {worst.axis: worst.index} if worst.axis else {}
+        if worst.used > 1 and steps:
             at["step"] = min(steps)
-        index = np.unravel_index(int(self.difference.argmax()), self.difference.shape)
+        inside = within(self.official, self.difference.shape, at)
+        index = np.unravel_index(int(np.where(inside, self.difference, -1.0).argmax()), self.difference.shape)
+        where = place(self.official, tuple(map(int, index)), self.difference.shape)
         found = sizes(self.official, self.difference)
         official = sizes(self.official, self.theirs.astype(np.float64) - self.truth)
         row = Row(
@@ -233,14 +245,18 @@ class _Case:
             relative(worst.error, self.scale),
             relative(worst.allowed, self.scale) if self.scale else 0.0,
             official_error=relative(worst.official, self.scale),
-            measure=f"rms of {worst.axis} {at[worst.axis]}" if worst.axis else "rms",
-            where=place(self.official, tuple(map(int, index)), self.difference.shape) | at,
+            measure=f"rms of {worst.axis} {self._named(worst)}" if worst.axis else "rms",
+            where=where,
             ours=float(self.ours[index]),
             theirs=float(self.theirs[index]),
             truth=float(self.truth[index]),
             profile=np.stack([found[0], official[0]]) / self.scale if self.scale else None,
         )
         return self._with_cause(row) if worst.used > 1 else row
+
+    @staticmethod
+    def _named(pool: Pooled) -> str | int:
+        return GATES[pool.index] if pool.axis == "gate" else pool.index
 
     def _accumulated(self) -> Row:
         """The ensemble decides, step by step."""
@@ -268,6 +284,7 @@ class _Case:
         lines = np.stack([array[1 if double else 0] for array in (found, limit.spread, allowed)])
         row = self._finished(
             as_shaped(self.official, late, self.difference.shape),
+            departs=bool(used[measure, step] > 1),
             error=relative(float(found[measure, step]), self.scale),
             allowed=relative(float(limit.allowed[measure, step]), self.scale) if self.scale else 0.0,
             official_error=relative(float(limit.spread[measure, step]), self.scale),
@@ -289,12 +306,11 @@ class _Case:
         grown = f"{start:.0e} becomes {end:.0e}" if len(limit.judged) > 1 else f"official runs drift by {end:.0e}"
         return f"chaotic {steps}{grown}"
 
-    def _finished(self, bad: np.ndarray, **numbers: Any) -> Row:
+    def _finished(self, bad: np.ndarray, *, departs: bool, **numbers: Any) -> Row:
         """The row: of a departure the place is the first, in time, else that of the largest error."""
-        row = Row(self.recording.name, self.name, self.precision, EQUAL, **numbers)
-        if row.used > 1:
-            row = dataclasses.replace(row, verdict=DIFFERENT)
-        index = first_of(self.official, self.difference, bad) if row.used > 1 else None
+        verdict = DIFFERENT if departs else EQUAL
+        row = Row(self.recording.name, self.name, self.precision, verdict, **numbers)
+        index = first_of(self.official, self.difference, bad) if departs else None
         if index is None:
             index = tuple(map(int, np.unravel_index(int(self.difference.argmax()), self.difference.shape)))
         row = dataclasses.replace(
@@ -339,10 +355,13 @@ def first_departure(rows: Iterable[Row]) -> Row | None:
     What a model is made from comes before the model: converted weights, weights as loaded, cells alone, data, initial
     weights; whole trainings come last, and float32 after float64. Within a layer it is the earliest step, and there the
     quantity that is computed first: a later step reads what an earlier one left. Between layers it is the order of
-    computation. What was computed from the official state (``fed/``) tells whether an error is local; it comes last.
+    computation. Runs over the first points alone (``prefix/``) are the same ones again, cut short: they count where no
+    whole run departs. What was computed from the official state (``fed/``) tells whether an error is local; it comes
+    last.
     """
     failed = sorted(failures(rows), key=_rank)  # a stable sort keeps the order of computation
-    own = [row for row in failed if not row.quantity.startswith(FED)] or failed
+    free = [row for row in failed if not row.quantity.startswith((FED, PREFIX))]
+    own = free or [row for row in failed if row.quantity.startswith(PREFIX)] or failed
     if not own:
         return None
     first = own[0]

@@ -116,41 +116,29 @@ class _Fed:
     def take(self, name: str, step: int, ours: np.ndarray, theirs: np.ndarray, scale: float, *, exact: bool) -> None:
         """Compare a quantity at a step; exact ones must be the same numbers."""
         spread = self._spread(name, step) / scale if scale and not exact else 0.0
-        if spread > CHAOTIC64:
-            self.chaotic[name] = self.chaotic.get(name, 0) + 1
-            self.compared[name] = self.compared.get(name, 0) + 1
-            if name not in self.order:
-                self.order.append(name)
-            self.worst.setdefault(name, self._nothing(step))
-            return
         if name not in self.order:
             self.order.append(name)
         self.compared[name] = self.compared.get(name, 0) + 1
         ours, theirs = np.array(ours), np.asarray(theirs)
+        note = _obstacle(ours, theirs)
+        if spread > CHAOTIC64 and not note:
+            self.chaotic[name] = self.chaotic.get(name, 0) + 1
+            self.worst.setdefault(name, self._nothing(step))
+            return
         allowed = 0.0 if exact else max(FLOAT64_ALLOWED, SPREAD_FACTOR64 * spread)
-        error, index, note = float("inf"), None, ""
-        if ours.shape != theirs.shape:
-            note = f"shape {list(ours.shape)}, expected {list(theirs.shape)}"
-        elif ours.dtype.kind not in "fiu":
-            note = f"type {ours.dtype}, expected {theirs.dtype}"
-        elif not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-            note = "NaN or infinity"
-        else:
+        error, index = float("inf"), None
+        if not note:
             difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
             index = np.unravel_index(int(difference.argmax()), difference.shape)
             largest = float(difference[index])
             error = 0.0 if largest == 0 else largest / scale if scale else float("inf")
         self.error_by_step[step] = max(self.error_by_step[step], error)
         before = self.worst.get(name)
+        used = error / (allowed or 1.0)
         # the first departure is kept
-        if before is None or (not self.departed(name) and error / (allowed or 1.0) >= before["used"]):
+        if before is None or (not self.departed(name) and used >= before["used"]):
             found = {"step": step, "error": error, "allowed": allowed, "note": note, "index": index}
-            self.worst[name] = found | {
-                "ours": ours,
-                "theirs": theirs,
-                "used": error / (allowed or 1.0),
-                "noise": spread,
-            }
+            self.worst[name] = found | {"ours": ours, "theirs": theirs, "used": used, "noise": spread}
 
     @staticmethod
     def _nothing(step: int) -> dict[str, Any]:
@@ -219,6 +207,15 @@ class _Fed:
             truth=float(found["theirs"][index]),
             cause=cause,
         )
+
+
+def _obstacle(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Why two arrays are different whatever their numbers; empty where numbers tell."""
+    if ours.shape != theirs.shape:
+        return f"shape {list(ours.shape)}, expected {list(theirs.shape)}"
+    if ours.dtype.kind not in "fiu":
+        return f"type {ours.dtype}, expected {theirs.dtype}"
+    return "" if np.isfinite(ours).all() and np.isfinite(theirs).all() else "NaN or infinity"
 
 
 def _windowed(values: np.ndarray) -> np.ndarray:

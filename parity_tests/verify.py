@@ -13,6 +13,7 @@ from parity_tests.adapter import OURS, Adapter, load_adapter
 from parity_tests.certificate import hashes
 from parity_tests.configurations import Configuration
 from parity_tests.fixtures import fixture_paths
+from parity_tests.form import check_form
 from parity_tests.oracle import OFFICIAL_SHA256, record_task, require_oracle, run_official
 from parity_tests.parity import SEED, SKETCHES, compare_converted, conditions, report_of
 from parity_tests.prove import Findings, prove
@@ -107,7 +108,7 @@ def verify_recordings(
     """Compare a port with recordings.
 
     Args:
-        names: files, or names of recordings that ship with this package.
+        names: files, folders, or names of recordings that ship with this package.
         out: folder for the report.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
         options: what the port is given, see there.
@@ -127,13 +128,20 @@ def verify_recordings(
 def _official(path: Path) -> Recording:
     """A recording, where it is one of the official code that this package knows."""
     recording = Recording.load(path)
-    if recording.provenance.get("sha256") != OFFICIAL_SHA256:
+    if not isinstance(recording.provenance, dict) or recording.provenance.get("sha256") != OFFICIAL_SHA256:
         raise BadInput(f"{path}: recorded from other files than those of magenta 2.1.4; record it anew")
+    try:
+        check_form(recording)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
     return recording
 
 
 def recording_paths(name: str) -> list[Path]:
-    """The file of that name, or the recording that ships under it; ``all`` is all of those.
+    """The file of that name, the shipped recording of that name, or all recordings in that folder and below.
+
+    Args:
+        name: of a file, a shipped recording or a folder; ``all`` is all that ship.
 
     Raises:
         BadInput: when there is none.
@@ -143,12 +151,17 @@ def recording_paths(name: str) -> list[Path]:
     shipped = {path.stem: path for path in fixture_paths()}
     if name == "all":
         return list(shipped.values())
-    if name not in shipped:
-        raise BadInput(
-            f"--recording {name}: no such file, and none of the recordings in {FOLDER}; these are "
-            f"{', '.join(shipped)}, or all"
-        )
-    return [shipped[name]]
+    if name in shipped:
+        return [shipped[name]]
+    if name and Path(name).is_dir():
+        found = sorted(path for path in Path(name).rglob("*.h5") if path.is_file())
+        if not found:
+            raise BadInput(f"--recording {name}: no recording (*.h5) in this folder or below it")
+        return found
+    raise BadInput(
+        f"--recording {name}: no such file or folder, and none of the recordings in {FOLDER}; these are "
+        f"{', '.join(shipped)}, or all"
+    )
 
 
 def _report(title: str, recordings: list[Recording], findings: Findings, port: Adapter, spec: str) -> Report:

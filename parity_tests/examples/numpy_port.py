@@ -23,6 +23,7 @@ FORGET_BIAS = 1.0
 NORM_EPSILON = 1e-3
 DENSITY_EPSILON = 1e-6
 START = (0, 0, 1, 0, 0)
+SAMPLED = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")  # what is shown of each step of a sampled sketch
 
 
 # Elementary functions ----------------------------------------------------------------------------------------------
@@ -232,6 +233,11 @@ class Adapter(adapter.Adapter):
 
     name = "plain equations in NumPy"
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """What is overridden here, and every value in between as well."""
+        return super().offers | {adapter.INTERMEDIATES}
+
     def step_cell(
         self, kind: str, weights: Weights, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
@@ -282,7 +288,8 @@ class Adapter(adapter.Adapter):
         answer = {f"decoder/{name}": value for name, value in layer.items()}
         if z is not None:
             answer["decoder/initial_state"] = state
-        return answer | mixture_of(layer["output"] @ self.weights["RNN/output_w"] + self.weights["RNN/output_b"])
+        head = layer["output"] @ self.weights["RNN/output_w"] + self.weights["RNN/output_b"]
+        return answer | {"head": head} | mixture_of(head)
 
     def loss(self, mixture: Arrays, targets: np.ndarray, latent: Weights | None, *, is_training: bool) -> Arrays:
         """Both costs."""
@@ -301,7 +308,7 @@ class Adapter(adapter.Adapter):
         for _ in range(seq_len):
             answer = self._decode_from(state, point.reshape(1, 1, 5).astype(dtype), latent, {})
             state = answer["decoder/final_state"]
-            here = {name: value[0, 0] for name, value in answer.items() if "/" not in name and name != "pen_logits"}
+            here = {name: answer[name][0, 0] for name in SAMPLED}
             component = pick(uniform.random(), here["pi"], temperature, greedy)
             pen = pick(uniform.random(), here["pen"], temperature, greedy)
             offset = draw_offset(here, component, temperature, greedy, normal)

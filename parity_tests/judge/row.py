@@ -12,6 +12,7 @@ NOT_COMPARED = "not compared"  # it should have been compared and was not: a fai
 UNTESTED = "untested"  # the port does not offer it: not proven
 NOT_JUDGED = "not judged"  # the official code drifts too far from itself there to prove anything
 OVERFLOW = "official overflow"  # the official float32 run is not finite; ours is, and agrees with float64
+SMALLEST = float(np.nextafter(0.0, 1.0))
 FAILED = (DIFFERENT, NOT_COMPARED)
 
 
@@ -70,7 +71,7 @@ def failures(rows: Iterable[Row]) -> list[Row]:
 
 
 def relative(error: float, scale: float) -> float:
-    """Relative to the largest magnitude; where that is zero or infinite, any error is infinite."""
+    """Relative to the largest magnitude; where that is zero or infinite, any error is infinite. Only 0 becomes 0."""
     if error == 0:
         return 0.0
-    return error / scale if 0 < scale < float("inf") else float("inf")
+    return (error / scale or SMALLEST) if 0 < scale < float("inf") else float("inf")

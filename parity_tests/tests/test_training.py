@@ -11,8 +11,10 @@ import torch
 from shipped import shipped
 
 from parity_tests import adapter, ours, training
-from parity_tests.compare import failures, first_departure
+from parity_tests.compare import first_departure
 from parity_tests.examples import numpy_port
+from parity_tests.judge.limits import CHAOTIC64, FLOAT64_ALLOWED, SPREAD_FACTOR64, WINDOW
+from parity_tests.judge.row import failures
 from parity_tests.prove import prove
 from parity_tests.report import Report, part_of
 from parity_tests.streams import VALIDATION_DRAWS, Wanted, draws_of, dropout_mask
@@ -33,12 +35,17 @@ def begin_of(recording, steps):
     """The first steps of a run, without its validations: enough for what shows at once."""
     short = copy.deepcopy(recording)
     del short.groups["float64"]["validation"]
-    for group in ("float64", "official_drift"):
+    for group in ("float64", "float64_ensemble", "official_drift"):
         short.groups[group] = {name: values[:steps] for name, values in short.groups[group].items()}
     return short
 
 
 SHORT = begin_of(LAYER_NORM, 2)
+
+
+def fresh_of(recording):
+    """The rows of the first step of a run that begins with an optimizer of its own."""
+    return {n.replace("steps/", "fresh/", 1) for n in recording["float64"] if n.startswith("steps/after/")}
 
 
 def one(rows, quantity):
@@ -76,7 +83,8 @@ def test_our_port_equals_the_official_trainer_in_everything_that_was_recorded(na
     rows, _ = whole[name]
     assert {row.verdict for row in rows} == {"equal"}
     assert [row.quantity for row in rows].count(DRIFT) == 1
-    assert {row.quantity for row in rows} == (set(RUNS[name]["float64"]) - {"validation"}) | VALIDATION | set(DRIFTS)
+    recorded = (set(RUNS[name]["float64"]) - {"validation"}) | VALIDATION
+    assert {row.quantity for row in rows} == recorded | fresh_of(RUNS[name]) | set(DRIFTS)
     assert {row.precision for row in rows} == {"float64"}
     exact = {row.quantity for row in rows if row.allowed == 0}
     assert exact == {"steps/sketches", "steps/lengths"}
@@ -295,15 +303,13 @@ class IgnoresLoad(ours.Adapter):
 
 
 class Restless(ours.Adapter):
-    """From the second time that the first weights are loaded on, that is in the free run, they are a little off."""
+    """Where it begins with an optimizer of its own, that is in the free run, the weights are a little off."""
 
     noise = 1e-9
-    starts = 0
 
     def load(self, hparams, variables):
         super().load(hparams, variables)
-        self.starts += int(variables[GLOBAL_STEP]) == 0
-        if self.starts == 2:
+        if GLOBAL_STEP not in variables:
             with torch.no_grad():
                 for parameter in self.model.parameters():
                     parameter += self.noise * parameter.abs().max()
@@ -337,10 +343,13 @@ def test_the_first_departure_names_the_part_and_the_step(port, quantity, step, p
     assert curves is not None
 
 
-@pytest.mark.parametrize("port", [ForgetsToMove, IgnoresLoad, Restless])
-def test_what_shows_in_the_free_run_alone_fails_its_row_alone(port):
-    rows, curves = replay_training(begin_of(LAYER_NORM, 3), port())
-    assert DRIFT in {row.quantity for row in failures(rows)} <= set(DRIFTS)
+@pytest.mark.parametrize(("port", "fresh"), [(ForgetsToMove, False), (IgnoresLoad, True), (Restless, True)])
+def test_what_shows_in_the_free_run_alone_fails_its_rows_alone(port, fresh):
+    short = begin_of(LAYER_NORM, 3)
+    rows, curves = replay_training(short, port())
+    failed = {row.quantity for row in failures(rows)}
+    assert DRIFT in failed <= fresh_of(short) | set(DRIFTS)
+    assert (f"fresh/after/{OUTPUT_W}" in failed) is fresh
     row = one(rows, DRIFT)
     assert row.verdict == "different"
     assert row.error > row.allowed
@@ -356,7 +365,7 @@ def test_noise_of_1e_9_in_the_free_run_alone_fails_the_drift_and_rounding_does_n
     assert 1e-10 < row.error < 1e-5
     port = Restless()
     port.noise = 1e-16
-    assert one(replay_training(SHORT, port)[0], DRIFT).verdict == "equal"
+    assert failures(replay_training(SHORT, port)[0]) == []
 
 
 def test_a_validation_is_the_cost_of_a_training_on_the_validation_set():
@@ -418,6 +427,167 @@ def test_an_array_that_cannot_be_compared_says_why_and_at_which_step(damage, tol
     port = changed("train_step", lambda answer: answer | {name: damage(answer[name])})
     row = one(replay_training(SHORT, port)[0], f"steps/{name}")
     assert (row.verdict, row.note, row.where) == ("different", told, {"step": 0})
+
+
+# What the official code's own spread allows -------------------------------------------------------------------------
+
+GRADIENT = f"steps/gradient/{OUTPUT_W}"
+
+
+def with_spread(recording, *spread, name=GRADIENT):
+    """The run, with another spread of a quantity at each step, relative to the quantity's largest value there."""
+    scales = np.abs(recording["float64"][name]).max(axis=(1, 2))
+    changed = copy.copy(recording)
+    ensemble = recording["float64_ensemble"] | {name: np.array(spread) * scales}
+    changed.groups = recording.groups | {"float64_ensemble": ensemble}
+    return changed
+
+
+def off_by(relative, where=0):
+    """Our port, but for a gradient that is off by so much of its largest value at one step from the official state."""
+
+    class Port(ours.Adapter):
+        def load(self, hparams, variables):
+            super().load(hparams, variables)
+            self.step = int(variables.get(GLOBAL_STEP, -1))
+
+        def train_step(self, *given):
+            answer = super().train_step(*given)
+            name = f"gradient/{OUTPUT_W}"
+            if self.step == where:
+                scale = np.abs(answer[name]).max()
+                answer[name] = answer[name] + relative * scale * np.eye(*answer[name].shape)
+            return answer
+
+    return Port()
+
+
+@pytest.mark.parametrize(
+    ("relative", "spread", "verdict"),
+    [
+        (0.9 * FLOAT64_ALLOWED, 0.0, "equal"),  # the floor
+        (1.1 * FLOAT64_ALLOWED, 0.0, "different"),
+        (1.1 * FLOAT64_ALLOWED, 1e-12, "different"),  # a spread below the floor's tenth changes nothing
+        (0.9 * SPREAD_FACTOR64 * 1e-9, 1e-9, "equal"),
+        (1.1 * SPREAD_FACTOR64 * 1e-9, 1e-9, "different"),
+    ],
+)
+def test_a_step_may_be_off_by_ten_times_the_official_spread_and_no_more(relative, spread, verdict):
+    rows, _ = replay_training(with_spread(SHORT, spread, 0.0), off_by(relative))
+    row = one(rows, GRADIENT)
+    assert (row.verdict, row.where["step"]) == (verdict, 0)
+    assert row.error == pytest.approx(relative, rel=1e-3)
+    assert row.allowed == pytest.approx(max(FLOAT64_ALLOWED, SPREAD_FACTOR64 * spread), rel=1e-9)
+    assert row.noise == pytest.approx(spread, rel=1e-9)
+    assert [row for row in failures(rows) if row.quantity != GRADIENT] == []
+
+
+def test_the_spread_of_a_step_is_the_largest_of_the_steps_around_it():
+    spread = np.zeros(40)
+    spread[[10, 30]] = 3.0, 2.0
+    windowed = training._windowed(spread)
+    expected = np.zeros(40)
+    expected[10 - WINDOW : 10 + WINDOW + 1], expected[30 - WINDOW : 30 + WINDOW + 1] = 3.0, 2.0
+    np.testing.assert_array_equal(windowed, expected)
+    np.testing.assert_array_equal(training._windowed(np.array([1.0])), [1.0])
+    # and the judgement reads it: the spread of the second step is that of the first as well
+    both = with_spread(SHORT, 0.0, 1e-9)
+    assert one(replay_training(both, off_by(5e-9))[0], GRADIENT).verdict == "equal"
+    assert one(replay_training(SHORT, off_by(5e-9))[0], GRADIENT).verdict == "different"
+
+
+def far_apart(spread):
+    """A run of more steps than a window is wide, whose spread is large at its end alone; nothing is computed twice."""
+    steps = 3 * WINDOW
+    long = copy.deepcopy(begin_of(LAYER_NORM, 1))
+    for group in ("float64", "float64_ensemble", "official_drift"):
+        long.groups[group] = {name: np.repeat(values, steps, axis=0) for name, values in long.groups[group].items()}
+    return with_spread(long, *[0.0] * (steps - 1), spread)
+
+
+def judged_by(recording, change=lambda step, value: value):
+    """The row of a gradient of which the port answers the official value, changed at some steps."""
+    fed = training._Fed(recording)
+    for step, theirs in enumerate(recording["float64"][GRADIENT]):
+        fed.take(GRADIENT, step, change(step, theirs), theirs, float(np.abs(theirs).max()), exact=False)
+    return fed.row(GRADIENT)
+
+
+def test_steps_where_official_runs_drift_apart_are_not_judged_and_are_counted():
+    just, chaotic = far_apart(0.99 * CHAOTIC64), far_apart(1.01 * CHAOTIC64)
+    steps = len(chaotic["float64"][GRADIENT])
+    assert judged_by(just).verdict == "equal"
+    row = judged_by(chaotic)
+    # the last step, and the window before it
+    assert (row.verdict, row.note) == ("not judged", f"chaotic at {WINDOW + 1} of {steps} steps")
+    assert failures([row]) == []
+    # what departs there proves nothing, what departs before it does
+    late, early = steps - 1, steps - WINDOW - 2
+    assert judged_by(chaotic, lambda step, value: value * (1 + 1e-3 * (step == late))).verdict == "not judged"
+    row = judged_by(chaotic, lambda step, value: value * (1 + 1e-3 * (step == early)))
+    assert (row.verdict, row.where["step"]) == ("different", early)
+    assert judged_by(just, lambda step, value: value * (1 + 1e-3 * (step == late))).verdict == "different"
+
+
+def test_a_quantity_that_is_chaotic_throughout_is_not_judged_and_has_no_number():
+    row = one(replay_training(with_spread(SHORT, 1e-5, 1e-5), ours.Adapter())[0], GRADIENT)
+    assert (row.verdict, row.note, row.ours) == ("not judged", "chaotic at 2 of 2 steps", None)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda value: value[None], "shape [1, 9, 21], expected [9, 21]"),
+        (lambda value: value * np.nan, "NaN or infinity"),
+        (lambda value: value + 0j, "type complex128, expected float64"),
+    ],
+)
+def test_what_is_no_such_array_is_different_at_a_chaotic_step_too(damage, told):
+    name = f"gradient/{OUTPUT_W}"
+    port = changed("train_step", lambda answer: answer | {name: damage(answer[name])})
+    row = one(replay_training(with_spread(SHORT, 1e-5, 1e-5), port)[0], GRADIENT)
+    assert (row.verdict, row.note, row.where) == ("different", told, {"step": 0})
+
+
+# An optimizer that starts afresh ------------------------------------------------------------------------------------
+
+
+class WrongStart(ours.Adapter):
+    """A fresh optimizer's power of beta2 is that of beta1; one that is loaded has the powers that it is given."""
+
+    def load(self, hparams, variables):
+        super().load(hparams, variables)
+        if GLOBAL_STEP not in variables:
+            for group in self.optimizer.param_groups:
+                group["beta2_power"] = group["beta1_power"]
+
+
+class FullSlots(ours.Adapter):
+    """A fresh optimizer's slots are not empty."""
+
+    def load(self, hparams, variables):
+        super().load(hparams, variables)
+        if GLOBAL_STEP not in variables:
+            for slot in self.optimizer.slots():
+                slot.fill_(1e-6)
+
+
+def test_a_wrong_power_at_the_start_of_a_fresh_optimizer_is_found_in_its_first_step():
+    rows, _ = replay_training(SHORT, WrongStart())
+    first = first_departure(rows)
+    assert first.quantity.startswith("fresh/after/")
+    assert part_of(first) == "training: the first step of a fresh optimizer"
+    failed = {row.quantity for row in failures(rows)}
+    # the powers and every weight, but not the slots, which the powers do not enter
+    left = {n for n in fresh_of(SHORT) if "/Adam" not in n and not n.endswith("beta1_power")}
+    assert failed - set(DRIFTS) == left
+    assert DRIFT in failed
+
+
+def test_slots_that_are_not_empty_at_the_start_are_found_in_the_first_step():
+    failed = {row.quantity for row in failures(replay_training(SHORT, FullSlots())[0])}
+    assert {n for n in fresh_of(SHORT) if n.endswith(("/Adam", "/Adam_1"))} <= failed
+    assert failed <= fresh_of(SHORT) | set(DRIFTS)
 
 
 # Ports that fail, and ports that offer less -------------------------------------------------------------------------
@@ -534,20 +704,23 @@ def test_what_a_step_leaves_out_is_untested_where_a_port_may_offer_less_and_a_fa
     names = ("cost", "r_cost", "kl_cost", *(n.removeprefix("steps/") for n in SHORT["float64"] if "/after/" in n))
     port = changed("train_step", lambda answer: {name: answer[name] for name in names})
     left_out = {n for n in SHORT["float64"] if n.startswith(("steps/gradient/", "steps/clipped/"))}
-    rows = prove(SHORT, port, partial=True).rows
-    assert {row.quantity for row in rows if row.verdict == "untested"} == left_out
-    assert Report("", rows, {}, {}, partial=True).passed
     rows = prove(SHORT, port).rows
     assert {row.quantity for row in failures(rows)} == left_out
     assert {row.verdict for row in failures(rows)} == {"not compared"}
+    type(port).offers = adapter.EVERYTHING - {"sample"}
+    rows = prove(SHORT, port).rows
+    assert {row.quantity for row in rows if row.verdict == "untested"} == left_out
+    assert Report("", rows, {}, {}, partial=True).passed
+    assert not Report("", rows, {}, {}).passed
 
 
-def test_a_port_that_cannot_train_is_untested():
+def test_a_port_that_cannot_train_is_untested_unless_it_says_that_it_can():
     for port in (numpy_port.Adapter(), adapter.Adapter()):
-        findings = prove(MIX, port, partial=True)
+        findings = prove(MIX, port)
         assert {row.verdict for row in findings.rows} == {"untested"}
         assert findings.training == []
-        assert {row.verdict for row in prove(MIX, port).rows} == {"not compared"}
+    port = changed("train_step", raising(NotImplementedError("owl")))
+    assert [(row.verdict, row.note) for row in prove(MIX, port).rows] == [("not compared", "owl")]
 
 
 def test_a_port_may_take_what_it_is_given_to_pieces():
@@ -592,7 +765,7 @@ def test_the_step_behind_a_state_is_the_official_one(step):
         (ours.Adapter, 1, "training: costs"),  # the state is another step's
         (LateSchedule, 2, "training: learning rate and KL weight"),
         (OtherOrder, 2, "training: batches"),
-        (ForgetsItsSlots, 2, "training: the step behind a checkpoint"),
+        (ForgetsItsSlots, 2, "training: the step after a checkpoint"),
     ],
 )
 def test_a_checkpoint_continued_wrongly_departs(port, state, part):
