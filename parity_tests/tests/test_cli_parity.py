@@ -115,7 +115,9 @@ def test_the_numpy_example_passes(tmp_path, capsys):
     assert content["passed"] is True
     assert {name.rpartition(" (")[0] for name in content["untested"]} == {
         "cost", "dropout, keep probabilities", "gradients", "gradients, clipped", "Adam: m", "Adam: v", "Adam: powers",
-        "weights after a step", "gradients, all together in L2",
+        "weights after a step", "weights as loaded", "local: derivatives of each step", "local: clip and optimizer",
+        "local: latent vector and initial state", "local: output layer and mixture", "local: costs",
+        "local: gradients of the cost to its inputs",
     }  # fmt: skip
     assert content["first_departure"] is None
 
@@ -141,7 +143,10 @@ def test_a_departure_is_told_with_its_place_and_all_of_it_is_written(tmp_path, c
     code, printed, err = run(capsys, "verify", "--recording", "lstm-moved", *port("WrongDecoder"), "--out", tmp_path)
     assert (code, err) == (1, "")
     first = re.search(r"^first departure: (.*)$", printed, flags=re.MULTILINE)[1]
-    assert first.startswith("DIFFERENT lstm/moved eval/pi (float64): error 1.0e-03, allowed 1.0e-10, at row ")
+    assert first.startswith(
+        "DIFFERENT lstm/moved eval/pi (float64): error 1.0e-03, allowed 1.0e-10 (largest; official "
+    )
+    assert re.search(r" runs drift by \d\.\de-1[5-7]\), at row ", first)
     content = read(tmp_path)
     assert content["first_departure"]["text"] == first
     assert content["first_departure"]["explanation"]
