@@ -14,6 +14,7 @@ from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, lo
 from parity_tests.compare import compare
 from parity_tests.configurations import (
     DATA_HPARAMS,
+    DTYPES,
     HYPER_DEFAULT,
     INITIALS,
     LIVE,
@@ -134,7 +135,7 @@ def report_of(
         met,
         provenance_of(recordings),
         subject=port.name,
-        partial=not port.offers >= EVERYTHING,
+        partial=not (port.offers >= EVERYTHING and set(port.precisions) >= set(DTYPES)),
         training=findings.training,
         mixtures=findings.mixtures,
         coverage=coverage(recordings, findings.rows),

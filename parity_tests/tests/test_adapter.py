@@ -129,7 +129,7 @@ def test_every_method_of_the_base_class_says_that_it_has_nothing_to_offer():
         "latent": (a, a, a),
         "initial_state": (a,),
         "output_layer": (a,),
-        "costs": (a, a, nothing, 0.5),
+        "costs": (a, a, None, 0.5),
         "optimize": (nothing, 0.1),
     }
     assert set(arguments) == METHODS
@@ -142,32 +142,19 @@ def test_our_own_port_offers_every_method():
     assert METHODS - vars(ours.Adapter).keys() == set()
 
 
-def test_a_port_offers_what_its_class_overrides_and_nothing_else_unless_it_says_so():
-    class Some(adapter.Adapter):
-        def decode(self, inputs, z, draws):
-            return {}
-
-    class More(Some):
-        offers = frozenset({"decode", adapter.INTERMEDIATES})
-
-        def sample(self, *arguments):
-            return {}
-
-    assert adapter.Adapter().offers == frozenset()
-    assert Some().offers == {"decode"}
-    assert More().offers == {"decode", adapter.INTERMEDIATES}
-    assert adapter.EVERYTHING == METHODS | {adapter.INTERMEDIATES}
-
-
 @pytest.mark.parametrize("recording", RECORDINGS.values(), ids=lambda recording: recording.name)
-def test_what_offers_nothing_is_untested_in_every_recording_and_fails_where_all_must_be_offered(recording):
-    class Boasting(adapter.Adapter):
-        offers = adapter.EVERYTHING
-
+def test_what_offers_nothing_is_untested_in_every_recording(recording):
     rows = prove(recording, adapter.Adapter()).rows
     assert rows
     assert {row.verdict for row in rows} == {"untested"}
-    assert {row.verdict for row in prove(recording, Boasting()).rows} == {"not compared"}
+
+
+@pytest.mark.parametrize("recording", RECORDINGS.values(), ids=lambda recording: recording.name)
+def test_what_claims_to_offer_all_and_answers_nothing_fails_in_every_recording(recording):
+    class Port(adapter.Adapter):
+        offers = adapter.EVERYTHING
+
+    assert {row.verdict for row in prove(recording, Port()).rows} == {"not compared"}
 
 
 @pytest.mark.parametrize("names", [["lstm-moved"], ["training-mix"], ["cell-hyper", "data", "initial-lstm"]])
@@ -183,7 +170,7 @@ def test_a_port_that_offers_nothing_does_not_pass(names, tmp_path, capsys):
     assert content["passed"] is False
     assert content["verdict"].startswith("NOTHING TESTED: the port offers none of ")
     assert {row["verdict"] for row in content["rows"]} == {"untested"}
-    assert {part["verdict"] for part in content["parts"]} == {"untested"}
+    assert all("equal" not in part["verdict"] and "DIFFERENT" not in part["verdict"] for part in content["parts"])
     assert "EQUAL" not in (tmp_path / "parity.md").read_text()
 
 
@@ -204,8 +191,9 @@ def test_a_precision_that_a_port_does_not_offer_is_untested():
         precisions = ("float32",)
 
     rows = prove(RECORDINGS["layer_norm-unconditional/moved"], Port()).rows
-    double = {(row.verdict, row.note) for row in rows if row.precision not in ("float32",)}
-    assert double == {("untested", "the port does not offer this precision")}
+    double = [row for row in rows if row.precision == "float64"]
+    assert len(double) > 100
+    assert {row.verdict for row in double} == {"untested"}
     assert {row.verdict for row in rows if row.precision == "float32"} == {"equal"}
 
 

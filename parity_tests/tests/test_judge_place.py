@@ -34,7 +34,11 @@ PLACES = {
     "initial/vector_rnn/RNN/output_w": ((4, 6), (2, 1), {"in": 2, "unit": 1}),
     "variables/vector_rnn/RNN/LSTMCell/W_hh": ((4, 8), (0, 5), {"in": 0, "gate": "f", "unit": 1}),
     "optimizer/clipped/vector_rnn/RNN/LSTMCell/bias": ((12,), (4,), {"gate": "j", "unit": 1}),
-    "optimizer/after/vector_rnn/vector_rnn/RNN/LSTMCell/W_hh/Adam_1": ((4, 8), (0, 2), {"in": 0, "gate": "j", "unit": 0}),
+    "optimizer/after/vector_rnn/vector_rnn/RNN/LSTMCell/W_hh/Adam_1": (
+        (4, 8),
+        (0, 2),
+        {"in": 0, "gate": "j", "unit": 0},
+    ),
     "vjp/decoder/W_hh": ((4, 8), (3, 7), {"in": 3, "gate": "o", "unit": 1}),
     "vjp/decoder/x": ((2, 3, 4), (1, 2, 3), {"row": 1, "step": 2, "unit": 3}),
     "vjp/state": ((2, 3, 8), (1, 2, 5), {"row": 1, "step": 2, "unit": 5}),
