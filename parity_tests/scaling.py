@@ -7,8 +7,8 @@ The changed code calls functions that stand in its module for as long as the bug
 - ``scaled_unit(value)``, ``scaled_row(value)``: the same of the first column or row alone.
 - ``scaled_gradient(value)``: the value as it is; what flows back through it is scaled.
 
-The product is computed in float64 and rounded once, so that a change far below the last place of float32 still moves
-the share of the elements that it should.
+The product is computed in float64 and rounded once. So of a float32 tensor no element moves below a size of 3e-8 (half
+a last place of the largest mantissa), and all move from 6e-8 on: no bug in float32 can be smaller.
 """
 
 import contextlib
@@ -62,6 +62,7 @@ class ScaledBug:
     planting: Scaling
     recordings: tuple[str, ...]  # names of those that can show it, the cheapest first
     precisions: tuple[str, ...] = ("float64", "float32")
+    largest: float = 1e-2  # the largest size that is tried
 
 
 class _ScaledGradient(torch.autograd.Function):

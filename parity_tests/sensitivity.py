@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity_tests.fixtures import load_fixtures
+from parity_tests.fixtures import fixture_paths
 from parity_tests.judge.row import Row, failures
 from parity_tests.ours import Adapter
 from parity_tests.prove import prove
@@ -33,7 +33,7 @@ from pytorch_sketch_rnn.files import atomic_path
 
 FILE, TABLE = "sensitivity.json", "sensitivity.md"
 PROCESSES = 2
-SIZES = (*(float(f"{digit}e{power}") for power in range(-12, -2) for digit in (1, 2, 5)), 1e-2)
+SIZES = tuple(float(f"{digit}e{power}") for power in range(-12, 0) for digit in (1, 2, 5))
 PRECISIONS = ("float64", "float32", EVERYWHERE)
 
 
@@ -84,15 +84,16 @@ def departures_of(recording: Recording, precision: str) -> list[Row]:
 
 
 def measure(bug: ScaledBug, precision: str, recordings: Mapping[str, Recording]) -> Sensitivity:
-    """Search for the smallest of :data:`SIZES` that is found."""
-    missed, found, rows = -1, len(SIZES), []
+    """Search for the smallest of :data:`SIZES`, up to the bug's largest, that is found."""
+    sizes = [size for size in SIZES if size <= bug.largest]
+    missed, found, rows = -1, len(sizes), []
     while found - missed > 1:
         middle = (missed + found) // 2
-        if bad := departures(bug, SIZES[middle], precision, recordings):
+        if bad := departures(bug, sizes[middle], precision, recordings):
             found, rows = middle, bad
         else:
             missed = middle
-    below = SIZES[missed] if missed >= 0 else None
+    below = sizes[missed] if missed >= 0 else None
     if not rows:
         return Sensitivity(bug.name, bug.part, precision, missed=below)
     worst = max(rows, key=lambda row: (math.isfinite(row.used), row.used))
@@ -102,7 +103,7 @@ def measure(bug: ScaledBug, precision: str, recordings: Mapping[str, Recording])
             touched[part_of(row)] = max(touched.get(part_of(row), 0.0), row.error)
     error = worst.error if math.isfinite(worst.error) else None
     by = f"{worst.recording}: {worst.quantity}"
-    return Sensitivity(bug.name, bug.part, precision, SIZES[found], below, by, error, worst.allowed, touched)
+    return Sensitivity(bug.name, bug.part, precision, sizes[found], below, by, error, worst.allowed, touched)
 
 
 def run_sensitivity(
@@ -133,15 +134,14 @@ def run_sensitivity(
     except OSError as error:
         raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
     started = time.monotonic()
-    recordings = load_fixtures()
-    used = dict.fromkeys(name for bug in bugs for name in bug.recordings)
-    sound = [row for name in used for p in PRECISIONS[:2] for row in departures_of(recordings[name], p)]
+    recordings = _recordings(bugs)
+    sound = [row for each in recordings.values() for p in PRECISIONS[:2] for row in departures_of(each, p)]
     if sound:
         say("without any bug planted the port departs already:")
         say("\n".join(describe(row) for row in sound[:20]))
         return 1
     jobs = [(bug.name, precision) for bug in bugs for precision in bug.precisions]
-    say(f"sound in {len(used)} recordings; now {len(bugs)} parts are scaled")
+    say(f"sound in {len(recordings)} recordings; now {len(bugs)} parts are scaled")
     results = []
     for result in _measured(bugs, jobs, recordings, processes):
         results.append(result)
@@ -153,6 +153,13 @@ def run_sensitivity(
             temporary.write_text(text, encoding="utf-8")
     say(f"wrote {out / FILE}, {out / TABLE} ({time.monotonic() - started:.0f} s)")
     return 0 if all(result.found is not None for result in results) else 1
+
+
+def _recordings(bugs: Iterable[ScaledBug]) -> dict[str, Recording]:
+    """Those that the bugs need, by name."""
+    paths = {path.stem: path for path in fixture_paths()}
+    names = dict.fromkeys(name for bug in bugs for name in bug.recordings)
+    return {name: Recording.load(paths[name.replace("/", "-")]) for name in names}
 
 
 def _measured(
@@ -182,7 +189,7 @@ class _Worker:
         """Read the recordings once."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
         torch.set_num_threads(1)
-        cls.recordings = load_fixtures()
+        cls.recordings = _recordings(SCALED_BUGS)
 
     @classmethod
     def measure(cls, job: tuple[str, str]) -> Sensitivity:
@@ -195,19 +202,14 @@ class _Worker:
 
 
 def _content(results: Sequence[Sensitivity]) -> dict[str, Any]:
-    """For JSON: each part's own score, and the smallest bug that showed in each part of the report."""
-    smallest: dict[str, dict[str, Any]] = {}
+    """For JSON: each bug's own score, and for each part of the report the smallest one that showed in it."""
+    parts: dict[str, dict[str, dict[str, Any]]] = {}
     for result in results:
-        if result.precision == "float32":
-            continue
         for part, error in result.touched.items():
-            if part not in smallest or error < smallest[part]["effect"]:
-                smallest[part] = {"bug": f"{result.name} times 1 + {result.found:.0e}", "effect": error}
-    return {
-        "sizes": SIZES,
-        "rows": [result.to_dict() for result in results],
-        "smallest": dict(sorted(smallest.items())),
-    }
+            smallest = parts.setdefault(part, {}).setdefault(result.precision, {"size": math.inf})
+            if result.found < smallest["size"]:
+                smallest |= {"bug": result.name, "size": result.found, "effect": error}
+    return {"sizes": SIZES, "rows": [result.to_dict() for result in results], "parts": dict(sorted(parts.items()))}
 
 
 def _told(result: Sensitivity) -> str:
@@ -239,7 +241,7 @@ def markdown(content: Mapping[str, Any]) -> str:
             "# How small a change is found",
             "Each part of the port is multiplied by 1 + size, in one precision alone, and the harness is run. The "
             "table says the smallest size that it found, the next smaller one that it missed, and the comparison that "
-            "departed furthest. Sizes go by 1, 2, 5 from 1e-12 to 1e-2. Measured by "
+            "departed furthest. Sizes go by 1, 2, 5 from 1e-12 on. Measured by "
             "`python -m parity_tests mutants --scaled`, on the recordings that ship; whole bugs stand in "
             "[mutants.md](mutants.md).",
             *(sentence for precision in PRECISIONS[:2] if (sentence := _summary(rows, precision))),
