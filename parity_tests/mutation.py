@@ -28,7 +28,8 @@ import torch
 from parity_tests.compare import first_departure
 from parity_tests.fixtures import fixture_paths
 from parity_tests.judge.row import Row, failures
-from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS, HarnessMutant, Mutant, ProductMutant
+from parity_tests.mutants import MUTANTS, HarnessMutant, Mutant, ProductMutant
+from parity_tests.mutants_harness import HARNESS_MUTANTS
 from parity_tests.mutants_product import PRODUCT_MUTANTS
 from parity_tests.mutants_table import markdown, score_line
 from parity_tests.ours import Adapter

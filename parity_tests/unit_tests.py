@@ -14,7 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity_tests.mutants import HARNESS_MUTANTS, HarnessMutant, ProductMutant
+from parity_tests.mutants import HarnessMutant, ProductMutant
+from parity_tests.mutants_harness import HARNESS_MUTANTS
 from parity_tests.mutants_product import PRODUCT_MUTANTS
 from pytorch_sketch_rnn.errors import BadInput
 

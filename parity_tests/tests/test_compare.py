@@ -239,7 +239,7 @@ ANSWERING = {  # which methods must be offered for a name to be missed
     "fed/train/pi": {"costs"},
     "fed/loss/gradient/head": {"costs"},
     "fed/optimizer/after/w": {"optimize"},
-    "fed/eval/r_cost": {"costs", "loss"},
+    "fed/eval/r_cost": {"costs"},
     "prefix/2/mu": {"encode"},
     "prefix/pi": {"decode"},
     "eval/decoder/output": {INTERMEDIATES},

@@ -136,11 +136,11 @@ def test_the_family_of_a_quantity_follows_from_its_name(name, expected):
 
 
 @pytest.mark.parametrize("name", ["train/decoder/q", "loss/gradient/head", "optimizer/after/w"])
-def test_in_no_family_of_single_functions_may_the_whole_be_more_than_three_times_worse(name):
-    """The allowance, of as many elements: 1.5 x (1 + 4 / sqrt(n)) x sqrt(2), for the official error counts twice."""
-    values = [TRUTH, THEIRS] if "optimizer" not in name else [TRUTH[0], THEIRS[0]]
-    ours = values[0] + 3 * ERROR if "optimizer" not in name else values[0] + 3 * ERROR[0]
-    assert max(pool.used for pool in judge_pools(name, ours.astype(np.float32), *values[::-1], 0.0)) > 1
+def test_of_no_function_may_the_whole_be_more_than_four_times_worse(name):
+    """The widest: 2 x (1 + 8 / sqrt(640)) x sqrt(2) = 3.7 of the optimizer, for the official error counts twice."""
+    truth, theirs, error = (values[0] if "optimizer" in name else values for values in (TRUTH, THEIRS, ERROR))
+    pools = judge_pools(name, (truth + 4 * error).astype(np.float32), theirs, truth, 0.0)
+    assert any(pool.used > 1 and not pool.axis for pool in pools)
 
 
 def test_a_cost_is_held_against_the_size_of_what_it_adds_up():

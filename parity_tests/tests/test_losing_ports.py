@@ -1,4 +1,4 @@
-"""A state that loses a little each step is found: in float32 alone, below the local bound, without local steps."""
+"""A state that loses a little at each step is found: in float32 alone, below the local bound, in whole runs alone."""
 
 import pytest
 import torch

@@ -14,7 +14,8 @@ import pytest
 import torch
 from shipped import shipped
 
-from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS
+from parity_tests.mutants import MUTANTS
+from parity_tests.mutants_harness import HARNESS_MUTANTS
 from parity_tests.mutants_product import PRODUCT_MUTANTS
 from parity_tests.recording import FOLDER
 from parity_tests.score import Score
