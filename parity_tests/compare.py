@@ -360,14 +360,19 @@ def first_departure(rows: Iterable[Row]) -> Row | None:
     last.
     """
     failed = sorted(failures(rows), key=_rank)  # a stable sort keeps the order of computation
-    free = [row for row in failed if not row.quantity.startswith((FED, PREFIX))]
-    own = free or [row for row in failed if row.quantity.startswith(PREFIX)] or failed
+    free = [row for row in failed if not row.quantity.startswith(FED) and not _is_prefix(row)]
+    own = free or [row for row in failed if _is_prefix(row)] or failed
     if not own:
         return None
     first = own[0]
     together = _recurrence(first)
     same = [row for row in own if _recurrence(row) == together] if together is not None else []
     return min(same, key=_step) if same else first
+
+
+def _is_prefix(row: Row) -> bool:
+    """Whether a row is of the first points alone; one that says how a method failed there names the method."""
+    return row.quantity.startswith(PREFIX) or " (first " in row.quantity
 
 
 def _step(row: Row) -> float:
