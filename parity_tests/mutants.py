@@ -201,7 +201,8 @@ DRAWN = ("initial weights, distribution of what TensorFlow draws",)
 GREEDY, SAMPLED = ("sampling, greedy",), ("sampling at a temperature",)
 LOADER = ("data loader",)
 RATES = ("training: learning rate and KL weight",)
-CONVERTED, CONVERTED_STATE = ("checkpoint: weights as converted",), ("checkpoint: optimizer state as converted",)
+CONVERTED = ("checkpoint: weights as converted", "weights as loaded")
+CONVERTED_STATE = ("checkpoint: optimizer state as converted",)
 COSTS = ("training: costs",)
 
 _GATES = (
@@ -404,7 +405,7 @@ _DROPOUT = (
     Mutant(
         "dropout left on in evaluation", "dropout",
         Text(model.SketchRNN, "_mask", ("if not (self.training and used):", "if not used:")),
-        (*LAYERS, "encode"),
+        (*LAYERS, "encode", "encode (first 1)"),
     ),
     Mutant(
         "inner dropout of the HyperLSTM on", "dropout",
@@ -886,7 +887,7 @@ _TRAINING = (
             ('float(np.float32(group["beta1_power"]) * np.float32(BETA1))', 'group["beta1_power"] * BETA1'),
             ('float(np.float32(group["beta2_power"]) * np.float32(BETA2))', 'group["beta2_power"] * BETA2'),
         ),
-        POWERS,
+        (*POWERS, "training: Adam's state"),
     ),
     Mutant(
         "weight decay", "Adam",

@@ -101,14 +101,8 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "takes the absolute or the relative error, whichever is less",
-        Text(
-            compare._Case, "_strict",
-            (
-                "relative(float(self.difference.max()), self.scale)",
-                "min(float(self.difference.max()), relative(float(self.difference.max()), self.scale))",
-            ),
-        ),
-        _SELF,
+        Text(compare._Case, "_strict", ("allowed * self.scale", "allowed * max(self.scale, 1.0)")),
+        ("test_judge_local.py",),
     ),
     HarnessMutant(
         "takes the official float32 for the truth",
@@ -116,7 +110,7 @@ HARNESS_MUTANTS = (
             compare._Case, "__init__",
             ('groups.get(precision if precision == "exact" else "float64", {})', "groups.get(precision, {})"),
         ),
-        _SELF,
+        ("test_judge_accumulated.py",),
     ),
     HarnessMutant(
         "no ceiling on what float32 may be off",

@@ -32,7 +32,8 @@ def worse(at: tuple, factor: float) -> np.ndarray:
 def test_as_large_an_error_as_the_official_one_is_equal():
     found = local(TRUTH + ERROR, TRUTH, THEIRS)
     assert (found.verdict, found.measure[:3], found.note) == ("equal", "rms", "")
-    assert local(THEIRS, TRUTH, THEIRS).verdict == "equal"
+    same = local(THEIRS, TRUTH, THEIRS)
+    assert (same.verdict, same.ratio) == ("equal", 1.0)  # both are held against the truth, not against each other
     assert local(TRUTH, TRUTH, THEIRS).verdict == "equal"
 
 
@@ -156,6 +157,14 @@ def test_float64_has_one_bound_for_the_largest_element(size):
     found = local(with_item(truth, (1, 2, 3), 8 * size), truth, truth, precision="float64")
     assert found.verdict == ("equal" if size < FLOAT64_ALLOWED else "different")
     assert (found.error, found.allowed, found.where) == (size, FLOAT64_ALLOWED, {"row": 1, "step": 2, "unit": 3})
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_bound_of_float64_is_relative_to_the_largest_magnitude(scale):
+    truth = scale * with_item(np.zeros((2, 3, 4)), (0, 0, 0), -8.0)
+    for size, verdict in ((0.9 * FLOAT64_ALLOWED, "equal"), (1.1 * FLOAT64_ALLOWED, "different")):
+        found = local(with_item(truth, (1, 2, 3), 8 * scale * size), truth, truth, precision="float64")
+        assert (found.verdict, found.error) == (verdict, pytest.approx(size))
 
 
 def test_the_step_where_a_departure_begins_is_named():
