@@ -93,17 +93,23 @@ class Search:
         self._likely = frozenset().union(*known)
         names = sorted((n for n in self.departures if self._departs(View(n))), key=self._order)
         for level in (KNOWN, SINGLE, PAIR):  # what costs least comes first, of everything that departs
-            self._level = level
-            while True:
-                before = len(proven)
-                for name in names:
-                    if not found.get(name):
-                        found[name] = self._explained(name, proven)
-                        self._learn(name, found[name], proven)
-                if len(proven) == before or self._is_late():  # else what was proven late may explain what comes early
-                    break
+            self._pass(level, names, found, proven)
+        self.deadline = float("inf")  # what is known takes a few replays
+        self._pass(KNOWN, names, found, proven)
         weights = Counter(bug for sets in found.values() for bug in frozenset().union(*sets))
         return {name: self._cause(name, found[name], weights) for name in names if found[name]}
+
+    def _pass(self, level: int, names: Sequence[str], found: dict[str, list[Bugs]], proven: list[Bugs]) -> None:
+        """Look at all that is unexplained, again and again: what is proven late may explain what came early."""
+        self._level = level
+        while True:
+            before = len(proven)
+            for name in names:
+                if not found.get(name):
+                    found[name] = self._explained(name, proven)
+                    self._learn(name, found[name], proven)
+            if len(proven) == before or self._is_late():
+                break
 
     def _learn(self, name: str, found: Sequence[Bugs], proven: list[Bugs]) -> None:
         if found:
