@@ -155,6 +155,7 @@ def after_step(session: Session) -> Arrays:
 
 
 def settings_of(session: Session, recording: Recording) -> dict[Any, float]:
+    """What a recording's KL floor and clip are fed as."""
     claims = recording.hparams
     return {session.kl_tolerance: claims["kl_tolerance"], session.grad_clip: claims["grad_clip"]}
 

@@ -141,7 +141,7 @@ def test_a_certificate_says_who_was_tested_and_what_was_not(tmp_path, model):
     content = json.loads(write_certificate(tmp_path, partial, {"sha256": {"a": "b"}}).read_text())
     assert (content["subject"], content["untested"]) == ("owl", ["sampling, greedy (1)"])
     assert content["equal"] is True
-    assert content["verdict"].startswith("EQUAL in what was tested: ")
+    assert content["verdict"].startswith("EQUAL IN 1 OF 2: ")
 
 
 def test_an_archive_of_several_models_needs_to_be_told_which(model, certified, tmp_path, capsys):
