@@ -203,9 +203,9 @@ def test_an_unknown_recording_is_told_with_those_that_ship(name, out, tmp_path, 
     monkeypatch.chdir(tmp_path)
     told = refused(capsys, tmp_path, "verify", "--recording", "data", "--recording", name, "--out", out)
     shipped = ", ".join(path.stem for path in fixture_paths())
-    assert (
-        told
-        == f"--recording {name}: no such file or folder, and none of the recordings in {FOLDER}; these are {shipped}, or all"
+    assert told == (
+        f"--recording {name}: no such file or folder, and none of the recordings in {FOLDER}; these are {shipped}, "
+        "or all"
     )
 
 

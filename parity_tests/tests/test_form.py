@@ -22,6 +22,7 @@ MODEL, TRAINING, CELL, DATA, INITIAL = (
     "initial/lstm",
 )
 OF_EACH_KIND = (MODEL, "layer_norm-unconditional/as_is", TRAINING, CELL, DATA, INITIAL)
+UNUSED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")  # which no proof reads
 OUTPUT_W = "vector_rnn/RNN/output_w"
 
 
@@ -77,19 +78,19 @@ def test_a_group_that_is_missing_or_empty_is_refused(name, group):
 
 @pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_no_array_may_be_missing_empty_or_of_another_number_of_axes(name):
-    """One of every kind of name, in every group; what only an intermediate's absence tells is free to be absent."""
+    """About a dozen of every group."""
+    kind = RECORDINGS[name].kind
     for group, arrays in RECORDINGS[name].groups.items():
-        names = sorted(arrays)[:: max(1, len(arrays) // 12)]
-        for array in names:
-            deeper = instead(group, array, lambda value: value[None])
-            assert told(name, deeper), (group, array)
-            if RECORDINGS[name].kind != "data":
+        names = [n for n in sorted(arrays) if n not in UNUSED]
+        for array in names[:: max(1, len(names) // 12)]:
+            assert told(name, without(group, array)), (group, array)
+            if group != "initial":  # its shapes are the port's to meet
+                assert told(name, instead(group, array, lambda value: value[None])), (group, array)
+            if kind != "data":
                 empty = instead(group, array, lambda value: value[..., None][..., :0])
                 assert told(name, empty).endswith(f"{group}/{array} is empty, shape {[*arrays[array].shape, 0]}")
             text = instead(group, array, lambda value: value.astype("S"))
             assert f"{group}/{array} holds " in told(name, text)
-            if (group, RECORDINGS[name].kind) not in (("initial", "initial"), ("distribution", "initial")):
-                assert told(name, without(group, array)), (group, array)
 
 
 CASES = [
@@ -112,7 +113,11 @@ CASES = [
         instead("float64", "train/mu", np.transpose),
         "float64/train/mu has the shape [5, 4], expected [4, 5]",
     ),
-    (MODEL, instead("inputs", "lengths", lambda value: value + 9), "inputs/lengths are [18, 18, 18, 18], expected whole numbers from 1 to 9"),
+    (
+        MODEL,
+        instead("inputs", "lengths", lambda value: value * 0 + 10),
+        "inputs/lengths are [10, 10, 10, 10], expected whole numbers from 1 to 9",
+    ),
     (MODEL, claim("dec_model", "owl"), "its hyperparameter dec_model is 'owl'"),
     (MODEL, claim("dec_rnn_size", "9"), "its hyperparameter dec_rnn_size is '9', expected a positive whole number"),
     (MODEL, claim("kl_tolerance", None), "its hyperparameter kl_tolerance is None, expected a number"),
@@ -124,11 +129,25 @@ CASES = [
     (DATA, instead("inputs", "0/valid/points", lambda value: value[:-1]), None),
     (DATA, instead("inputs", "valid/order", lambda value: value + 1000), None),
     (DATA, lambda recording: recording.provenance.pop("seed"), "lacks its seed"),
-    (INITIAL, instead("distribution", f"initial/{OUTPUT_W}", lambda v: v[1:]), "the draws of its variables are not equally many"),
+    (
+        INITIAL,
+        instead("distribution", f"initial/{OUTPUT_W}", lambda value: value[1:]),
+        "the draws of its variables are not equally many",
+    ),
+    (INITIAL, without("initial", "initial/vector_rnn/RNN/LSTMCell/bias"), None),
     (TRAINING, without("float64", "validation"), "lacks float64/validation"),
     (TRAINING, instead("float64", "validation", lambda value: value[:-1]), None),
-    (TRAINING, instead("float64", "steps/lr", lambda value: value[:-1]), "float64/steps/lr has the shape [5], expected [6]"),
-    (TRAINING, without("float64_ensemble", f"steps/after/{OUTPUT_W}"), f"lacks float64_ensemble/steps/after/{OUTPUT_W}"),
+    (
+        TRAINING,
+        instead("float64", "steps/lr", lambda value: value[:-1]),
+        "float64/steps/lr has the shape [5], expected [6]",
+    ),
+    (TRAINING, without("float64", f"steps/gradient/{OUTPUT_W}"), f"lacks float64/steps/gradient/{OUTPUT_W}"),
+    (
+        TRAINING,
+        without("float64_ensemble", f"steps/after/{OUTPUT_W}"),
+        f"lacks float64_ensemble/steps/after/{OUTPUT_W}",
+    ),
     (TRAINING, without("official_drift", "3/weights"), "lacks official_drift/3/weights"),
     (TRAINING, lambda recording: recording.provenance.update(draws={"latent": 5}), "lacks its draws"),
     (TRAINING, lambda recording: recording.provenance.pop("validation_draws"), "lacks its validation_draws"),

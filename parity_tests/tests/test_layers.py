@@ -1,4 +1,4 @@
-"""What each step of a recorded layer is given, and what a layer hands on, by hand and against the official recordings."""
+"""What each step of a recorded layer is given, and what a layer hands on: by hand, and against the recordings."""
 
 import numpy as np
 import pytest
@@ -115,9 +115,9 @@ def test_cotangents_are_numbers_of_their_name_that_float32_holds():
     assert (abs(one.mean()) < 0.1, abs(one.std() - 1) < 0.1) == (True, True)  # 2000 numbers: 0.1 is over 4 sigma
 
 
-# Against the official code: its own equations in NumPy, step by step, give back what it recorded -----------------------
+# Against the official code: its equations in NumPy, step by step, give back what was recorded -----------------------
 
-# The largest departure seen is 6e-16 of the largest magnitude.
+# The largest departure seen in any of them is 1.4e-15 of the largest magnitude.
 CLOSE = 1e-13
 
 
