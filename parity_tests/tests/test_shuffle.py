@@ -23,10 +23,13 @@ def shuffle_of(recording, seed=0, **options):
 
 
 def shuffled(recording, shuffle):
-    """The recording, its official results aside, in another numbering."""
+    """What a port is given of the recording, in another numbering; the official results stay as they are."""
     inputs = recording["inputs"] | {name: shuffle.rows(recording["inputs"][name]) for name in ("sketches", "lengths")}
     given = {"weights": shuffle.weights(recording["weights"]), "draws": shuffle.draws(recording["draws"])}
-    return dataclasses.replace(recording, groups=recording.groups | given | {"inputs": inputs})
+    official = dict(recording["float64"])
+    if "eval/z" in official:  # the first points are decoded from it; its axes are those of the noise
+        official["eval/z"] = shuffle.draws({"latent": official["eval/z"]})["latent"]
+    return dataclasses.replace(recording, groups=recording.groups | given | {"inputs": inputs, "float64": official})
 
 
 def departures(recording, shuffle):
