@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test-slow parity parity-training mutants curves test fixtures lint format bench docs clean
+.PHONY: help test-slow parity parity-training mutants false-alarms false-alarms-long curves test fixtures lint format bench docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -19,11 +19,17 @@ parity-training: $(READY) ## of that proof the training alone: whole runs with a
 mutants: $(READY) ## how small a bug the proof would catch: port bugs are planted, one by one, and each must be found
 	$(BIN)/python -m parity_tests mutants
 
+false-alarms: $(READY) ## how often equal code is called different: pairs known to be equal, judged as all else is
+	$(BIN)/python -m parity_tests false-alarms
+
+false-alarms-long: $(READY) ## the same with four times as many recordings: about an hour
+	$(BIN)/python -m parity_tests false-alarms --form long
+
 curves: $(READY) ## training as it is used: both sides many times, each with its own random numbers; curves compared
 	$(BIN)/python -m parity_tests curves
 
 test: $(READY) ## all tests, those against the committed recordings of the official code among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY) ## what takes minutes: a training that is killed 50 times and resumed, bit by bit
 	$(BIN)/python -m pytest -m slow

@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="compare one model of yours with the official code run on it")
     check = commands.add_parser("check", help="say whether a model is the one that a certificate was written for")
     mutants = commands.add_parser("mutants", help="plant port bugs, one by one, and see each of them caught")
+    alarms = commands.add_parser("false-alarms", help="judge pairs that are known to be equal; count the alarms")
     curves = commands.add_parser("curves", help="train both sides many times over, and compare their curves")
     record = commands.add_parser("fixtures", help="record the small fixtures anew")
     parity.add_argument("--only", choices=("models", "training"), help="a part of the proof; default: both")
@@ -52,6 +53,12 @@ def parser() -> argparse.ArgumentParser:
     parity.add_argument("--out", type=Path, default=Path("out/parity"), help="folder for the report and all recordings")
     verify.add_argument("--out", type=Path, default=Path("out/verify"), help="folder for the report and the recordings")
     mutants.add_argument("--out", type=Path, default=Path("out/mutants"), help="folder for the score and its table")
+    alarms.add_argument("--out", type=Path, default=Path("out/false-alarms"), help="folder for the rate and its page")
+    alarms.add_argument("--form", choices=("short", "routine", "long"), default="routine", help="how much is recorded")
+    alarms.add_argument(
+        "--model", action="append", default=[], type=Path, metavar="SRC", help="record this model as well; repeatable"
+    )
+    mutants.add_argument("--scaled", action="store_true", help="measure how small a change of each part is found")
     curves.add_argument("--out", type=Path, default=Path("out/curves"), help="folder for tables, pictures, recordings")
     curves.add_argument("--quick", action="store_true", help="shorter and fewer runs: a look at whether all works")
     record.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
@@ -74,6 +81,7 @@ def main(argv: list[str]) -> int:
         "verify": _verify,
         "check": _check,
         "mutants": _mutants,
+        "false-alarms": _false_alarms,
         "curves": _curves,
         "fixtures": _fixtures,
     }
@@ -147,9 +155,20 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _mutants(arguments: argparse.Namespace) -> int:
+    if arguments.scaled:
+        from parity_tests.sensitivity import run_sensitivity
+
+        return run_sensitivity(arguments.out)
     from parity_tests.mutation import run_mutants
 
     return run_mutants(arguments.out)
+
+
+def _false_alarms(arguments: argparse.Namespace) -> int:
+    from parity_tests.false_alarms.run import LONG, ROUTINE, SHORT, run_false_alarms
+
+    plan = {"short": SHORT, "routine": ROUTINE, "long": LONG}[arguments.form]
+    return run_false_alarms(arguments.out, plan, models=arguments.model)
 
 
 def _curves(arguments: argparse.Namespace) -> int:

@@ -171,6 +171,16 @@ class HarnessMutant:
     tests: tuple[str, ...]  # files below parity_tests/tests
 
 
+@dataclasses.dataclass(frozen=True)
+class ProductMutant:
+    """A bug outside the model's equations, and which unit tests must catch it."""
+
+    name: str
+    family: str
+    planting: Planting
+    tests: tuple[str, ...]  # files below parity_tests/tests
+
+
 def _swapped(table: Mapping[str, str], *pairs: tuple[str, str]) -> dict[str, str]:
     """Entries of a table with the values of each two exchanged."""
     return {a: table[b] for a, b in pairs} | {b: table[a] for a, b in pairs}
@@ -322,7 +332,7 @@ _NUMBERS = (
     ),
     Mutant(
         "output layer without bias", "biases",
-        Text(decoder.Decoder, "forward", ("+ self.output_b", "+ 0 * self.output_b")),
+        Text(decoder.Decoder, "output_layer", ("+ self.output_b", "+ 0 * self.output_b")),
         MIXTURE,
     ),
     Mutant("layer-norm epsilon 1e-5", "epsilons", Value(cells, "LAYER_NORM_EPSILON", 1e-5), LAYER_NORM, "[ijfo]"),
@@ -571,18 +581,18 @@ _SEQUENCES = (
     ),
     Mutant(
         "last outputs concatenated as backward, forward", "order",
-        Text(encoder.Encoder, "forward", ("[fw_state.h, bw_state.h]", "[bw_state.h, fw_state.h]")),
+        Text(encoder.Encoder, "posterior", ("[fw_state.h, bw_state.h]", "[bw_state.h, fw_state.h]")),
         MU,
     ),
     Mutant(
         "c, not h, of the last states", "order",
-        Text(encoder.Encoder, "forward", ("[fw_state.h, bw_state.h]", "[fw_state.c, bw_state.c]")),
+        Text(encoder.Encoder, "posterior", ("[fw_state.h, bw_state.h]", "[fw_state.c, bw_state.c]")),
         MU,
     ),
     Mutant(
         "mu and presig swapped", "latent vector",
         Text(
-            encoder.Encoder, "forward",
+            encoder.Encoder, "posterior",
             ("self.mu(last_h), self.presig(last_h)", "self.presig(last_h), self.mu(last_h)"),
         ),
         MU,
@@ -814,7 +824,7 @@ _TRAINING = (
     Mutant(
         "clips after Adam", "clipping",
         Text(
-            trainer.Trainer, "step_on",
+            trainer.Trainer, "apply_gradients",
             ("clip_by_value_(self.model.parameters(), self.hparams.grad_clip)", "pass"),
             (
                 "self.optimizer.step()",
@@ -825,7 +835,7 @@ _TRAINING = (
     ),
     Mutant(
         "learning rate of the first step throughout", "schedules",
-        Text(trainer.Trainer, "step_on", ('group["lr"] = learning_rate', 'group["lr"] = self.hparams.learning_rate')),
+        Text(trainer.Trainer, "apply_gradients", ('group["lr"] = learning_rate', 'group["lr"] = self.hparams.learning_rate')),
         WEIGHTS,
     ),
     Mutant(
@@ -1312,7 +1322,7 @@ _PRECISION = (
     ),
     Mutant(
         "output layer in float32", "precision",
-        Text(decoder.Decoder, "forward", ("hidden @ self.output_w", "hidden.float() @ self.output_w.float()")),
+        Text(decoder.Decoder, "output_layer", ("hidden @ self.output_w", "hidden.float() @ self.output_w.float()")),
         MIXTURE,
     ),
     Mutant(

@@ -1,8 +1,9 @@
 """``make mutants``: how small a bug the proof would catch. Bugs are planted, one at a time, and each must be found.
 
 First in the port: the harness must find each, and name the part where a maintainer would have to look. Then in the
-harness: its self-tests must fail. In a port everything is judged but float32, whose allowances are wider by their
-nature; Adam's checkpoint and a continued training are taken from the recordings, without TensorFlow.
+harness and in what surrounds the model: unit tests must fail. In a port everything is judged but float32, whose
+allowances are wider by their nature; Adam's checkpoint and a continued training are taken from the recordings, without
+TensorFlow.
 """
 
 import contextlib
@@ -11,13 +12,12 @@ import json
 import math
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ import torch
 from parity_tests.compare import first_departure
 from parity_tests.fixtures import fixture_paths
 from parity_tests.judge.row import Row, failures
-from parity_tests.mutants import HARNESS_MUTANTS, LEFT_OUT, MUTANTS, HarnessMutant, Mutant
+from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS, HarnessMutant, Mutant, ProductMutant
+from parity_tests.mutants_product import PRODUCT_MUTANTS
+from parity_tests.mutants_table import markdown, score_line
 from parity_tests.ours import Adapter
 from parity_tests.parity import compare_converted
 from parity_tests.prove import prove
@@ -36,6 +38,7 @@ from parity_tests.recording import Recording
 from parity_tests.report import PARTS, describe, part_of
 from parity_tests.score import FILE
 from parity_tests.training import resumed, state_before, with_step
+from parity_tests.unit_tests import run_tests, tested
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from weight_port.source import ArrayVariables, Source
@@ -43,7 +46,6 @@ from weight_port.source import ArrayVariables, Source
 TABLE = "mutants.md"
 PROCESSES = 2
 LOCATED = 0.9  # the share of the bugs found whose part must be named
-TESTS = Path(__file__).parent / "tests"
 # how the names of recordings begin, what others are made from first; all else (whole models) stands in between
 ORDER = ("cell/lstm", "cell/layer_norm", "cell/", "data", "initial/")
 
@@ -72,6 +74,7 @@ def run_mutants(
     *,
     mutants: Sequence[Mutant] = MUTANTS,
     harness: Sequence[HarnessMutant] = HARNESS_MUTANTS,
+    product: Sequence[ProductMutant] = PRODUCT_MUTANTS,
     only: str = "",
     processes: int = PROCESSES,
     say: Callable[[str], None] = print,
@@ -82,6 +85,7 @@ def run_mutants(
         out: folder for both.
         mutants: bugs of the port; with several processes of :data:`~parity_tests.mutants.MUTANTS`.
         harness: bugs of the harness.
+        product: bugs of what surrounds the model.
         only: a regular expression for the names of the files of the recordings to be used.
         processes: how many work at a time.
         say: where progress goes.
@@ -93,7 +97,7 @@ def run_mutants(
     Raises:
         BadInput: when the folder cannot be written, or the self-tests or recordings are not there.
     """
-    for planting in (mutant.planting for mutant in (*mutants, *harness)):
+    for planting in (mutant.planting for mutant in (*mutants, *harness, *product)):
         with planting.planted():  # a catalogue that does not fit the code is told now, not after minutes
             pass
     _start(out)
@@ -109,15 +113,18 @@ def run_mutants(
     for result in _judged(mutants, recordings, only, processes):
         results.append(result)
         say(f"[{len(results)}/{len(mutants)}] {_told(result)}")
-    caught = _harness_results(harness, processes, say)
+    caught = tested("the harness itself", harness, processes, say)
     if caught is None:
         return 1
-    content = _content(results, caught, sound)
+    found = tested("what surrounds the model", product, processes, say)
+    if found is None:
+        return 1
+    content = _content(results, caught, found, sound)
     _write(out, content)
-    say(f"{_score_line(content)} ({time.monotonic() - started:.0f} s)")
+    say(f"{score_line(content)} ({time.monotonic() - started:.0f} s)")
     say(f"wrote {out / FILE}, {out / TABLE}")
-    found = all(result.killed for result in results) and all(row["killed"] for row in caught)
-    return 0 if found and content["located"] >= LOCATED * content["killed"] else 1
+    all_found = all(result.killed for result in results) and all(row["killed"] for row in (*caught, *found))
+    return 0 if all_found and content["located"] >= LOCATED * content["killed"] else 1
 
 
 def _start(out: Path) -> None:
@@ -247,54 +254,12 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# --- bugs of the harness ---
-
-
-def _harness_results(
-    harness: Sequence[HarnessMutant], processes: int, say: Callable[[str], None]
-) -> list[dict[str, Any]] | None:
-    """What the self-tests say of each bug; None where they fail even without one."""
-    if not harness:
-        return []
-    if not TESTS.is_dir():
-        raise BadInput(f"{TESTS}: the self-tests are missing; run this in a checkout of the repository")
-    everything = sorted({test for mutant in harness for test in mutant.tests})
-    say(f"now {len(harness)} bugs of the harness itself, against its self-tests")
-    done = _self_tests("", everything)
-    if done.returncode != 0:
-        say(f"without any bug planted the self-tests fail already:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-        return None
-    results = []
-    with ThreadPoolExecutor(processes) as pool:
-        for mutant, done in zip(harness, pool.map(lambda m: _self_tests(m.name, m.tests), harness), strict=True):
-            found = re.search(r"^FAILED \S*?(\w+\.py::\w+)", done.stdout, flags=re.MULTILINE)
-            killed = done.returncode == 1 and found is not None
-            by = found[1] if killed else "no self-test fails" if done.returncode == 0 else done.stdout[-500:]
-            results.append({"name": mutant.name, "killed": killed, "by": by})
-            say(f"[{len(results)}/{len(harness)}] {'caught' if killed else 'SURVIVED'}: {mutant.name}, by {by}")
-    return results
-
-
-def _self_tests(name: str, tests: Iterable[str]) -> subprocess.CompletedProcess[str]:
-    """Run self-tests in a process of their own, up to the first that fails, with a bug of that name planted in it."""
-    command = [sys.executable, "-m", "parity_tests.mutation", name, *(str(TESTS / test) for test in tests)]
-    return subprocess.run(command, cwd=TESTS.parents[1], capture_output=True, text=True, check=False)
-
-
-def _run_self_tests(name: str, tests: list[str]) -> int:
-    """In the process that :func:`_self_tests` starts."""
-    import pytest
-
-    planted = next((m.planting.planted() for m in HARNESS_MUTANTS if m.name == name), contextlib.nullcontext())
-    with planted:
-        # in this very process, where the bug is: no worker of xdist has it
-        return int(pytest.main(["-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
-
-
 # --- what is written ---
 
 
-def _content(results: Sequence[Result], harness: list[dict[str, Any]], sound: Iterable[Row]) -> dict[str, Any]:
+def _content(
+    results: Sequence[Result], harness: list[dict[str, Any]], product: list[dict[str, Any]], sound: Iterable[Row]
+) -> dict[str, Any]:
     """For JSON; the first four are what :class:`parity_tests.score.Score` reads."""
     killed = [result for result in results if result.killed]
     smallest: dict[str, dict[str, Any]] = {}
@@ -312,6 +277,7 @@ def _content(results: Sequence[Result], harness: list[dict[str, Any]], sound: It
         "never_touched": [part for part in parts if part not in touched],
         "rows": [result.to_dict() for result in results],
         "harness": harness,
+        "product": product,
     }
 
 
@@ -322,19 +288,10 @@ def _parts() -> Iterator[str]:
 
 
 def _write(out: Path, content: dict[str, Any]) -> None:
-    texts = {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: _markdown(content)}
+    texts = {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)}
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _score_line(content: dict[str, Any]) -> str:
-    harness = content["harness"]
-    return (
-        f"{content['killed']} of {content['planted']} planted port bugs were caught, {content['located']} of them with "
-        f"the right part named; {sum(row['killed'] for row in harness)} of {len(harness)} bugs planted in the harness "
-        "itself made its self-tests fail."
-    )
 
 
 def _told(result: Result) -> str:
@@ -344,51 +301,5 @@ def _told(result: Result) -> str:
     return f"caught: {result.name}, by {result.by} ({result.part}{where})"
 
 
-def _markdown(content: dict[str, Any]) -> str:
-    """A line for the score, then tables; the long ones are folded."""
-    rows = [
-        (
-            row["name"] if row["killed"] else f"**{row['name']}**",
-            row["family"],
-            f"`{row['by']}`" if row["killed"] else f"**survived**: {row['by']}",
-            _number(row["effect"]) if row["killed"] else "",
-            row["part"] if row["located"] or not row["killed"] else f"{row['part']} (**not the right part**)",
-            row["cause"] or "",
-        )
-        for row in content["rows"]
-    ]
-    smallest = [(part, bug["bug"], _number(bug["effect"])) for part, bug in content["smallest"].items()]
-    harness = [
-        (row["name"], f"`{row['by']}`" if row["killed"] else f"**survived**: {row['by']}") for row in content["harness"]
-    ]
-    never = ", ".join(content["never_touched"]) or "none"
-    pieces = [
-        "# Planted bugs",
-        f"**{_score_line(content)}**",
-        *_folded(
-            "Every planted port bug, the comparison that caught it first, and the part that was named",
-            ("bug", "family", "caught by", "off by", "part named", "cause suggested"),
-            rows,
-        ),
-        *_folded("The smallest bug that showed in each part", ("part", "bug", "off by"), smallest),
-        f"Parts in which no bug was seen (float32 is not judged here): {never}.",
-        *_folded("Every bug planted in the harness, and the self-test that caught it", ("bug", "caught by"), harness),
-        *_folded("Not planted, for no recording could tell it from the sound code", ("bug", "why"), LEFT_OUT.items()),
-    ]
-    return "\n\n".join(pieces) + "\n"
-
-
-def _folded(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """A table that opens on demand."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    table = "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
-    return [f"<details><summary>{title}</summary>", table, "</details>"]
-
-
-def _number(value: float | None) -> str:
-    """An error; another shape, type or name has none."""
-    return "-" if value is None else f"{value:.1e}"
-
-
 if __name__ == "__main__":
-    sys.exit(_run_self_tests(sys.argv[1], sys.argv[2:]))
+    sys.exit(run_tests(sys.argv[1], sys.argv[2:]))

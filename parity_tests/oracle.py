@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,16 @@ def require_oracle() -> None:
         raise BadInput(f"{folder}: {', '.join(wrong)} are not those of magenta 2.1.4; {HOW_TO_INSTALL}")
 
 
-def run_official(tasks: Sequence[dict[str, Any]], folder: Path, name: str) -> None:
+def run_official(
+    tasks: Sequence[dict[str, Any]], folder: Path, name: str, environment: Mapping[str, str] | None = None
+) -> None:
     """Let one official process do some tasks, one after the other; see :mod:`parity_tests.official.__main__`.
 
     Args:
         tasks: what to do.
         folder: for the job's file and its log.
         name: of both.
+        environment: variables that differ from this process's.
 
     Raises:
         BadInput: when the process fails; the message holds its last line and where its log is.
@@ -60,10 +63,10 @@ def run_official(tasks: Sequence[dict[str, Any]], folder: Path, name: str) -> No
     job, log = folder / f"{name}.job.json", folder / f"{name}.log"
     command = ["python", "-m", "parity_tests", *sys.argv[1:]]
     job.write_text(json.dumps({"command": command, "tasks": list(tasks)}, indent=1), encoding="utf-8")
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
+    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"} | dict(environment or {})
     with log.open("w", encoding="utf-8") as output:
         command = [sys.executable, "-m", "parity_tests.official", str(job)]
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=variables, check=False).returncode
     if code != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         end = f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
@@ -88,8 +91,13 @@ def train_task(configuration: Configuration, strokes: Path, log_root: Path, seed
     }
 
 
-def record_task(configuration: Configuration, weights: str, strokes: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Record a configuration from weights: the prefix of a checkpoint, or a recording that holds them."""
+def record_task(
+    configuration: Configuration, weights: str, strokes: Path, out: Path, seed: int, *, own: bool = False
+) -> dict[str, Any]:
+    """Record a configuration from weights: the prefix of a checkpoint, or a recording that holds them.
+
+    ``own``: also on sketches that the model draws itself.
+    """
     hparams = configuration.hparams | {"batch_size": configuration.batch, "max_seq_len": configuration.steps}
     model = {
         "name": configuration.name,
@@ -99,6 +107,7 @@ def record_task(configuration: Configuration, weights: str, strokes: Path, out: 
         "noise": NOISE,
         "sample_len": configuration.sample_len,
         "padding": configuration.padding,
+        "own": own,
     }
     return {"do": "record", "seed": seed, "out": str(out), "strokes": str(strokes), "models": [model]}
 

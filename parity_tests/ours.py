@@ -54,7 +54,7 @@ class Adapter(adapter.Adapter):
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        return self._stepped(self._cell_alone(kind, weights, x.shape[1]), x, state, mask)
+        return self._stepped(self._cell(kind, weights, x.shape[1]), x, state, mask)
 
     def load(self, hparams: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -132,7 +132,7 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         _, table = CELLS[kind]
-        cell = self._cell_alone(kind, weights, x.shape[1])
+        cell = self._cell(kind, weights, x.shape[1])
         return self._vjp(cell, {ours: official for official, ours in table.items()}, x, state, mask, d_output, d_state)
 
     def variables(self) -> Arrays:
@@ -269,7 +269,7 @@ class Adapter(adapter.Adapter):
             model = SketchRNN(HParams.from_dict(hparams), seed)
         return _arrays({official: model.get_parameter(o) for official, o in weight_names(model.hparams).items()})
 
-    def _cell_alone(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
+    def _cell(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
         """A cell of no model, with these weights by their official names."""
         sizes = {}
         if kind == "hyper":

@@ -14,6 +14,7 @@ from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, lo
 from parity_tests.compare import compare
 from parity_tests.configurations import (
     DATA_HPARAMS,
+    DTYPES,
     HYPER_DEFAULT,
     INITIALS,
     LIVE,
@@ -30,7 +31,7 @@ from parity_tests.oracle import record_task, require_oracle, run_official, short
 from parity_tests.prove import Findings, prove
 from parity_tests.recording import Recording
 from parity_tests.report import Report, remove_stale, start_report
-from parity_tests.score import Score
+from parity_tests.score import FalseAlarms, Score
 from parity_tests.training import resumed
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.kanji import kanji_splits
@@ -85,7 +86,7 @@ def run_parity(
     remove_stale(out)
     require_oracle()
     start_report(out)
-    score = Score.load()
+    scores = Score.load(), FalseAlarms.load()
     findings = Findings()
     recordings: list[Recording] = []
     seen: set[str] = set()
@@ -114,7 +115,7 @@ def run_parity(
     met[STRICTLY] = not never_strict(findings.rows)
     margin_wanted = port.offers >= EVERYTHING and models and trainings
     title = "Parity with official Magenta 2.1.4"
-    return report_of(title, recordings, findings, met, port, score, margin_wanted=margin_wanted)
+    return report_of(title, recordings, findings, met, port, scores, margin_wanted=margin_wanted)
 
 
 def report_of(
@@ -123,7 +124,7 @@ def report_of(
     findings: Findings,
     met: dict[str, bool],
     port: Adapter,
-    score: Score | None,
+    scores: tuple[Score | None, FalseAlarms | None],
     *,
     margin_wanted: bool,
 ) -> Report:
@@ -134,11 +135,12 @@ def report_of(
         met,
         provenance_of(recordings),
         subject=port.name,
-        partial=not port.offers >= EVERYTHING,
+        partial=not (port.offers >= EVERYTHING and set(port.precisions) >= set(DTYPES)),
         training=findings.training,
         mixtures=findings.mixtures,
         coverage=coverage(recordings, findings.rows),
-        score=score,
+        score=scores[0],
+        false_alarms=scores[1],
         margin_wanted=margin_wanted,
         about=port.about,
     )

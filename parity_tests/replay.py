@@ -106,6 +106,8 @@ def _keep_recorded(answers: Answers, recording: Recording, precision: str, prefi
 def _replay_sampling(answers: Answers, recording: Recording, precision: str, port: Adapter) -> None:
     """Sketches from the official seeds; what either stream would give next tells how much was drawn from it."""
     for mode, options in SAMPLING_MODES.items():
+        if f"sample/{mode}/strokes" not in recording[precision]:
+            continue  # the official code failed to sample from this model; the recording's provenance says so
         seq_len = len(recording[precision][f"sample/{mode}/strokes"])
         uniform = random.Random(SAMPLING_SEEDS["uniform"])
         normal = np.random.RandomState(SAMPLING_SEEDS["normal"])

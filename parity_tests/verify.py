@@ -19,7 +19,7 @@ from parity_tests.parity import SEED, SKETCHES, compare_converted, conditions, r
 from parity_tests.prove import Findings, prove
 from parity_tests.recording import FOLDER, Recording
 from parity_tests.report import Report, remove_stale, start_report
-from parity_tests.score import Score
+from parity_tests.score import FalseAlarms, Score
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.kanji import kanji_splits
@@ -50,6 +50,9 @@ def verify(
     say: Callable[[str], None] = print,
 ) -> tuple[Report, dict[str, Any]]:
     """Compare one model with the official code run on it, its weights as they are and moved by noise.
+
+    It runs on sketches that the official code draws from the model itself, where costs and gradients are those of real
+    use, and on a stroke set, which may be strange to it.
 
     A checkpoint is read by TensorFlow itself on the official side; a sketch-rnn-js model never was one, so its weights
     are put into the official graph.
@@ -86,10 +89,11 @@ def verify(
         if defaults:
             say(f"not known, Magenta's default taken (change with --set): {', '.join(defaults)}")
         say(f"running the official code on {source.location}")
-        paths = [out / f"model-{variant}.h5" for variant in ("as_is", "moved")]
+        names = ("model-own", "model")  # on sketches that it draws itself, and on those of a stroke set
+        paths = [out / f"{name}-{variant}.h5" for name in names for variant in ("as_is", "moved")]
         for stale in paths:
             stale.unlink(missing_ok=True)
-        run_official([record_task(configuration, weights, strokes, out, SEED)], out, "verify")
+        run_official([record_task(configuration, weights, strokes, out, SEED, own=True)], out, "verify")
         recordings = [Recording.load(path) for path in paths]
         findings = Findings()
         if port.uses_weight_port:
@@ -165,7 +169,8 @@ def _report(title: str, recordings: list[Recording], findings: Findings, port: A
         findings += prove(recording, port)
     met = conditions(_in_both_variants(recordings))
     # of one model not every part need be there, so the margin is shown, not judged
-    return report_of(title, recordings, findings, met, port, Score.load(), margin_wanted=False)
+    scores = Score.load(), FalseAlarms.load()
+    return report_of(title, recordings, findings, met, port, scores, margin_wanted=False)
 
 
 def _in_both_variants(recordings: list[Recording]) -> list[Recording]:

@@ -1,1 +1,1 @@
-"""Ports other than our own, as worked examples of an adapter: one that is right, and one that departs."""
+"""Adapters of ports other than our own: worked examples, and the ports that ``docs/ports.md`` judges."""

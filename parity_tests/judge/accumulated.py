@@ -38,7 +38,9 @@ def allowance(precision: str, ensemble: np.ndarray, scale: float, last: int | No
         last: the last step that is judged at all; None: every one.
     """
     double = precision == "float64"
-    spread = np.maximum.accumulate(np.nan_to_num(ensemble, nan=np.inf).astype(np.float64).max(axis=0), axis=1)
+    spread = np.maximum.accumulate(
+        np.nan_to_num(ensemble, nan=np.inf, posinf=np.inf).astype(np.float64).max(axis=0), axis=1
+    )
     floor = (FLOAT64_ALLOWED if double else FLOAT32_FLOOR * EPSILON32) * scale
     allowed = np.maximum(floor, (SPREAD_FACTOR64 if double else SPREAD_FACTOR32) * spread)
     judged = (spread <= (CHAOTIC64 if double else CHAOTIC32) * scale).all(axis=0) | (spread == 0).all(axis=0)

@@ -53,7 +53,7 @@ def last_certain_step(mode: str, precision: str, official: Arrays, ensemble: Arr
     steps = len(pdfs["pi"])
     certain = np.ones(steps, bool)
     for name, margin in margins(mode, pdfs).items():
-        sizes = np.nan_to_num(ensemble[f"sample/{mode}/{name}"], nan=np.inf).max(axis=0)[1]
+        sizes = np.nan_to_num(ensemble[f"sample/{mode}/{name}"], nan=np.inf, posinf=np.inf).max(axis=0)[1]
         spread = np.maximum.accumulate(sizes.astype(np.float64))
         # a cumulated weight is off by no more than all weights together; a temperature below 1 sharpens them
         certain &= margin > factor * spread * pdfs[name].shape[1] / SAMPLING_MODES[mode]["temperature"]

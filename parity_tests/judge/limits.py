@@ -19,7 +19,7 @@ LOCAL_FACTORS = {
     "forward": (1.5, 3.0, 4.0),
     "product": (1.5, 4.0, 4.0),
     "sum": (2.5, 30.0, 40.0),
-    "optimizer": (1.5, 3.0, 4.0),
+    "optimizer": (2.0, 10.0, 8.0),
     "cost": (2.0, 2.0, 4.0),
 }
 # The official error of a pool is luck where it has few elements: its expected size, from that of the whole tensor, is

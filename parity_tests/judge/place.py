@@ -1,5 +1,6 @@
 """Where in a tensor an element stands, and where a departure begins."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,16 @@ def place(name: str, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str
         index = (*index[:-1], *divmod(index[-1], split[-1]))
     found = dict(zip(axes, index, strict=True))
     return found | {"gate": GATES[found["gate"]]} if "gate" in found else found
+
+
+def within(name: str, shape: tuple[int, ...], fixed: Mapping[str, int]) -> np.ndarray:
+    """Which elements of a quantity stand at these indices of these axes, by what an axis counts."""
+    axes, split = axes_of(name, shape)
+    mask = np.ones(split, bool)
+    for kind, index in fixed.items():
+        axis = axes.index(kind)
+        mask &= (np.arange(split[axis]) == index).reshape([-1 if other == axis else 1 for other in range(len(split))])
+    return mask.reshape(shape)
 
 
 def first_of(name: str, difference: np.ndarray, bad: np.ndarray) -> tuple[int, ...] | None:

@@ -12,6 +12,7 @@ NOT_COMPARED = "not compared"  # it should have been compared and was not: a fai
 UNTESTED = "untested"  # the port does not offer it: not proven
 NOT_JUDGED = "not judged"  # the official code drifts too far from itself there to prove anything
 OVERFLOW = "official overflow"  # the official float32 run is not finite; ours is, and agrees with float64
+SMALLEST = float(np.nextafter(0.0, 1.0))
 FAILED = (DIFFERENT, NOT_COMPARED)
 
 
@@ -27,14 +28,16 @@ class Row:
     allowed: float
     official_error: float | None = None  # that of the official code, measured in the same way; None where it has none
     measure: str = "largest"  # or "rms", or the pool ("rms of unit 3"): what the numbers are of
-    noise: float | None = None  # how far official float64 runs drift from each other
+    noise: float | None = None  # how far official float64 runs drift from each other, where these numbers were found
     where: dict[str, Any] | None = None  # row, step, gate, unit: of a departure the first, else of the largest error
     ours: float | None = None  # there
     theirs: float | None = None
     truth: float | None = None
     cause: str | None = None  # what the pattern of a departure suggests, or what was proven of it
     note: str = ""
-    profile: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)  # errors by step
+    # By step, relative: [steps] our error; local in float32 [2, steps], the official error after ours; accumulated
+    # [3, steps]: our error, the official spread so far, and what is allowed (NaN where a step is not judged).
+    profile: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def used(self) -> float:
@@ -68,7 +71,7 @@ def failures(rows: Iterable[Row]) -> list[Row]:
 
 
 def relative(error: float, scale: float) -> float:
-    """Relative to the largest magnitude; where that is zero or infinite, any error is infinite."""
+    """Relative to the largest magnitude; where that is zero or infinite, any error is infinite. Only 0 becomes 0."""
     if error == 0:
         return 0.0
-    return error / scale if 0 < scale < float("inf") else float("inf")
+    return (error / scale or SMALLEST) if 0 < scale < float("inf") else float("inf")

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.configurations import DTYPES
+from parity_tests.configurations import DTYPES, SAMPLING_MODES
 from parity_tests.measure import sizes
 from parity_tests.mixtures import NAMES, PARAMETERS, nll
 from parity_tests.official.inputs import make_batch, moved
 from parity_tests.official.local import LocalGraph
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import NOT_COMPUTED, Session
-from parity_tests.official.standin import tf
+from parity_tests.official.standin import tf, utils
 from parity_tests.recording import Recording
 from parity_tests.shuffle import Shuffle
 from parity_tests.streams import MEMBERS, PREFIXES, nudged
@@ -23,19 +23,32 @@ MODEL_VARIANTS = ("as_is", "moved")
 def record_model(job: dict[str, Any]) -> list[Recording]:
     """One model in both precisions: with its weights as they are, and moved by noise; all else is shared.
 
-    As they are, the KL cost lies below its floor; moved, it lies above, and the clip bites.
+    As they are, the KL cost lies below its floor; moved, it lies above, and the clip bites. With ``own`` in the job it
+    is recorded a second time, on sketches that it draws itself: on strange strokes a trained model computes what it
+    never does in use.
     """
     values, seed = job["hparams"], job["seed"]
-    sketches, lengths = make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], job["padding"], seed)
-    # neither number is one of float32: float64 must not round them
-    inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
+    batches = {"": make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], job["padding"], seed)}
     recorder = Recorder(values, job["hyper"], seed, job["sample_len"])
     as_is = read_weights(job["weights"], recorder.double)
     weights = {"as_is": as_is, "moved": moved(as_is, recorder.double.trainable, job["noise"], seed)}
-    return [
-        recorder.record(f"{job['name']}/{variant}", weights[variant], inputs, seed, above_floor=variant == "moved")
-        for variant in job.get("variants", MODEL_VARIANTS)
-    ]
+    if job.get("own"):
+        batches["-own"] = own_batch(recorder.double, as_is, values["batch_size"], values["max_seq_len"], seed)
+    recordings = []
+    for suffix, (sketches, lengths) in batches.items():
+        # neither number is one of float32: float64 must not round them
+        inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
+        for variant in MODEL_VARIANTS:
+            name, above = f"{job['name']}{suffix}/{variant}", variant == "moved"
+            recordings.append(recorder.record(name, weights[variant], inputs, seed, above_floor=above))
+    return recordings
+
+
+def own_batch(session: Session, weights: Arrays, batch: int, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sketches that the official code draws from a model at temperature 1, padded, and their lengths."""
+    session.assign(weights)
+    strokes = [session.drawn(steps, seed + index) for index in range(batch)]
+    return utils.DataLoader([], batch, steps).pad_batch(strokes, steps), np.array([len(sketch) for sketch in strokes])
 
 
 class Recorder:
@@ -77,6 +90,7 @@ class Recorder:
         self._local(recording)
         for dtype in DTYPES:
             groups[f"{dtype}_ensemble"] = self._ensemble(recording, dtype, members)
+        _leave_out_failed_samples(recording, members)
         return recording
 
     def _local(self, recording: Recording) -> None:
@@ -110,10 +124,30 @@ class Recorder:
             if dtype == "float64":
                 run |= shuffle.back(after_step(session))
             for name, value in run.items():
+                if name not in truth:
+                    continue  # a sample, see _leave_out_failed_samples
                 with np.errstate(invalid="ignore"):
                     difference = value.astype(np.float64) - truth[name]
                 found.setdefault(name, []).append(sizes(name, difference))
         return {name: np.stack(values).astype(np.float32) for name, values in found.items()}
+
+
+def _leave_out_failed_samples(recording: Recording, members: int) -> None:
+    """Where official sampling failed in some run, that mode is left out of all of them, and the provenance says so."""
+    failed = []
+    for mode in SAMPLING_MODES:
+        name = f"sample/{mode}/strokes"
+        complete = all(name in recording[dtype] for dtype in DTYPES) and all(
+            len(recording[f"{dtype}_ensemble"].get(name, ())) == members for dtype in DTYPES
+        )
+        if complete:
+            continue
+        failed.append(mode)
+        for group in recording.groups.values():
+            for name in [name for name in group if name.startswith(f"sample/{mode}/")]:
+                del group[name]
+    if failed:
+        recording.provenance["not sampled"] = failed
 
 
 def computed(
@@ -155,7 +189,7 @@ def after_step(session: Session) -> Arrays:
 
 
 def settings_of(session: Session, recording: Recording) -> dict[Any, float]:
-    """What a recording's KL floor and clip are fed as."""
+    """What the graph is fed for the KL floor and the clip."""
     claims = recording.hparams
     return {session.kl_tolerance: claims["kl_tolerance"], session.grad_clip: claims["grad_clip"]}
 

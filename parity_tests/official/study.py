@@ -12,7 +12,7 @@ from parity_tests.official import record_model
 from parity_tests.official.inputs import make_batch, moved
 from parity_tests.official.provenance import provenance
 from parity_tests.official.record_model import Recorder, read_weights
-from parity_tests.official.standin import tf, utils
+from parity_tests.official.standin import tf
 from parity_tests.recording import Recording
 from parity_tests.replay_local import FED, VARIABLES
 from parity_tests.shuffle import Shuffle
@@ -81,13 +81,12 @@ def _trained(recorder: Recorder, job: dict[str, Any], strokes: list[np.ndarray],
         return
     _draw_weights(session, seed)
     train, hparams = session.train, session.hparams
-    short = [sketch for sketch in strokes if len(sketch) <= hparams.max_seq_len]
-    np.random.seed(seed)
-    loader = utils.DataLoader(short, hparams.batch_size, hparams.max_seq_len, hparams.random_scale_factor, 0.1)
+    values = job["hparams"]
     done = 0
     for level in job["levels"]:
         while done < level:
-            _, sketches, lengths = loader.random_batch()
+            given = (values["batch_size"], values["max_seq_len"], job["padding"], 100_000 * seed + done)
+            sketches, lengths = make_batch(strokes, *given)
             rate = (hparams.learning_rate - hparams.min_learning_rate) * hparams.decay_rate**done
             weight = hparams.kl_weight - (hparams.kl_weight - hparams.kl_weight_start) * hparams.kl_decay_rate**done
             feed = {train.input_data: sketches, train.sequence_lengths: lengths}

@@ -77,12 +77,15 @@ def test_validation_is_magentas_without_augmentation():
     assert official.hparams.max_seq_len == SETS.hparams.max_seq_len
 
 
-def test_sketches_that_are_too_long_are_left_out_and_the_rest_sets_the_length():
-    sets = Sets.from_splits(SPLITS, SMALL.replace(max_seq_len=9))
+@pytest.mark.parametrize("limit", [9, 11])  # no sketch has 9 points, some have 11
+def test_sketches_that_are_too_long_are_left_out_and_the_rest_sets_the_length(limit):
+    sets = Sets.from_splits(SPLITS, SMALL.replace(max_seq_len=limit))
     lengths = [len(sketch) for split in SPLITS.values() for sketch in split]
-    assert sets.left_out == sum(n > 9 for n in lengths) > 0
-    assert sets.hparams.max_seq_len == max(n for n in lengths if n <= 9)
-    assert all(len(split.sketches[-1]) <= 9 for split in (sets.train, sets.valid))
+    assert (limit in lengths) == (limit == 11)
+    assert sets.left_out == sum(n > limit for n in lengths) > 0
+    assert sets.hparams.max_seq_len == max(n for n in lengths if n <= limit)
+    kept = [len(sketch) for split in (sets.train, sets.valid, sets.test) for sketch in split.sketches]
+    assert sorted(kept) == sorted(n for n in lengths if n <= limit)
 
 
 @pytest.mark.parametrize(

@@ -67,14 +67,20 @@ def test_a_checkpoint_is_a_model_and_its_slots_have_the_names_of_converted_ones(
     assert read_state(path) == {"step": 1, "what": [1, 2.5]}
 
 
-def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize("full_at", ["the weights", "the optimizer"])
+def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, full_at):
     trainer = make_trainer()
     path = saved(tmp_path, trainer)
     before = {file.name: file.read_bytes() for file in path.iterdir()}
+    save_file = safetensors.torch.save_file
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    def full(arrays, file):
+        if full_at == "the weights" or file.name == OPTIMIZER_FILE:
+            raise OSError(28, "No space left on device")
+        save_file(arrays, file)
 
+    trainer.step()
+    trainer.steps_done = 0  # for the same place
     monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
     with pytest.raises(BadInput, match="cannot be written"):
         saved(tmp_path, trainer)
@@ -84,16 +90,16 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
 
 def test_the_last_ones_are_kept_and_what_was_half_written_goes(tmp_path):
     trainer = make_trainer()
-    for step in (0, 5, 90, 100_000_000):
+    for step in (0, 5, 99_999_999, 100_000_000):
         trainer.steps_done = step
         saved(tmp_path, trainer)
     (tmp_path / "checkpoints" / ".step-00000007.abc.tmp").mkdir()
     (tmp_path / "checkpoints" / "notes").mkdir()
-    assert list(checkpoints(tmp_path)) == [0, 5, 90, 100_000_000]
+    assert list(checkpoints(tmp_path)) == [0, 5, 99_999_999, 100_000_000]
     remove_older(tmp_path, 2)
-    assert list(checkpoints(tmp_path)) == [90, 100_000_000]
+    assert list(checkpoints(tmp_path)) == [99_999_999, 100_000_000]
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {
-        "step-00000090", "step-100000000", "notes",
+        "step-99999999", "step-100000000", "notes",
     }  # fmt: skip
 
 

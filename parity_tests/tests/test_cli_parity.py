@@ -14,17 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundle_writer import write_bundle
+from shipped import shipped
 
 from parity_tests import html_report, ours, parity, verify
 from parity_tests.__main__ import main
-from parity_tests.fixtures import LOCK, fixture_paths, load_fixtures
+from parity_tests.fixtures import LOCK, fixture_paths
 from parity_tests.recording import FOLDER, SCHEMA, SEAL
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.npz import write_npz
 
 ROOT = Path(__file__).parents[2]
 NUMPY, TORCH = "parity_tests.examples.numpy_port:Adapter", "parity_tests.examples.torch_lstm:Adapter"
-RECORDINGS = load_fixtures()
+RECORDINGS = shipped()
 REPORT = ["parity.json", "parity.md", "report.html"]
 WRITTEN = [*REPORT, "certificate.json"]
 

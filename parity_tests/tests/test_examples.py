@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shipped import shipped
 
 from parity_tests.adapter import load_adapter
 from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.examples import numpy_port, torch_lstm
-from parity_tests.fixtures import FOLDER
-from parity_tests.recording import Recording
 from pytorch_sketch_rnn import schedules
 from pytorch_sketch_rnn.hparams import HParams
 
-FIXTURES = {path.stem: Recording.load(path) for path in sorted(FOLDER.glob("*.h5"))}
+FIXTURES = {name.replace("/", "-"): recording for name, recording in shipped().items()}
 CELLS = [stem for stem, recording in FIXTURES.items() if recording.kind == "cell"]
 MODELS = [stem for stem, recording in FIXTURES.items() if recording.kind == "model"]
 PLAIN = ["lstm-as_is", "lstm-moved"]

@@ -1,5 +1,7 @@
 """Draws that are keyed by seed, step, name and row."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -28,6 +30,23 @@ def test_the_same_key_gives_the_same_numbers(kind):
 @pytest.mark.parametrize("other", [{"seed": 2}, {"step": 3}, {"name": "decoder/output"}, {"rows": range(4, 8)}])
 def test_any_other_key_gives_other_numbers(kind, other):
     assert not torch.equal(draw(kind), draw(kind, **other))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seed_and_step_are_two_numbers_and_not_their_sum(kind):
+    assert not torch.equal(draw(kind, seed=1, step=2), draw(kind, seed=2, step=1))
+
+
+def test_no_two_masks_of_a_model_are_alike():
+    names = ("encoder/fw/recurrent", "encoder/bw/recurrent", "decoder/recurrent", "decoder/input", "decoder/output")
+    masks = [draw("mask", name=name) for name in names]
+    for one, other in itertools.combinations(masks, 2):
+        assert not torch.equal(one, other)
+
+
+def test_every_step_of_a_sketch_has_a_mask_of_its_own():
+    for one, other in itertools.combinations(draw("mask"), 2):
+        assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("kind", KINDS)

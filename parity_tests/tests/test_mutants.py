@@ -1,14 +1,15 @@
 """Planted bugs: each can be planted and taken out again, is found where it is, and a survivor is never hidden."""
 
+import dataclasses
 import json
 import re
 from itertools import pairwise
 
 import pytest
+from shipped import shipped
 
-from parity_tests import compare, mutation
+from parity_tests import compare, mutation, unit_tests
 from parity_tests.compare import failures
-from parity_tests.fixtures import load_fixtures
 from parity_tests.mutants import (
     FAMILIES,
     HARNESS_MUTANTS,
@@ -20,6 +21,7 @@ from parity_tests.mutants import (
     Text,
     Value,
 )
+from parity_tests.mutants_product import PRODUCT_MUTANTS
 from parity_tests.mutation import LOCATED, TABLE, judge, judged_rows, run_mutants
 from parity_tests.ours import Adapter
 from parity_tests.report import PARTS, part_of
@@ -30,7 +32,7 @@ from pytorch_sketch_rnn.errors import BadInput
 from weight_port import names
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
-PLANTINGS = {mutant.name: mutant.planting for mutant in (*MUTANTS, *HARNESS_MUTANTS)}
+PLANTINGS = {mutant.name: mutant.planting for mutant in (*MUTANTS, *HARNESS_MUTANTS, *PRODUCT_MUTANTS)}
 EQUIVALENT = Mutant(
     "the same sum the other way round",
     "biases",
@@ -41,7 +43,7 @@ EQUIVALENT = Mutant(
 
 @pytest.fixture(scope="module")
 def fixtures():
-    return load_fixtures()
+    return shipped()
 
 
 # The catalogue -------------------------------------------------------------------------------------------------------
@@ -51,7 +53,8 @@ def test_the_catalogue_covers_every_family_and_says_each_thing_once():
     assert len(MUTANTS) >= 40
     assert len(HARNESS_MUTANTS) >= 8
     assert {mutant.family for mutant in MUTANTS} == set(FAMILIES)
-    assert len(PLANTINGS) == len(MUTANTS) + len(HARNESS_MUTANTS)
+    assert len(PRODUCT_MUTANTS) >= 50
+    assert len(PLANTINGS) == len(MUTANTS) + len(HARNESS_MUTANTS) + len(PRODUCT_MUTANTS)
     assert all(LEFT_OUT.values())
     assert not set(LEFT_OUT) & set(PLANTINGS)
 
@@ -206,9 +209,9 @@ def test_a_bug_that_brings_the_harness_down_has_escaped_it(fixtures):
 # The run -------------------------------------------------------------------------------------------------------------
 
 
-def run(out, *bugs, harness=(), only="cell-lstm"):
+def run(out, *bugs, harness=(), product=(), only="cell-lstm"):
     told = []
-    code = run_mutants(out, mutants=bugs, harness=harness, only=only, processes=1, say=told.append)
+    code = run_mutants(out, mutants=bugs, harness=harness, product=product, only=only, processes=1, say=told.append)
     return code, told
 
 
@@ -295,7 +298,9 @@ def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
 
 def test_several_processes_come_to_the_same_end(tmp_path):
     assert run(tmp_path / "one", *FOUND)[0] == 0
-    assert run_mutants(tmp_path / "two", mutants=FOUND, harness=(), only="cell-lstm", say=lambda _: None) == 0
+    assert (
+        run_mutants(tmp_path / "two", mutants=FOUND, harness=(), product=(), only="cell-lstm", say=lambda _: None) == 0
+    )
     for name in (FILE, TABLE):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -305,13 +310,13 @@ def test_several_processes_come_to_the_same_end(tmp_path):
 
 def test_a_bug_of_the_harness_is_caught_by_a_self_test_and_one_that_is_not_fails_the_run(tmp_path):
     caught = next(mutant for mutant in HARNESS_MUTANTS if mutant.name == "a recording is not held against its SHA-256")
-    none = HarnessMutant("none at all", caught.planting, ("test_score.py",))
+    none = dataclasses.replace(HARNESS_MUTANTS[0], tests=("test_score.py",))  # which have nothing to do with it
     code, told = run(tmp_path, FOUND[0], harness=[caught, none])
     assert code == 1
     first, second = json.loads((tmp_path / FILE).read_text())["harness"]
     assert (first["name"], first["killed"]) == (caught.name, True)
     assert first["by"].startswith("test_recording.py::test_")
-    assert second == {"name": "none at all", "killed": False, "by": "no self-test fails"}
+    assert second == {"name": none.name, "killed": False, "by": "no self-test fails"}
     assert "1 of 2 bugs planted in the harness itself" in told[-2]
 
 
@@ -323,12 +328,32 @@ def test_self_tests_that_fail_by_themselves_prove_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("mutant", HARNESS_MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_bug_of_what_surrounds_the_model_is_told_with_its_family_and_the_test_that_caught_it(tmp_path):
+    mutant = next(mutant for mutant in PRODUCT_MUTANTS if mutant.name == "the next seed draws what the next step does")
+    none = dataclasses.replace(PRODUCT_MUTANTS[0], tests=("test_score.py",))  # which have nothing to do with it
+    code, told = run(tmp_path, FOUND[0], product=[mutant, none])
+    assert code == 1
+    first, second = json.loads((tmp_path / FILE).read_text())["product"]
+    assert (first["name"], first["family"], first["killed"]) == (mutant.name, "keyed draws", True)
+    assert first["by"].startswith("test_keyed_draws.py::test_")
+    assert second == {"name": none.name, "family": none.family, "killed": False, "by": "no self-test fails"}
+    assert "1 of 2 planted in what surrounds the model" in told[-2]
+    table = (tmp_path / TABLE).read_text()
+    assert f"| {mutant.name} | keyed draws | `{first['by']}` |" in table
+    assert f"| **{none.name}** | {none.family} | **survived**: no self-test fails |" in table
+
+
+def test_a_bug_that_no_one_knows_is_not_planted_in_silence():
+    with pytest.raises(LookupError, match="owl"):
+        unit_tests.run_tests("owl", [])
+
+
+@pytest.mark.parametrize("mutant", [*HARNESS_MUTANTS, *PRODUCT_MUTANTS], ids=lambda mutant: mutant.name)
 def test_the_self_tests_of_a_bug_are_there(mutant):
     for test in mutant.tests:
         file, _, function = test.partition("::")
-        assert (mutation.TESTS / file).is_file()
-        assert function in (mutation.TESTS / file).read_text()
+        assert (unit_tests.TESTS / file).is_file()
+        assert function in (unit_tests.TESTS / file).read_text()
 
 
 class LeavesOneOut(Adapter):

@@ -672,6 +672,23 @@ def test_what_could_not_be_read_is_not_written_and_the_old_file_stays(tmp_path, 
     assert list(tmp_path.iterdir()) == [tmp_path / "a.npz"]
 
 
+@pytest.mark.parametrize("pen", [2, -1, 0.5])
+def test_a_pen_is_0_or_1_where_it_is_read_and_where_it_is_written(tmp_path, pen):
+    sound = np.array([[1, 2, 0], [3, 4, 1]], np.float32)
+    wrong = sound.copy()
+    wrong[0, 2] = pen
+    np.savez(tmp_path / "numbers.npz", train=np.stack([sound, wrong]))
+    objects = np.empty(2, object)
+    objects[:] = [sound, wrong[:1]]
+    np.savez(tmp_path / "objects.npz", train=objects)
+    for name in ("numbers", "objects"):
+        with pytest.raises(BadInput, match=r"train\.npy: sketch 1: expected 0 or 1 in its third column"):
+            read_npz(tmp_path / f"{name}.npz", splits=["train"])
+    with pytest.raises(BadInput, match=r"train\.npy: sketch 1: expected 0 or 1 in its third column"):
+        write_npz(tmp_path / "written.npz", {"train": [sound, wrong]})
+    assert not (tmp_path / "written.npz").exists()
+
+
 def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "a.npz").write_bytes(b"old")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from shipped import shipped
 
 from parity_tests.__main__ import main
-from parity_tests.fixtures import fixture_paths, load_fixtures
+from parity_tests.fixtures import fixture_paths
 from parity_tests.form import PRECISIONS
 from parity_tests.ours import Adapter
 from parity_tests.parity import conditions
@@ -23,7 +24,7 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 
 @pytest.fixture(scope="module")
 def fixtures():
-    return load_fixtures()
+    return shipped()
 
 
 class Verified(NamedTuple):

@@ -1,126 +1,88 @@
-"""All that must be there is there: gradients together in L2, what is fed, a continued training, the official files."""
+"""What of a recording must be shown, and how all gradients together are judged."""
+
+import dataclasses
 
 import numpy as np
 import pytest
+from shipped import shipped
 
-from parity_tests.adapter import Adapter
-from parity_tests.compare import EPSILON32, FLOAT32_CEILING
+from parity_tests.adapter import EVERYTHING, INTERMEDIATES
 from parity_tests.configurations import CELL_KEEP_PROB
-from parity_tests.fixtures import load_fixtures
+from parity_tests.judge.limits import CHAOTIC32, FLOAT64_ALLOWED, SPREAD_FACTOR32
+from parity_tests.judge.together import TOGETHER, gradients_together
 from parity_tests.ours import Adapter as Ours
-from parity_tests.prove import MASK_SIZE, TOGETHER, prove
+from parity_tests.ours import WithoutTape
+from parity_tests.prove import MASK_SIZE, prove
 from parity_tests.recording import Recording
-from parity_tests.streams import GRADIENT_NUDGES, nudged
+from parity_tests.streams import nudged
 from parity_tests.training import resumed, state_before, with_step
 from parity_tests.verify import verify_recordings
 from pytorch_sketch_rnn.errors import BadInput
 
-RECORDING = load_fixtures()["lstm/as_is"]
-WEIGHT = "vector_rnn/RNN/output_w"
+RECORDING = shipped()["layer_norm-unconditional/moved"]
+CONDITIONAL = shipped()["lstm/moved"]
 GRADIENTS = [name for name in RECORDING["float64"] if name.startswith("gradient/")]
+WEIGHT = "vector_rnn/RNN/output_w"
 
 
-class Off(Adapter):
-    """A port whose float32 gradients are off by a relative length of so much, as one vector."""
-
-    def __init__(self, by: float) -> None:
-        self.by, self.seen = by, []
-
-    def load(self, hparams, variables):
-        self.weights = variables
-        self.seen.append(variables[WEIGHT])
-
-    def train_step(self, sketches, lengths, draws, lr, kl_weight):
-        single = sketches.dtype == np.float32
-        gradients = {name: np.zeros(1, sketches.dtype) for name in GRADIENTS}
-        gradients[GRADIENTS[0]] += 6
-        gradients[GRADIENTS[1]] = np.array([8.0, self.by * 10 if single else 0.0], sketches.dtype)
-        return {"cost": np.zeros(())} | gradients
+def together(precision, off):
+    """The row of all gradients, each element of the first one off by this much of the whole length."""
+    length = np.sqrt(sum(np.sum(RECORDING["float64"][name] ** 2) for name in GRADIENTS))
+    ours = {name: RECORDING["float64"][name].copy() for name in GRADIENTS}
+    ours[GRADIENTS[0]] += off * length / np.sqrt(ours[GRADIENTS[0]].size)
+    (row,) = gradients_together(RECORDING, precision, ours)
+    return row
 
 
-def row(port: Adapter, *, partial: bool = True, recording: Recording = RECORDING):
-    (found,) = [row for row in prove(recording, port, partial=partial).rows if row.quantity == TOGETHER]
-    return found
+def test_all_gradients_may_be_a_few_times_as_far_off_as_an_official_run():
+    spread = together("float32", 0.0).official_error
+    assert 1e-8 < spread < 1e-5
+    assert together("float32", 0.99 * SPREAD_FACTOR32 * spread).verdict == "equal"
+    assert together("float32", 1.01 * SPREAD_FACTOR32 * spread).verdict == "different"
+    assert together("float64", 0.99 * FLOAT64_ALLOWED).verdict == "equal"
+    assert together("float64", 1.01 * FLOAT64_ALLOWED).verdict == "different"
 
 
-def with_official(values) -> Recording:
-    groups = RECORDING.groups | {"official_error": RECORDING["official_error"] | {TOGETHER: np.asarray(values)}}
-    return Recording(RECORDING.kind, RECORDING.name, RECORDING.hparams, RECORDING.provenance, groups)
-
-
-@pytest.mark.parametrize(
-    ("official", "limit"),
-    [(2.0**-12, 2.0**-11), (0.0, 4 * EPSILON32), (EPSILON32, 4 * EPSILON32), (1.0, FLOAT32_CEILING)],
-)
-def test_they_may_be_off_by_twice_the_official_error(official, limit):
-    recording = with_official(np.full(1 + GRADIENT_NUDGES, official))
-    for size, verdict in ((limit * (1 - 1e-6), "equal"), (limit * (1 + 1e-6), "different")):
-        found = row(Off(size), recording=recording)
-        assert (found.verdict, found.precision, found.measure) == (verdict, "float32", "rms")
-        assert (found.error, found.allowed) == pytest.approx((size, limit), rel=3e-7)
-        assert found.official_error == pytest.approx(official, rel=1e-12, abs=1e-300)
-
-
-def test_the_errors_are_geometric_means_and_their_uncertainty_is_allowed():
-    runs = 1 + GRADIENT_NUDGES
-    official = 2.0**-14 * np.exp(0.5 * np.linspace(-1, 1, runs))
-    spread = np.exp(3 * np.std(np.log(official), ddof=1) / np.sqrt(runs))
-    for size, verdict in ((2.0**-13 * spread * 0.999, "equal"), (2.0**-13 * spread * 1.001, "different")):
-        found = row(Off(size), recording=with_official(official))
-        assert found.verdict == verdict
-        assert found.official_error == pytest.approx(2.0**-14, rel=1e-12)
-        assert found.allowed == pytest.approx(2.0**-13 * spread, rel=1e-6)
-
-
-def test_each_run_starts_from_other_weights_and_both_precisions_from_the_same():
-    port = Off(0.0)
-    row(port)
-    seen = port.seen[-2 * (1 + GRADIENT_NUDGES) :]
-    for single, double in zip(seen[::2], seen[1::2], strict=True):
-        assert (single.dtype, double.dtype) == (np.float32, np.float64)
-        np.testing.assert_array_equal(single, double.astype(np.float32))
-        np.testing.assert_array_equal(single.astype(np.float64), double)
-    assert len({single.tobytes() for single in seen[::2]}) == 1 + GRADIENT_NUDGES
-
-
-@pytest.mark.parametrize(
-    "values", [np.full(GRADIENT_NUDGES, 1e-6), np.full((2, 1), 1e-6), np.full(1 + GRADIENT_NUDGES, np.nan)]
-)
-def test_without_measured_numbers_nothing_can_be_judged(values):
-    assert row(Off(0.0), recording=with_official(values)).verdict == "not compared"
+def test_the_allowance_of_the_gradients_knows_nothing_of_ours():
+    assert together("float32", 1e-3).allowed == together("float32", 0.0).allowed
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf])
-def test_what_is_not_finite_is_different(odd):
-    assert row(Off(odd)).verdict == "different"
+def test_gradients_that_are_not_finite_are_different(odd):
+    assert together("float32", odd).verdict == "different"
 
 
-def test_a_port_without_gradients_is_untested_or_a_failure():
-    assert row(Adapter()).verdict == "untested"
-    assert row(Adapter(), partial=False).verdict == "not compared"
+def test_gradients_that_official_runs_do_not_agree_on_are_not_judged():
+    drift = {
+        name: np.full_like(value, CHAOTIC32 * np.abs(RECORDING["float64"][name]).max() * 10)
+        if name in GRADIENTS
+        else value
+        for name, value in RECORDING["float32_ensemble"].items()
+    }
+    chaotic = dataclasses.replace(RECORDING, groups=RECORDING.groups | {"float32_ensemble": drift})
+    (row,) = gradients_together(chaotic, "float32", {name: RECORDING["float64"][name] for name in GRADIENTS})
+    assert row.verdict == "not judged"
 
 
-def test_a_port_that_leaves_one_gradient_out_is_different():
-    class Frozen(Off):
-        def train_step(self, *arguments):
-            answer = super().train_step(*arguments)
-            del answer[GRADIENTS[-1]]
-            return answer
-
-    assert row(Frozen(0.0)).verdict == "different"
+def test_a_gradient_that_is_missing_leaves_no_row_of_all_together():
+    assert gradients_together(RECORDING, "float64", {name: RECORDING["float64"][name] for name in GRADIENTS[1:]}) == []
 
 
-def test_a_port_that_fails_is_different():
-    class Broken(Off):
-        def train_step(self, *arguments):
-            raise RuntimeError("owl")
-
-    found = row(Broken(0.0))
-    assert (found.verdict, found.note) == ("different", "RuntimeError: owl")
+def test_ours_offers_everything_and_nothing_is_left_untested():
+    rows = prove(RECORDING, Ours()).rows
+    assert Ours().offers == EVERYTHING
+    assert {row.verdict for row in rows} == {"equal"}
+    assert any(row.quantity == TOGETHER for row in rows)
 
 
-def test_ours_are_as_good_as_the_official_ones():
-    assert row(Ours(), partial=False).verdict == "equal"
+def test_without_a_tape_all_is_proven_but_what_layers_compute_inside():
+    assert WithoutTape().offers == EVERYTHING - {INTERMEDIATES}
+    rows = prove(RECORDING, WithoutTape()).rows
+    assert {row.verdict for row in rows} == {"equal", "untested"}
+    inside = {row.quantity for row in rows if row.verdict == "untested"}
+    layers = ("fed/train/decoder/", "train/decoder/", "eval/decoder/")
+    assert all(name.startswith(layers) for name in inside)
+    assert not {"fed/train/decoder/state", "fed/train/decoder/output"} & inside
 
 
 def test_a_nudge_moves_each_weight_to_a_neighbour_or_not_at_all():
@@ -137,24 +99,25 @@ def test_a_nudge_moves_each_weight_to_a_neighbour_or_not_at_all():
     assert not np.array_equal(nudged(weights, {"w"}, "float32", 1)["w"], nudged(weights, {"w"}, "float32", 2)["w"])
 
 
-def test_what_is_computed_from_the_official_state_may_not_be_missing():
+def test_what_is_offered_may_not_be_missing_and_what_is_not_is_untested():
     class NoCell(Ours):
+        def step_layer(self, *arguments):
+            raise NotImplementedError("no layer")
+
+    class Offering(NoCell):
+        offers = EVERYTHING - {INTERMEDIATES}
+
+    class NotOffering(NoCell):
+        offers = EVERYTHING - {INTERMEDIATES, "step_layer", "step_cell"}
+
         def step_cell(self, *arguments):
             raise NotImplementedError("no cell")
 
-    class NoLoss(Ours):
-        def loss(self, mixture, targets, latent, *, is_training):
-            if mixture is not getattr(self, "decoded", None):
-                raise NotImplementedError("only of its own mixtures")
-            return super().loss(mixture, targets, latent, is_training=is_training)
-
-    whole = {row.quantity for row in prove(RECORDING, Ours()).rows if row.quantity.startswith("fed/")}
-    assert {"fed/train/decoder/i", "fed/train/encoder/bw/state", "fed/eval/pi", "fed/eval/r_cost"} <= whole
-    for port, prefix in ((NoCell(), "fed/train/"), (NoLoss(), "fed/eval/r_cost")):
-        for partial, verdict in ((False, "not compared"), (True, "untested")):
-            rows = prove(RECORDING, port, partial=partial).rows
-            assert {row.quantity for row in rows if row.quantity.startswith("fed/")} == whole
-            assert {row.verdict for row in rows if row.quantity.startswith(prefix)} == {verdict}
+    wanted = ("fed/train/decoder/output", "fed/train/encoder/bw/state")
+    for port, verdict in ((NoCell(), "not compared"), (Offering(), "not compared"), (NotOffering(), "untested")):
+        rows = [row for row in prove(CONDITIONAL, port).rows if row.quantity in wanted]
+        assert len(rows) == 4
+        assert {row.verdict for row in rows} == {verdict}
 
 
 def test_a_port_offers_the_gradients_of_all_variables_or_of_none():
@@ -162,12 +125,12 @@ def test_a_port_offers_the_gradients_of_all_variables_or_of_none():
         def train_step(self, *arguments):
             return {name: value for name, value in super().train_step(*arguments).items() if WEIGHT not in name}
 
-    failed = [row for row in prove(RECORDING, Frozen(), partial=True).rows if row.verdict == "different"]
+    failed = [row for row in prove(RECORDING, Frozen()).rows if row.verdict == "different"]
     assert any(row.quantity == "train_step" and "lacks gradient/" in row.note for row in failed)
 
 
 def test_a_continued_training_shows_every_quantity():
-    recording = load_fixtures()["training/layer_norm"]
+    recording = shipped()["training/layer_norm"]
     step = recording.hparams["save_every"] + 1
     variables = with_step(state_before(recording, step), step)
     wanted = {n.replace("steps/", "resumed/", 1) for n in recording["float64"] if n.startswith("steps/")}
@@ -192,7 +155,7 @@ def test_a_recording_of_other_official_files_is_refused(tmp_path):
 
 
 def test_a_mask_of_the_ports_own_making_keeps_the_share_that_is_asked_for():
-    cell = load_fixtures()["cell/lstm"]
+    cell = shipped()["cell/lstm"]
 
     def share(mask: np.ndarray):
         class Port(Ours):

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shipped import shipped
 
-from parity_tests.fixtures import load_fixtures
 from parity_tests.mutants import HARNESS_MUTANTS, MUTANTS
+from parity_tests.mutants_product import PRODUCT_MUTANTS
 from parity_tests.recording import FOLDER
 from parity_tests.score import Score
 from weight_port.sketch_rnn_js import DECODER_ORDER
@@ -63,7 +64,7 @@ def write_checkpoint(folder):
     from bundle_writer import write_bundle
 
     folder.mkdir(parents=True)
-    write_bundle(folder / "vector-10", load_fixtures()["layer_norm/as_is"]["weights"])
+    write_bundle(folder / "vector-10", shipped()["layer_norm/as_is"]["weights"])
     (folder / "checkpoint").write_text('model_checkpoint_path: "vector-10"\n')
 
 
@@ -85,7 +86,7 @@ def quick(command):
     arguments = [SMALLER.get(argument, argument) for argument in arguments]
     code = int(told[1]) if told else 0
     if "--recording" in arguments and "--port" not in arguments:  # test_parity_fixtures.py takes them all
-        arguments = ["lstm-moved" if argument == "all" else argument for argument in arguments]
+        arguments = ["cell-lstm" if argument == "all" else argument for argument in arguments]
     if program == "torchrun":
         arguments = ["-m", "torch.distributed.run", "--standalone", *arguments]
     if "train.py" in arguments:
@@ -160,6 +161,8 @@ def test_the_score_is_that_of_the_bugs_that_are_in_the_catalogue():
     content = json.loads((FOLDER / "mutants.json").read_text())
     assert {row["name"] for row in content["rows"]} == {mutant.name for mutant in MUTANTS}
     assert {bug["name"] for bug in content["harness"]} == {mutant.name for mutant in HARNESS_MUTANTS}
+    assert {bug["name"] for bug in content["product"]} == {mutant.name for mutant in PRODUCT_MUTANTS}
+    assert all(bug["killed"] for kind in ("harness", "product") for bug in content[kind])
     score = Score.load(FOLDER / "mutants.json")
     assert score.killed == score.planted >= 40
     assert score.located >= 0.9 * score.killed

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 from sample_models import ALL_CELLS, tiny
+from shipped import shipped
 
 from parity_tests.compare import FED, Row
-from parity_tests.fixtures import load_fixtures
 from parity_tests.our_side import our_provenance
 from parity_tests.report import (
     FILES,
@@ -453,7 +453,7 @@ OF_AN_ENCODER = {"mu", "presig", "z", "encoder, forward", "encoder, backward", "
 
 @pytest.fixture(scope="module")
 def fixtures():
-    return load_fixtures()
+    return shipped()
 
 
 def parts_of(recording) -> dict[str, str]:

@@ -116,6 +116,22 @@ def test_a_run_goes_on_longer_but_not_otherwise(tmp_path):
         settings.resumed({"learning_rate": 0.5}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", 5), ("reg_covar", 0.0), ("validate_as_magenta", True), ("dtype", "float64"), ("batch_size", 7),
+     ("max_seq_len", 99), ("kl_weight_start", 0.5), ("random_scale_factor", 0.0), ("data_set", ("other.npz",))],
+)  # fmt: skip
+def test_what_makes_another_run_cannot_change_when_one_goes_on(name, value, tmp_path):
+    with pytest.raises(BadInput, match=f"{name} is .*, but the run in"):
+        told("--num_steps=5").resumed({name: value}, tmp_path)
+
+
+def test_a_run_knows_its_data_from_any_folder_and_by_the_url_that_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert told("--data_dir=sets").data_dir == str(tmp_path / "sets")
+    assert told("--data_dir=https://example.com/sets").data_dir == "https://example.com/sets"
+
+
 def test_presets_name_settings_only():
     for changes in PRESETS.values():
         assert dataclasses.is_dataclass(Settings().changed(changes))

@@ -12,6 +12,7 @@ import pytest
 from bundle_writer import bytes_field, entry, header, number_field, varint
 
 from pytorch_sketch_rnn.errors import BadInput
+from weight_port import leveldb_table
 from weight_port.leveldb_table import MAX_BLOCK_BYTES, MAX_KEY_BYTES, masked_crc32c
 from weight_port.tensor_bundle import TensorBundle
 
@@ -342,6 +343,27 @@ def test_cut_off_data_is_laid_to_the_variables_that_it_lacks(tmp_path):
                     bundle.read(name)
             else:
                 assert_same(bundle.read(name), value)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
+def test_a_checksum_covers_all_parts_however_they_are_cut(monkeypatch, chunk):
+    monkeypatch.setattr(leveldb_table, "_CRC_CHUNK_BYTES", chunk)
+    data = np.random.default_rng(0).bytes(200)
+    for parts in ([data], [data[:70], data[70:]], [b"", data[:1], b"", data[1:]]):
+        assert masked_crc32c(*parts) == bundle_writer.masked(data)
+    assert masked_crc32c(memoryview(data)) == bundle_writer.masked(data)
+
+
+def test_damage_anywhere_in_a_large_variable_is_noticed(tmp_path):
+    large = np.arange(600_000, dtype=np.float32)  # more than two of the chunks that are summed
+    bundle_writer.write_bundle(tmp_path / "model", {"a": large})
+    path = tmp_path / "model.data-00000-of-00001"
+    sound = path.read_bytes()
+    assert_same(TensorBundle.open(tmp_path / "model").read("a"), large)
+    for position in (0, 2**20 - 1, 2**20, 2**21 + 5, len(sound) - 1):
+        path.write_bytes(sound[:position] + bytes([sound[position] ^ 1]) + sound[position + 1 :])
+        with pytest.raises(BadInput, match="the bytes of the variable 'a' differ"):
+            TensorBundle.open(tmp_path / "model").read("a")
 
 
 def test_a_wrong_checksum_of_an_empty_variable_is_noticed(tmp_path):

@@ -115,6 +115,36 @@ def test_the_same_seed_trains_the_same_and_another_does_not():
     assert costs[0][0] != costs[2][0]
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0], ids=["above the floor", "below it"])
+def test_the_floor_is_one_of_the_kl_cost_before_it_is_weighed(factor):
+    """The costs of the plain formula, whose floor lies at a share of what the KL is."""
+    rows, kl = range(5), None
+    for tolerance in (0.0, factor):
+        trainer, tape = make_trainer(SMALL.replace(kl_tolerance=tolerance * (kl or 0))), Tape()
+        draws = KeyedDraws(3, 0, rows, trainer.hparams.max_seq_len)
+        result = trainer.step_on(trainer.sets.train.random_rows(5, 3, 0, rows), draws, 1e-3, 0.3, tape)
+        mu, presig = (tape.values()[name].detach().numpy() for name in ("mu", "presig"))
+        kl = -0.5 * np.mean(1 + presig - mu**2 - np.exp(presig))
+        floored = max(kl, tolerance * kl)
+        np.testing.assert_allclose(result.kl_cost, floored, rtol=1e-12)
+        np.testing.assert_allclose(result.cost - result.r_cost, 0.3 * floored, rtol=0, atol=1e-14)
+
+
+def test_reg_covar_counts_in_validation_as_in_training():
+    trainer = make_trainer(options=Options(seed=3, reg_covar=1e-4))
+    model, batch = trainer.model, trainer.sets.valid.in_order(range(5))
+    draws = KeyedDraws(3, VALIDATION, range(5), trainer.hparams.max_seq_len)
+    costs = trainer.validate_on(batch, draws)
+    model.draws = draws
+    with torch.no_grad():
+        passed = model.eval()(batch.sketches, batch.lengths)
+    plain, shrunk = (
+        model.costs_of(passed._replace(mixture=passed.mixture.shrunk(reg)), batch.sketches, 0.5, is_training=False)
+        for reg in (0.0, 1e-4)
+    )
+    assert costs.r_cost == shrunk.r_cost != plain.r_cost
+
+
 def test_reg_covar_changes_the_reconstruction_alone():
     plain, shrunk = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=1e-4))
     one, two = plain.step(), shrunk.step()

@@ -8,11 +8,11 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from shipped import shipped
 
 from parity_tests import adapter, ours, training
 from parity_tests.compare import first_departure
 from parity_tests.examples import numpy_port
-from parity_tests.fixtures import load_fixtures
 from parity_tests.judge.limits import CHAOTIC64, FLOAT64_ALLOWED, SPREAD_FACTOR64, WINDOW
 from parity_tests.judge.row import failures
 from parity_tests.prove import prove
@@ -22,7 +22,7 @@ from parity_tests.training import COSTS, Curves, replay_training, resumed, state
 from pytorch_sketch_rnn import optim
 from weight_port.names import GLOBAL_STEP, slot_name
 
-RUNS = {name: recording for name, recording in load_fixtures().items() if recording.kind == "training"}
+RUNS = {name: recording for name, recording in shipped().items() if recording.kind == "training"}
 LAYER_NORM, MIX = RUNS["training/layer_norm"], RUNS["training/mix"]
 STEPS, SAVE_EVERY = 6, 3
 DRIFT = "free run: drift of the weights"

@@ -1,0 +1,174 @@
+"""What came of the study of false alarms: a file for machines, and a page for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from parity_tests.false_alarms.tail import checked, fit, upper_limit
+from parity_tests.machine import in_words
+from parity_tests.our_side import our_provenance
+
+PARITY_RECORDINGS = 16  # models that `make parity` records, as they are and moved
+ENOUGH = 16  # units from which a tail is fitted
+
+
+def content(results: Sequence[dict[str, Any]], skipped: Sequence[str]) -> dict[str, Any]:
+    """Everything, ready for JSON.
+
+    Args:
+        results: of each recording under each condition, see :mod:`parity_tests.false_alarms.judging`.
+        skipped: conditions that this machine does not have.
+    """
+    units: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        units.setdefault(result["recording"], []).append(result)
+    different = [name for name, found in units.items() if any(result["alarms"] for result in found)]
+    used = np.array([_used(found) for found in units.values()])
+    verdicts: dict[str, int] = {}
+    for result in results:
+        for verdict, count in result["counts"].items():
+            verdicts[verdict] = verdicts.get(verdict, 0) + count
+    found: dict[str, Any] = {
+        "recordings": len(units),
+        "judgements": len(results),
+        "rows": sum(verdicts.values()),
+        "different": len(different),
+        "not_judged": verdicts.get("not judged", 0),
+        "overflow": verdicts.get("official overflow", 0),
+        "upper_limit": upper_limit(len(different), len(units)),
+        "predicted": None,
+        "closest": float(used.max()) if used.size else 0.0,
+        "machine": in_words(our_provenance()),
+        "skipped": list(skipped),
+        "conditions": _conditions(results),
+        "kinds": _kinds(results),
+        "alarms": [
+            {"recording": result["recording"], "condition": result["condition"], **alarm}
+            for result in results
+            for alarm in result["alarms"]
+        ],
+        "used": {name: _used(results) for name, results in units.items()},
+    }
+    if len(units) >= ENOUGH:
+        tail = fit(used)
+        found["tail"] = {"threshold": tail.threshold, "share": tail.share, "rate": tail.rate}
+        found["tail_checked"] = checked(used)
+        found["predicted"] = 1.0 - (1.0 - tail.beyond(1.0)) ** PARITY_RECORDINGS
+    return found | {"summary": summary(found)}
+
+
+def _used(results: Sequence[dict[str, Any]]) -> float:
+    """The largest share of an allowance that any row of a unit used under any condition; 1 and more is an alarm."""
+    shares = [kind["used"] for result in results for kind in result["closest"].values()]
+    shares += [alarm["used"] or 10.0 for result in results for alarm in result["alarms"]]
+    return max(shares, default=0.0)
+
+
+def _conditions(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    lines = []
+    for name in dict.fromkeys(result["condition"] for result in results):
+        some = [result for result in results if result["condition"] == name]
+        different = sum(bool(result["alarms"]) for result in some)
+        closest = max(_used([result]) for result in some)
+        lines.append({"name": name, "recordings": len(some), "different": different, "closest": closest})
+    return lines
+
+
+def _kinds(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For each rule, how close the closest row came, and which it was."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for result in results:
+        for kind, closest in result["closest"].items():
+            if closest["used"] > kinds.get(kind, {"used": -1.0})["used"]:
+                kinds[kind] = closest | {"recording": result["recording"], "condition": result["condition"]}
+    return kinds
+
+
+def summary(found: dict[str, Any]) -> str:
+    """One line."""
+    line = (
+        f"{found['different']} of {found['recordings']} recordings were called different under "
+        f"{len(found['conditions'])} conditions ({found['rows']} rows, {found['not_judged']} of them not judged): at "
+        f"most {100 * found['upper_limit']:.1f} % of recordings, with 95 % confidence"
+    )
+    if found["predicted"] is None:
+        return line + "."
+    often = f"1 in {1 / found['predicted']:,.0f}" if found["predicted"] > 1e-12 else "less than 1 in a trillion"
+    return f"{line}; the fitted tail predicts an alarm in {often} runs of `make parity`."
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The page."""
+    lines = [
+        "# False alarms",
+        "",
+        f"**{found['summary']}**",
+        "",
+        "Pairs that are known to be equal are judged as everything else is: official Magenta against recordings of "
+        "itself, run on another number of threads, without oneDNN, with TensorFlow's graph optimiser, or with hidden "
+        "units and batch rows in another order; and this port under other vector instructions and on more threads. The "
+        "models are of every kind, freshly initialised and after 10, 200 and 1000 official training steps, with their "
+        'weights as they are and moved by noise. Every "different" is a false alarm. The unit is a recording (a '
+        "model and its seed), because rows of one recording are not independent.",
+        "",
+        "Reproduce with `make false-alarms` (one seed), or `make false-alarms-long` (this page).",
+        "",
+        f"Machine: {found['machine']}."
+        + (f" Not to be had here: {', '.join(found['skipped'])}." if found["skipped"] else ""),
+        "",
+        "| condition | recordings | called different | closest row used of its allowance |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {c['name']} | {c['recordings']} | {c['different']} | {100 * c['closest']:.0f} % |"
+            for c in found["conditions"]
+        ),
+        "",
+        "| rule | closest | of its allowance | recording, condition |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {kind} | `{row['quantity']}` ({row['measure']}) | {_percent(row['used'])} | {row['recording']}, "
+            f"{row['condition']} |"
+            for kind, row in sorted(found["kinds"].items())
+        ),
+        "",
+    ]
+    if found["predicted"] is not None:
+        lines += _tail_lines(found)
+    if found["alarms"]:
+        lines += [
+            "## Alarms",
+            "",
+            "| recording | condition | quantity | used | note |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {a['recording']} | {a['condition']} | `{a['quantity']}` ({a['precision']}, {a['measure']}) | "
+            f"{'-' if a['used'] is None else format(a['used'], '.2f')} | {a['note']} |"
+            for a in found["alarms"]
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
+
+
+def _tail_lines(found: dict[str, Any]) -> list[str]:
+    tail, check = found["tail"], found["tail_checked"]
+    return [
+        "## The tail",
+        "",
+        "No alarm in so many recordings bounds the rate, but not closely. How close each recording came says more: the "
+        "largest quarter of the recordings' closest rows falls off as a power law, "
+        f"P(used > u) = {tail['share']:.2f} (u / {tail['threshold']:.2f})^-{tail['rate']:.1f}, which gives "
+        f"{tail['share'] * tail['threshold'] ** tail['rate']:.1e} for a recording at u = 1, and "
+        f"{found['predicted']:.1e} for the {PARITY_RECORDINGS} recordings of one `make parity`.",
+        "",
+        "Fitted on every other recording and checked on the rest: beyond "
+        f"{check['threshold']:.2f} of an allowance lie {100 * check['seen beyond threshold']:.0f} % "
+        f"({100 * check['expected beyond threshold']:.0f} % expected), beyond {check['far']:.2f} "
+        f"{100 * check['seen beyond far']:.1f} % ({100 * check['expected beyond far']:.1f} % expected).",
+        "",
+    ]

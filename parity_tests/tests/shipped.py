@@ -1,0 +1,12 @@
+"""The recordings that ship, read once for all tests of a process, since that takes seconds. No test may change one."""
+
+import functools
+
+from parity_tests.fixtures import load_fixtures
+from parity_tests.recording import Recording
+
+
+@functools.cache
+def shipped() -> dict[str, Recording]:
+    """All of them by name."""
+    return load_fixtures()
