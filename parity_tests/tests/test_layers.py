@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from shipped import shipped
 
 from parity_tests.examples.numpy_port import CELLS as EQUATIONS
-from parity_tests.fixtures import load_fixtures
 from parity_tests.layers import (
     LAYERS,
     as_recorded,
@@ -15,7 +15,7 @@ from parity_tests.layers import (
     steps_of,
 )
 
-RECORDINGS = load_fixtures()
+RECORDINGS = shipped()
 MODELS = {name: recording for name, recording in RECORDINGS.items() if recording.kind == "model"}
 FW, BW, DECODER = LAYERS
 LENGTHS = np.array([3, 1])
