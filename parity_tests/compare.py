@@ -33,7 +33,7 @@ from parity_tests.judge.row import (
 )
 from parity_tests.measure import by_step, sizes
 from parity_tests.recording import Recording
-from parity_tests.replay_local import FED, VARIABLES
+from parity_tests.replay_local import FED, PREFIX, VARIABLES
 
 Arrays = dict[str, np.ndarray]
 EXPLAINED = 12  # departures of a recording that are searched for a cause; later ones follow from these
@@ -48,7 +48,7 @@ OFFERED_BY = (
     (r"fed/train/z", ("latent",)),
     (r"fed/train/decoder/initial_state", ("initial_state",)),
     (r"fed/train/head", ("output_layer",)),
-    (r"fed/eval/.*", ("costs", "loss")),
+    (r"fed/eval/.*", ("costs",)),
     (r"fed/(train|loss)/.*", ("costs",)),
     (r"fed/optimizer/.*", ("optimize",)),
     (VARIABLES + ".*", ("variables",)),
@@ -60,7 +60,10 @@ OFFERED_BY = (
     (r"eval/(mu|presig|z)", ("encode",)),
     (r"eval/(r_cost|kl_cost)", ("loss",)),
     (r"eval/.*", ("decode",)),
-    (r"train/.*", ("train_step", "encode", "decode", "loss")),
+    (r"train/cost", ("train_step",)),
+    (r"train/(r_cost|kl_cost)", ("train_step", "loss")),
+    (r"train/(mu|presig|z)", ("train_step", "encode")),
+    (r"train/.*", ("train_step", "decode")),
     (r"(gradient|clipped|after)/.*", ("train_step",)),
     (r"(train|valid)/\d/.*|scale_factor", ("data",)),
     (r"dropout_.*", ("dropout_mask",)),
@@ -352,10 +355,13 @@ def first_departure(rows: Iterable[Row]) -> Row | None:
     What a model is made from comes before the model: converted weights, weights as loaded, cells alone, data, initial
     weights; whole trainings come last, and float32 after float64. Within a layer it is the earliest step, and there the
     quantity that is computed first: a later step reads what an earlier one left. Between layers it is the order of
-    computation. What was computed from the official state (``fed/``) tells whether an error is local; it comes last.
+    computation. Runs over the first points alone (``prefix/``) are the same ones again, cut short: they count where no
+    whole run departs. What was computed from the official state (``fed/``) tells whether an error is local; it comes
+    last.
     """
     failed = sorted(failures(rows), key=_rank)  # a stable sort keeps the order of computation
-    own = [row for row in failed if not row.quantity.startswith(FED)] or failed
+    free = [row for row in failed if not row.quantity.startswith((FED, PREFIX))]
+    own = free or [row for row in failed if row.quantity.startswith(PREFIX)] or failed
     if not own:
         return None
     first = own[0]

@@ -22,7 +22,7 @@ from parity_tests.judge.limits import (
     SPREAD_FACTOR32,
     SPREAD_FACTOR64,
 )
-from parity_tests.judge.row import EQUAL, FAILED, UNTESTED
+from parity_tests.judge.row import EQUAL, FAILED, NOT_COMPARED, UNTESTED
 from parity_tests.parts import ACCUMULATED, LOCAL
 from parity_tests.streams import MEMBERS
 
@@ -172,9 +172,11 @@ def _answer(
 ) -> list[str]:
     """Whether the difference is normal, in plain sentences."""
     if failed:
-        compared = sum(row["verdict"] != UNTESTED for row in rows)
-        verb = "differs" if len(failed) == 1 else "differ"
-        return [f"No: {_count(len(failed))} of {_count(compared)} tensors {verb} by more than rounding explains."]
+        lost = sum(row["verdict"] == NOT_COMPARED for row in failed)
+        differ, compared = len(failed) - lost, content["counts"]["compared"]
+        said = f"{_count(differ)} of {_count(compared)} tensors {'differs' if differ == 1 else 'differ'} by more than "
+        more = f", and {_count(lost)} {'was' if lost == 1 else 'were'} not compared" if lost else ""
+        return [f"No: {said}rounding explains{more}."]
     if not content["passed"]:
         unmet = [condition for condition, met in content["conditions"].items() if not met]
         lacks = [f"not seen: {'; '.join(unmet)}"] if unmet else []
@@ -200,11 +202,9 @@ def _shares(rows: Iterable[Mapping[str, Any]]) -> str:
     for row in rows:
         if row["precision"] == "float32" or row["kind"] == ACCUMULATED:
             shares[row["precision"]] = max(shares.get(row["precision"], 0.0), row["error"] / row["allowed"])
-    return " and ".join(f"{_percent(share)} ({precision})" for precision, share in sorted(shares.items(), reverse=True))
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %") if share >= 0.005 else "less than 1 %"
+    return " and ".join(
+        f"{math.ceil(100 * share)} % ({precision})" for precision, share in sorted(shares.items(), reverse=True)
+    )
 
 
 def _sentence(words: str) -> str:

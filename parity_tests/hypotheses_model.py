@@ -63,7 +63,7 @@ _LATENT = (
             encoder.Encoder,
             "forward",
             ("_, bw_state = run(", "bw_output, bw_state = run("),
-            ("[fw_state.h, bw_state.h]", "[fw_state.h, bw_output[:, 0]]"),
+            ("(fw_state, bw_state)", "(fw_state, bw_state._replace(h=bw_output[:, 0]))"),
         ),
         MU,
         sentence="of the backward encoder the output after its first step is taken (the last one in the order of the "
@@ -77,7 +77,10 @@ _LATENT = (
             "forward",
             ("_, fw_state = run(", "fw_output, fw_state = run("),
             ("_, bw_state = run(", "bw_output, bw_state = run("),
-            ("[fw_state.h, bw_state.h]", "[fw_output[:, -1], bw_output[:, -1]]"),
+            (
+                "(fw_state, bw_state)",
+                "(fw_state._replace(h=fw_output[:, -1]), bw_state._replace(h=bw_output[:, -1]))",
+            ),
         ),
         MU,
         sentence="mu and presig are computed from the output of the last step, which is zero after the end of a sketch",
@@ -94,7 +97,7 @@ _LATENT = (
         "order",
         Text(
             encoder.Encoder,
-            "forward",
+            "posterior",
             ("[fw_state.h, bw_state.h]", "[fw_state.h + bw_state.h, 0 * bw_state.h]"),
         ),
         MU,

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from parity_tests import compare, fixtures, initial, measure, prove, recording, replay, report, training, verify
+from parity_tests.judge import accumulated, row
+from parity_tests.judge import together as judged_together
 from pytorch_sketch_rnn import (
     cells,
     data,
@@ -835,7 +837,10 @@ _TRAINING = (
     ),
     Mutant(
         "learning rate of the first step throughout", "schedules",
-        Text(trainer.Trainer, "apply_gradients", ('group["lr"] = learning_rate', 'group["lr"] = self.hparams.learning_rate')),
+        Text(
+            trainer.Trainer, "apply_gradients",
+            ('group["lr"] = learning_rate', 'group["lr"] = self.hparams.learning_rate'),
+        ),
         WEIGHTS,
     ),
     Mutant(
@@ -1402,15 +1407,15 @@ HARNESS_MUTANTS = (
         Text(
             compare._Case, "row",
             (
-                "return self._judged_against",
-                "if self.difference.ndim == 3:\n        self.difference[:, 1:] = 0\n    return self._judged_against",
+                "if self.is_local:",
+                "if self.difference.ndim == 3:\n        self.difference[:, 1:] = 0\n    if self.is_local:",
             ),
         ),
         _SELF,
     ),
     HarnessMutant(
         "ignores NaN",
-        Text(compare._Case, "_not_measurable", ("if not np.isfinite(values).all():", "if False:")),
+        Text(compare._Case, "_not_measurable", ("if not np.isfinite(self.ours[wanted]).all():", "if False:")),
         _SELF,
     ),
     HarnessMutant(
@@ -1463,10 +1468,10 @@ HARNESS_MUTANTS = (
     HarnessMutant(
         "takes the absolute or the relative error, whichever is less",
         Text(
-            compare._Case, "_judged_absolutely",
+            compare._Case, "_strict",
             (
-                "_relative(float(self.difference.max()), self.scale)",
-                "min(float(self.difference.max()), _relative(float(self.difference.max()), self.scale))",
+                "relative(float(self.difference.max()), self.scale)",
+                "min(float(self.difference.max()), relative(float(self.difference.max()), self.scale))",
             ),
         ),
         _SELF,
@@ -1475,30 +1480,23 @@ HARNESS_MUTANTS = (
         "takes the official float32 for the truth",
         Text(
             compare._Case, "__init__",
-            (
-                'recording[precision] if precision == "exact" else recording.groups.get("float64", {})',
-                "recording[precision]",
-            ),
+            ('groups.get(precision if precision == "exact" else "float64", {})', "groups.get(precision, {})"),
         ),
         _SELF,
     ),
     HarnessMutant(
         "no ceiling on what float32 may be off",
-        Text(
-            compare._Case, "_judged_against_official",
-            ("np.clip(factors * official, ", "np.maximum(factors * official, "),
-            ("* self.scale, FLOAT32_CEILING * self.scale)", "* self.scale)"),
-        ),
-        _SELF,
+        Value(accumulated, "CHAOTIC32", float("inf")),
+        ("test_judge_accumulated.py",),
     ),
     HarnessMutant(
         "what was not compared is no failure",
-        Text(compare, "failures", ("row.verdict in BAD", 'row.verdict == "different"')),
+        Text(row, "failures", ("row.verdict in FAILED", "row.verdict == DIFFERENT")),
         _SELF,
     ),
     HarnessMutant(
         "all gradients together never fail",
-        Text(prove, "_gradients_together", ('"equal" if ours <= allowed else "different"', '"equal"')),
+        Text(judged_together, "gradients_together", ("EQUAL if found <= allowed else DIFFERENT", "EQUAL")),
         ("test_prove.py",),
     ),
     HarnessMutant(
@@ -1528,12 +1526,15 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "a precision that the port does not offer is skipped",
-        Text(prove, "prove", ('findings.rows.append(_row(recording, "all", precision, missing, note))', "pass")),
-        ("test_coverage.py",),
+        Text(prove, "prove", ("findings.rows += [Row.failed(", "_ = [Row.failed(")),
+        ("test_adapter.py",),
     ),
     HarnessMutant(
         "what must be computed from the official state may be missing",
-        Text(prove, "prove", ("for n in left]", "for n in ()]")),
+        Text(
+            compare, "official_names",
+            ('return names + [FED + name for name in recording["float32_truth"]]', "return names"),
+        ),
         ("test_prove.py",),
     ),
     HarnessMutant(
@@ -1552,15 +1553,10 @@ HARNESS_MUTANTS = (
         ("test_prove.py",),
     ),
     HarnessMutant(
-        "the divergence of the mixtures never fails",
-        Text(prove, "_mixtures", ('"equal" if kl_ours <= allowed else "different"', '"equal"')),
-        ("test_mixtures.py",),
-    ),
-    HarnessMutant(
         "the last step of a training in the place of the first departure",
         Text(
             training._Fed, "take",
-            ('before is None or (not self.departed(name) and error >= before["error"])', "True"),
+            ('before is None or (not self.departed(name) and used >= before["used"])', "True"),
         ),
         ("test_training.py::test_the_first_departure_names_the_part_and_the_step",),
     ),
@@ -1571,7 +1567,7 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "the drift of a free run never fails",
-        Text(training, "_drift_row", ('"equal" if error <= allowed[step] else "different"', '"equal"')),
+        Text(training, "_drift_row", ("EQUAL if error <= allowed[step] else DIFFERENT", "EQUAL")),
         ("test_training.py::test_what_shows_in_the_free_run_alone_fails_its_row_alone",),
     ),
     HarnessMutant(

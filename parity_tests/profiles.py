@@ -44,8 +44,8 @@ def _lines(row: Row) -> Lines:
 def merged(several: Iterable[Lines]) -> Lines:
     """The lines of several recordings or quantities as one.
 
-    Of what runs freely those count, step by step, that come closest to their allowance, so that an error crosses the
-    line of the allowance in the picture if and only if it does so somewhere; of all else the largest.
+    Of what runs freely the one counts that comes closest to its allowance at any step, so that the error crosses the
+    allowance in the picture if and only if one does so somewhere. Of all else it is the largest number at each step.
     """
     several = list(several)
     free = [{name: lines[name] for name in FREE if name in lines} for lines in several if "ours" in lines]
@@ -67,14 +67,11 @@ def _largest(several: Iterable[Lines]) -> Lines:
 def _closest(several: list[Lines]) -> Lines:
     if any("allowed" not in lines for lines in several):
         return _largest(several)
-    steps = _by_step([list(zip(*(lines[name] for name in FREE), strict=True)) for lines in several])
-    chosen = [max(step, key=_used) for step in steps]
-    return {name: [entry[index] for entry in chosen] for index, name in enumerate(FREE if several else ())}
+    return max(several, key=lambda lines: max(map(_used, *(lines[name] for name in ("ours", "allowed")))), default={})
 
 
-def _used(entry: tuple[float | None, ...]) -> tuple[float, float]:
+def _used(ours: float | None, allowed: float | None) -> tuple[float, float]:
     """The used share of the allowance, below all others where the step is not judged; then the error."""
-    ours, _, allowed = entry
     if allowed is None or math.isnan(allowed):
         return -1.0, _size(ours)
     return (_size(ours) / allowed if allowed else _size(ours) * math.inf if ours else 0.0), _size(ours)

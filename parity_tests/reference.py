@@ -29,8 +29,23 @@ METHODS = frozenset(
 )
 # the first pattern that a quantity of a model matches names the methods that compute it
 _NEEDS = (
-    (r"fed/train/.*", {"step_cell"}),
-    (r"fed/eval/.*", {"load", "decode", "loss"}),
+    (
+        r"fed/.*",
+        {
+            "load",
+            "step_layer",
+            "step_layer_vjp",
+            "step_cell",
+            "step_cell_vjp",
+            "posterior",
+            "latent",
+            "initial_state",
+            "output_layer",
+            "costs",
+            "optimize",
+        },
+    ),
+    (r"prefix/.*", {"load", "encode", "decode"}),
     (r"eval/(encoder/.*|mu|presig|z)", {"load", "encode"}),
     (r"eval/.*", {"load", "encode", "decode", "loss"}),
     (r"sample/.*", {"load", "sample"}),
@@ -193,6 +208,7 @@ class _Part(ours.Adapter):
     """Our port with some of its methods; a cell is built once for all steps that it takes."""
 
     def __init__(self, methods: Collection[str]) -> None:
+        super().__init__()
         for name in METHODS - set(methods):
             setattr(self, name, _not_offered)
         self._built: list[tuple[Mapping[str, np.ndarray], Cell]] = []

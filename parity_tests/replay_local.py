@@ -18,6 +18,7 @@ from parity_tests.streams import PREFIXES
 from weight_port.names import CELLS
 
 FED = "fed/"  # begins the names of what was computed from official values
+PREFIX = "prefix/"  # begins the names of what was computed from the first points of each sketch
 VARIABLES = "variables/"  # begins the names of weights as the port holds them
 
 
@@ -66,14 +67,14 @@ def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answ
                 f"encode (first {length})",
                 lambda n=lengths: _some(port.encode(sketches[:, 1:], n.copy(), noise), ("mu", "presig")),
                 ("mu", "presig"),
-                f"prefix/{length}/",
+                f"{PREFIX}{length}/",
             )
         z = official["eval/z"].copy()
     taken.take(
         "decode (first points)",
         lambda: _some(port.decode(sketches[:, : max(PREFIXES)], z, {}), PARAMETERS),
         PARAMETERS,
-        "prefix/",
+        PREFIX,
     )
     answers.absorb(taken)
     return answers
@@ -91,7 +92,10 @@ def _layer(answers: Answers, recording: Recording, precision: str, port: Adapter
     taken = Answers()
     step, vjp = _of_layer(recording, precision, port, layer)
     _take_steps(taken, f"step_layer ({layer.name})", steps, step)
-    taken.arrays = {n: as_recorded(layer, n, v, inputs, draws) if v.ndim == 3 else v for n, v in taken.arrays.items()}
+    taken.arrays = {
+        name: as_recorded(layer, name, value, inputs, draws) if _fits(value, steps) else value
+        for name, value in taken.arrays.items()
+    }
     taken.arrays = {f"train/{layer.name}/{name}": value for name, value in taken.arrays.items()}
     products = Answers()
     _take_vjp(products, f"step_layer_vjp ({layer.name})", (layer.name, hparams[layer.size]), steps, vjp)
@@ -101,6 +105,11 @@ def _layer(answers: Answers, recording: Recording, precision: str, port: Adapter
         for name, value in taken.arrays.items()
     }
     answers.absorb(taken)
+
+
+def _fits(value: np.ndarray, steps: Steps) -> bool:
+    """Whether it holds numbers for each row and step; of all else its row says what is wrong."""
+    return value.dtype.kind == "f" and value.ndim == 3 and value.shape[:2] == steps.x.shape[:2]
 
 
 def _of_layer(

@@ -150,8 +150,8 @@ class Report:
         """A line on planted bugs and one on false alarms."""
         bugs, alarms = self.score, self.false_alarms
         return {
-            "mutants": "Planted bugs: not measured; run `make mutants`" if bugs is None else bugs.line(),
-            "false_alarms": "False alarms: not measured; run `make false-alarms`" if alarms is None else alarms.line(),
+            "mutants": "Planted bugs: not measured; make mutants does" if bugs is None else bugs.line(),
+            "false_alarms": "False alarms: not measured; make false-alarms does" if alarms is None else alarms.line(),
         }
 
     def untested_parts(self) -> list[str]:
@@ -172,7 +172,7 @@ class Report:
         aside += [f"{counts['not_proven']} not proven (the port does not offer them)"] * bool(counts["not_proven"])
         if self.passed:
             head = f"EQUAL IN {counts['equal']} OF {counts['rows']}" if counts["not_proven"] else "EQUAL"
-            aside = aside or ["nothing left out"]
+            aside = aside or ["nothing left out"] * (counts["equal"] == counts["compared"])
         else:
             head = "DIFFERENT" if failures(self.rows) else "NOT PROVEN"
             aside += ["conditions not met"] * (not all(self.conditions.values()))

@@ -47,17 +47,17 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             )
         lines.append(
             f"{_models(chaotic)} chaotic{_only_single(chaotic)}: rounding alone drives official runs apart, so "
-            f"{_tensors(len(chaotic))} not judged. {_examples(chaotic)}."
+            f"{_tensors(len(chaotic))} not judged: {_examples(chaotic)}."
         )
     if tied:
         lines.append(
             f"In sampling {_tensors(len(tied))} not judged from some step on: what is drawn there hangs on less than "
-            f"the official code drifts from itself. {_examples(tied)}."
+            f"the official code drifts from itself: {_examples(tied)}."
         )
     if overflow := [row for row in rows if row.verdict == OVERFLOW]:
         lines.append(
             f"The official float32 run overflows: {_tensors(len(overflow))} not finite in it, or computed from what is "
-            f"not. The port is held against float64 there and must be finite. {_examples(overflow, notes=False)}."
+            f"not ({_examples(overflow, notes=False)}). The port is held against float64 there and must be finite."
         )
     if parts := untested_parts(rows):
         lines.append(f"Not proven, since the port does not offer it: {', '.join(parts)}")

@@ -34,6 +34,7 @@ MATCH = 1e-10
 # ... and the departure must be larger than that by so much: what explains one part in 10^4 of many numbers is no
 # accident, and of a single number (a cost) one part in 10^6: some hundred bugs and pairs are tried.
 EVIDENCE, EVIDENCE_OF_ONE = 1e4, 1e6
+KNOWN, SINGLE, PAIR = range(3)  # how many bugs are new in an explanation
 TIES = 8  # explanations of a field that are followed up
 BASES = 4  # sets of known bugs on top of which others are tried
 CATALOGUE: Mapping[str, Mutant] = {bug.name: bug for bug in (*MUTANTS, *HYPOTHESES)}
@@ -79,6 +80,7 @@ class Search:
         self.pairs = pairs
         self.deadline = float("inf") if seconds is None else time.monotonic() + seconds
         self.say = say or (lambda line: None)
+        self._level = KNOWN
         self._likely: Bugs = frozenset()  # of each explanation found so far the first
         self._merits: dict[Bugs, tuple[int, int, int, int]] = {}
         self._departures: dict[View, float] = {}
@@ -90,20 +92,25 @@ class Search:
         proven = list(known)
         self._likely = frozenset().union(*known)
         names = sorted((n for n in self.departures if self._departs(View(n))), key=self._order)
-        left = names
-        while left:
-            before = len(proven)
-            for name in left:
-                found[name] = self._explained(name, proven)
-                proven += [bugs for bugs in found[name] if bugs not in proven]
-                self._likely = self._likely.union(*found[name][:1])
-                told = " or ".join(" and ".join(sorted(bugs)) for bugs in found[name])
-                self.say(f"{name}: {told or 'no cause found'} ({self.reference.replays} replays)")
-            left = [name for name in left if not found[name]]
-            if len(proven) == before or self._is_late():  # else what was proven later may explain what came earlier
-                break
+        for level in (KNOWN, SINGLE, PAIR):  # what costs least comes first, of everything that departs
+            self._level = level
+            while True:
+                before = len(proven)
+                for name in names:
+                    if not found.get(name):
+                        found[name] = self._explained(name, proven)
+                        self._learn(name, found[name], proven)
+                if len(proven) == before or self._is_late():  # else what was proven late may explain what comes early
+                    break
         weights = Counter(bug for sets in found.values() for bug in frozenset().union(*sets))
         return {name: self._cause(name, found[name], weights) for name in names if found[name]}
+
+    def _learn(self, name: str, found: Sequence[Bugs], proven: list[Bugs]) -> None:
+        if found:
+            proven += [bugs for bugs in found if bugs not in proven]
+            self._likely = self._likely | found[0]
+            told = " or ".join(" and ".join(sorted(bugs)) for bugs in found)
+            self.say(f"{name}: {told} ({self.reference.replays} replays)")
 
     # --- one quantity ---
 
@@ -124,6 +131,8 @@ class Search:
 
     def _extended(self, view: View, start: Bugs, combined: Sequence[Bugs]) -> list[Bugs]:
         """What explains a view with new bugs, on top of those that explain the fields before it."""
+        if self._level == KNOWN:
+            return []
         touching = self._touching(view)
         relevant = [bugs for bugs in combined if bugs > start and bugs - start <= set(touching)]
         bases = list(dict.fromkeys([start | (self._likely & set(touching)), start, *relevant]))[:BASES]
@@ -131,7 +140,7 @@ class Search:
         if found := list(self._matching(view, dict.fromkeys(singles))):
             smallest = min(map(len, found))
             return [bugs for bugs in found if len(bugs) == smallest]
-        for base in bases:
+        for base in bases if self._level == PAIR else ():
             if found := list(self._matching(view, self._pairs(view, base, touching))):
                 return found
         return []

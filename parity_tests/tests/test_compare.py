@@ -243,12 +243,21 @@ ANSWERING = {  # which methods must be offered for a name to be missed
     "prefix/2/mu": {"encode"},
     "prefix/pi": {"decode"},
     "eval/decoder/output": {INTERMEDIATES},
-    "train/keep_prob/decoder/recurrent": {INTERMEDIATES},
     "eval/z": {"encode"},
     "eval/kl_cost": {"loss"},
     "after/w": {"train_step"},
     "sample/sampled/strokes": {"sample"},
 }
+
+
+def test_keep_probabilities_are_missed_of_a_training_step_that_shows_what_is_inside():
+    name = "train/keep_prob/decoder/recurrent"
+    for offers, verdict in (
+        ({"train_step"}, "untested"),
+        ({INTERMEDIATES}, "untested"),
+        ({"train_step", INTERMEDIATES}, "not compared"),
+    ):
+        assert missing_verdict(recording_of(), name, frozenset(offers)) == verdict
 
 
 @pytest.mark.parametrize(("name", "methods"), ANSWERING.items())
@@ -275,14 +284,19 @@ def test_a_departure_is_told_with_its_likely_cause():
     assert "behind the end" in compare({"train/decoder/i": behind}, recording, "float64")[0].cause
 
 
-def test_a_row_keeps_the_error_of_each_step():
+@pytest.mark.parametrize(("precision", "which"), [("float64", 1), ("float32", 0)])
+def test_a_row_keeps_of_each_step_the_error_the_spread_so_far_and_what_is_allowed(precision, which):
     truth = with_item(np.zeros((2, 3, 4)), (0, 0, 0), 8.0)
-    ours = truth + np.array([0.0, 2.0**-13, 0.0])[:, None] + with_item(np.zeros((2, 3, 4)), (1, 2, 3), 2.0**-12)
-    assert (held(ours, truth).profile == np.array([0.0, 2.0**-13, 2.0**-12]) / 8).all()
-    drift = np.array([[1.0, 2.0, 1.5], [3.0, 4.0, 5.0]]) * 2.0**-10
-    profile = free(ours, truth, "float32", drift=drift).profile
-    assert profile[0] == pytest.approx(np.array([0.0, 2.0**-13, 2.0**-12 / np.sqrt(8)]) / 8, rel=1e-15)
-    assert (profile[1] == drift[0] / 8).all()
+    ours = truth + np.array([0.0, 2.0**-20, 0.0])[:, None] + with_item(np.zeros((2, 3, 4)), (1, 2, 3), 2.0**-21)
+    drift = np.array([[3.0, 2.0, 4.0], [6.0, 5.0, 7.0]]) * 2.0**-22
+    drift[:, 2] = 1.0  # where nothing can be judged
+    profile = free(ours, truth, precision, drift=drift).profile
+    errors = ([0.0, 2.0**-20, 2.0**-21 / np.sqrt(8)], [0.0, 2.0**-20, 2.0**-21])[which]
+    assert profile[0] == pytest.approx(np.array(errors) / 8, rel=1e-15)
+    spread = np.array([drift[which, 0], drift[which, 0], 1.0]) / 8
+    assert (profile[1] == spread).all()
+    assert profile[2, :2] == pytest.approx(np.maximum(10 * spread[:2], 0 if precision == "float64" else 8 * 2.0**-23))
+    assert np.isnan(profile[2, 2])
 
 
 @pytest.mark.parametrize(
@@ -384,6 +398,12 @@ def test_what_was_fed_comes_last():
     dec, pi = "train/decoder/i", "train/pi"
     assert first_of(failed(FED + dec, 0), failed(pi, 3))[2:] == (pi, 3)
     assert first_of(failed(FED + dec, 3), failed(FED + "train/decoder/c", 1))[2:] == (FED + "train/decoder/c", 1)
+
+
+def test_a_run_over_the_first_points_is_named_only_where_no_whole_run_departs():
+    prefix, fed = failed("prefix/1/mu"), failed(FED + "train/mu")
+    assert first_of(prefix, failed("eval/mu"))[2] == "eval/mu"
+    assert first_of(fed, prefix)[2] == "prefix/1/mu"
 
 
 def test_what_a_model_is_made_from_comes_before_it_and_trainings_come_last():

@@ -203,3 +203,39 @@ def test_tables_are_put_between_their_markers():
     assert refresh(changed, "speed", re.search(r"speed:begin -->\n(.*?)<!-- speed", README, re.DOTALL)[1]) == README
     with pytest.raises(SystemExit, match="markers of other"):
         refresh(README, "other", "")
+
+
+PARITY = "# Parity\n\nEQUAL: 9 tensors.\n\nPlanted bugs: 3 of 3\n\n| quantity |\n| --- |\n| mu |\n\n- seen: this\n"
+
+
+def test_the_readme_takes_the_table_of_the_proof_or_its_verdict_alone():
+    sections = runpy.run_path(str(ROOT / "docs/refresh.py"))["sections"]
+    table, verdict = "<!-- parity:begin -->\n<!-- parity:end -->", "<!-- verdict:begin -->\n<!-- verdict:end -->"
+    whole = PARITY.partition("\n")[2]
+    short = "\nEQUAL: 9 tensors.\n\nPlanted bugs: 3 of 3\n"
+    assert sections("parity", PARITY, table) == {"parity": whole}
+    assert sections("parity", PARITY, verdict) == {"verdict": short}
+    assert sections("parity", PARITY, table + verdict) == {"parity": whole, "verdict": short}
+    assert sections("parity", PARITY, "") == {"parity": whole}  # whose markers are missed then
+    assert sections("speed", "# Speed\n| a |", "") == {"speed": "| a |"}
+
+
+def test_the_tables_go_to_their_pages_and_a_smaller_study_of_false_alarms_replaces_no_larger_one(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("<!-- verdict:begin -->\n<!-- verdict:end -->\n")
+    script = tmp_path / "docs/refresh.py"
+    script.write_text((ROOT / "docs/refresh.py").read_text())
+    (tmp_path / "fixtures").mkdir()
+    for folder, name in (("parity", "parity.md"), ("false-alarms", "false_alarms.md")):
+        (tmp_path / "out" / folder).mkdir(parents=True)
+        (tmp_path / "out" / folder / name).write_text(PARITY)
+    alarms = tmp_path / "out/false-alarms/false_alarms.json"
+    for new, kept in ((224, 224), (56, 224), (300, 300)):
+        alarms.write_text(json.dumps({"recordings": new}))
+        (tmp_path / "out/false-alarms/false_alarms.md").write_text(f"{new}")
+        runpy.run_path(str(script), run_name="__main__")
+        assert json.loads((tmp_path / "fixtures/false_alarms.json").read_text()) == {"recordings": kept}
+        assert (tmp_path / "docs/false_alarms.md").read_text() == str(kept)
+    assert (tmp_path / "docs/parity_table.md").read_text() == PARITY
+    assert "Planted bugs: 3 of 3\n<!-- verdict:end -->" in (tmp_path / "README.md").read_text()
+    assert "| mu |" not in (tmp_path / "README.md").read_text()
