@@ -322,9 +322,6 @@ class _Form:
         draws = {name: value.shape[:1] for name, value in self.groups["distribution"].items()}
         if len(set(draws.values())) != 1 or () in draws.values():
             self.refuse("the draws of its variables are not equally many")
-        for name in self._variables():
-            if not any(f"initial/{name}" in self.groups[group] for group in PRECISIONS["initial"]):
-                self.refuse(f"lacks the initial values of {name}")
 
     # Trainings -------------------------------------------------------------------------------------------------------
 

@@ -83,7 +83,8 @@ def test_no_array_may_be_missing_empty_or_of_another_number_of_axes(name):
     for group, arrays in RECORDINGS[name].groups.items():
         names = [n for n in sorted(arrays) if n not in UNUSED]
         for array in names[:: max(1, len(names) // 4)]:
-            assert told(name, without(group, array)), (group, array)
+            if kind != "initial":  # a variable that stands in neither group is missing on the official side
+                assert told(name, without(group, array)), (group, array)
             if group != "initial":  # its shapes are the port's to meet
                 assert told(name, instead(group, array, lambda value: value[None])), (group, array)
             if kind != "data":
@@ -134,7 +135,6 @@ CASES = [
         instead("distribution", f"initial/{OUTPUT_W}", lambda value: value[1:]),
         "the draws of its variables are not equally many",
     ),
-    (INITIAL, without("initial", "initial/vector_rnn/RNN/LSTMCell/bias"), None),
     (TRAINING, without("float64", "validation"), "lacks float64/validation"),
     (TRAINING, instead("float64", "validation", lambda value: value[:-1]), None),
     (
