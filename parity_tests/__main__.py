@@ -11,6 +11,7 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 
 PRECISIONS = ("highest", "high", "medium")  # as torch.set_float32_matmul_precision knows them
 MOST_THREADS = 256
+LARGEST_SEED = 2**31 - 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     curves = commands.add_parser("curves", help="train both sides many times over, and compare their curves")
     record = commands.add_parser("fixtures", help="record the small fixtures anew")
     parity.add_argument("--only", choices=("models", "training"), help="a part of the proof; default: both")
+    parity.add_argument("--seed", metavar="N", help="of everything that the official runs draw; default: 1")
     verify.add_argument("source", metavar="SRC", type=Path, nargs="?", help="any form that weight_port takes")
     verify.add_argument("--member", help="which model of a .zip archive")
     verify.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as for weight_port convert")
@@ -87,11 +89,24 @@ def main(argv: list[str]) -> int:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
-    from parity_tests.parity import run_parity
+    from parity_tests.parity import SEED, run_parity
 
-    models, trainings = arguments.only != "training", arguments.only != "models"
-    report = run_parity(arguments.out, arguments.port, options=_options(arguments), models=models, trainings=trainings)
+    report = run_parity(
+        arguments.out,
+        arguments.port,
+        seed=SEED if arguments.seed is None else _seed(arguments.seed),
+        options=_options(arguments),
+        models=arguments.only != "training",
+        trainings=arguments.only != "models",
+    )
     return _finish(report, arguments.out)
+
+
+def _seed(text: str) -> int:
+    """The number, where NumPy, TensorFlow and `random` all take it for a seed."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LARGEST_SEED):
+        raise BadInput(f"--seed is {text!r}, expected a whole number from 0 to {LARGEST_SEED}")
+    return int(text)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ here in one line, before anything is computed from it.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from parity_tests.mixtures import PARAMETERS
 from parity_tests.recording import Recording
 from parity_tests.streams import PREFIXES
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.npz import SPLITS
-from weight_port.names import ADAM_POWERS, CELLS, slot_name
+from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
 # the groups that hold what the official code computed
 PRECISIONS = {
@@ -78,7 +79,8 @@ class _Form:
                     self.refuse(f"{group}/{name} is empty, shape {list(value.shape)}")
         getattr(self, f"_{kind}")()
 
-    def refuse(self, problem: str) -> None:
+    def refuse(self, problem: str) -> NoReturn:
+        """Raise with the problem, in one line."""
         raise BadInput(f"recording {self.recording.name}: {problem}; record it again")
 
     def array(self, group: str, name: str, *shape: int | None) -> np.ndarray:
@@ -121,6 +123,13 @@ class _Form:
                 self.refuse(f"{other}/{name} has nothing in {group} to go with it")
             self.array(other, name, *self.groups[group][name].shape)
 
+    def _variables(self) -> list[str]:
+        """The variables of a model with these hyperparameters."""
+        try:
+            return list(weight_names(HParams.from_dict(self.hparams)))
+        except (BadInput, KeyError, TypeError, ValueError) as error:
+            self.refuse(f"its hyperparameters are none of a model ({' '.join(str(error).split())})")
+
     # What models and trainings share ---------------------------------------------------------------------------------
 
     def _structure(self) -> None:
@@ -136,13 +145,13 @@ class _Form:
         self.claims(("num_mixture", "z_size"), ("kl_tolerance", "grad_clip"))
 
     def _trainable(self, prefix: str) -> list[str]:
-        """The variables that have a gradient; each must be among the weights, as must its slots."""
-        group = self.groups["float64"]
-        names = [name.removeprefix(f"{prefix}gradient/") for name in group if name.startswith(f"{prefix}gradient/")]
-        if not names:
-            self.refuse("lacks the gradients")
+        """The variables that are trained; each must be among the weights, as must its slots, and have a gradient."""
+        names = self._variables()
         for name in names:
-            shape = self.array("weights", name, *group[f"{prefix}gradient/{name}"].shape[bool(prefix) :]).shape
+            gradient = self.groups["float64"].get(f"{prefix}gradient/{name}")
+            if gradient is None:
+                self.refuse(f"lacks float64/{prefix}gradient/{name}")
+            shape = self.array("weights", name, *gradient.shape[bool(prefix) :]).shape
             self.arrays("weights", {slot_name(name, slot): shape for slot in "mv"})
         self.arrays("weights", dict.fromkeys(ADAM_POWERS.values(), ()))
         return names
@@ -165,7 +174,7 @@ class _Form:
         self.arrays("float64", self._forward(batch, steps) | self._samples())
         single = [name for name in self.groups["float64"] if not name.startswith("after/")]
         self.same("float64", "float32", single)
-        self._local(["train/head", "train/r_cost", "train/cost", "eval/r_cost", "loss/gradient/head"])
+        self._local(self._fed(names))
         self.same("float64_local", "float32_local", self.groups["float64_local"])
         for precision in PRECISIONS["model"]:
             self._ensemble(precision)
@@ -212,6 +221,19 @@ class _Form:
             result |= {f"{model}/{layer.name}/output": (batch, steps, units) for model in ("eval", "train")}
         return result
 
+    def _fed(self, names: list[str]) -> list[str]:
+        """What single functions give from official values."""
+        result = ["train/head", "train/r_cost", "train/cost", "eval/r_cost", "loss/gradient/head"]
+        result += [f"train/{name}" for name in PARAMETERS]
+        if self.hparams["conditional"]:
+            result += [f"train/{name}" for name in ("mu", "presig", "z", "decoder/initial_state", "kl_cost")]
+            result += ["eval/kl_cost", "loss/gradient/mu", "loss/gradient/presig"]
+        for layer in layers_of(self.hparams):
+            inside = [name for name in self.groups["float64"] if name.startswith(f"train/{layer.name}/")]
+            result += [name for name in inside if not name.endswith(("/final_state", "/initial_state"))]
+            result += [f"vjp/{layer.name}/{name}" for name in ("x", "state", *CELLS[self.hparams[layer.model]][1])]
+        return result + [f"optimizer/{kind}/{name}" for kind in ("clipped", "after") for name in names]
+
     def _mixture(self, *axes: int) -> dict[str, Shape]:
         mixtures = self.hparams["num_mixture"]
         return {name: (*axes, 3 if name.startswith("pen") else mixtures) for name in PARAMETERS}
@@ -253,8 +275,9 @@ class _Form:
         self.array("draws", "recurrent", steps, batch, units)
         scope, names = CELLS[self.hparams["cell"]]
         for name in names:
-            if f"{scope}/{name}" not in self.groups["weights"]:
-                self.refuse(f"lacks weights/{scope}/{name}")
+            if f"vjp/{name}" not in self.groups["float64_local"]:
+                self.refuse(f"lacks float64_local/vjp/{name}")
+            self.array("weights", f"{scope}/{name}", *self.groups["float64_local"][f"vjp/{name}"].shape)
         self.arrays("float64", {"output": (batch, steps, units), "state": (batch, steps, state)})
         self.same("float64", "float32", self.groups["float64"])
         self.same("float64_local", "float32_local", self.groups["float64_local"])

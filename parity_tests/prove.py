@@ -62,7 +62,8 @@ def prove(recording: Recording, port: Adapter) -> Findings:
         if precision != "exact" and precision not in port.precisions:
             note = "the port does not offer this precision"
             names = official_names(recording, precision)
-            findings.rows += [Row.failed(recording.name, name, precision, UNTESTED, note) for name in names]
+            untested = [Row.failed(recording.name, name, precision, UNTESTED, note) for name in names]
+            findings.rows += _strict(untested, offers)
             continue
         findings += judge(recording, precision, _answers(findings, recording, precision, port), offers)
     return findings

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from parity_tests import adapter
-from parity_tests.compare import Row, compare
+from parity_tests.compare import compare
 from parity_tests.coverage import coverage
+from parity_tests.judge.row import Row
 from parity_tests.ours import Adapter
 from parity_tests.prove import prove
 from parity_tests.recording import FOLDER, Recording
@@ -26,15 +27,19 @@ def model(name: str = "lstm/as_is") -> Recording:
     """A recorded model of two variables."""
     ones = {quantity: np.ones(2) for quantity in (*SHARED, *AFTER)}
     single = {quantity: np.ones(2, np.float32) for quantity in SHARED}
-    errors = {quantity: np.zeros((2, 1)) for quantity in SHARED}
-    return Recording("model", name, {}, {}, {"float64": ones, "float32": single, "official_error": errors})
+    groups = {"float64": ones, "float32": single, "float32_truth": {}, "weights": dict.fromkeys(WEIGHTS, np.ones(2))}
+    for precision in ("float64", "float32"):
+        groups[f"{precision}_ensemble"] = {quantity: np.zeros((3, 2, 1)) for quantity in groups[precision]}
+    return Recording("model", name, {}, {}, groups)
 
 
-def all_rows(recording: Recording, missing: str = "not compared", without: tuple[str, ...] = ()) -> list[Row]:
+def all_rows(recording: Recording, offers: frozenset[str] | None = None, without: tuple[str, ...] = ()) -> list[Row]:
     rows = []
     for precision in ("float64", "float32"):
         ours = {quantity: value for quantity, value in recording[precision].items() if quantity not in without}
-        rows += compare(ours, recording, precision, missing=missing)
+        if precision == "float64":
+            ours |= {f"variables/{name}": value for name, value in recording["weights"].items()}
+        rows += compare(ours, recording, precision, offers=offers)
     return rows
 
 
@@ -60,7 +65,7 @@ def test_without_rows_nothing_was_compared():
     assert coverage([model()], []) == [COMPLETE | nothing]
 
 
-@pytest.mark.parametrize("missing", ["not compared", "untested"])
+@pytest.mark.parametrize(("offers", "missing"), [(None, "not compared"), (frozenset(), "untested")])
 @pytest.mark.parametrize(
     ("left_out", "changed"),
     [
@@ -73,8 +78,8 @@ def test_without_rows_nothing_was_compared():
         ("train/mu", {"float64": "12 of 13", "float32": "5 of 6"}),
     ],
 )
-def test_what_was_left_out_is_missing_in_its_place(left_out, changed, missing):
-    rows = all_rows(model(), missing, (left_out,))
+def test_what_was_left_out_is_missing_in_its_place(left_out, changed, offers, missing):
+    rows = all_rows(model(), offers, (left_out,))
     assert {row.verdict for row in rows if row.quantity == left_out} == {missing}
     assert coverage([model()], rows) == [COMPLETE | changed]
     del rows[[row.quantity for row in rows].index(left_out)]  # nor need there be a row in float64
@@ -94,7 +99,7 @@ def test_what_was_fed_or_stands_in_another_recording_or_precision_counts_for_not
         Row("lstm/moved", "train/mu", "float64", "equal", 0.0, 0.0),
         Row("lstm/as_is", "train/mu", "exact", "equal", 0.0, 0.0),
         Row("lstm/as_is", "eval/mu", "float64", "equal", 0.0, 0.0),
-        Row("lstm/as_is", "kl_of_mixtures", "float64", "equal", 0.0, 0.0),
+        Row("lstm/as_is", "gradient/together", "float64", "equal", 0.0, 0.0),
     ]
     assert coverage([model()], rows + others) == expected
     twice = [row for row in rows if row.quantity == "train/cost"]
@@ -123,12 +128,32 @@ def recording() -> Recording:
 
 
 class WithoutSampling(Adapter):
+    """Ours, without sampling; whether it says so or not."""
+
+    def __init__(self, *, says_so: bool) -> None:
+        super().__init__()
+        self.says_so = says_so
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return super().offers - {"sample"} if self.says_so else super().offers
+
     def sample(self, *_):
         raise NotImplementedError("no time")
 
 
 class Single(Adapter):
+    """Ours, in float32 alone; whether it says that it offers less or not."""
+
     precisions = ("float32",)
+
+    def __init__(self, *, says_so: bool) -> None:
+        super().__init__()
+        self.says_so = says_so
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return super().offers - {"dropout_mask"} if self.says_so else super().offers
 
 
 def of(line: dict, name: str) -> tuple[int, int]:
@@ -145,33 +170,47 @@ def test_our_own_port_leaves_nothing_out(recording):
     assert Report("", rows, {}, {}).passed
 
 
-@pytest.mark.parametrize("partial", [True, False])
-def test_what_a_port_does_not_offer_is_a_failure_unless_it_may_be_partial(recording, partial):
-    rows = prove(recording, WithoutSampling(), partial=partial).rows
+@pytest.mark.parametrize("says_so", [True, False])
+def test_what_a_port_does_not_answer_is_a_failure_unless_it_says_that_it_does_not_offer_it(recording, says_so):
+    port = WithoutSampling(says_so=says_so)
+    rows = prove(recording, port).rows
     sampling = {row.quantity: row.verdict for row in rows if row.quantity.startswith("sample/")}
     assert set(sampling) == {name for name in recording["float64"] if name.startswith("sample/")}
-    assert set(sampling.values()) == {"untested" if partial else "not compared"}
+    assert set(sampling.values()) == {"untested" if says_so else "not compared"}
     assert {row.verdict for row in rows if row.quantity not in sampling} == {"equal"}
     (line,) = coverage([recording], rows)
     assert of(line, "float64") == (len(recording["float64"]) - len(sampling), len(recording["float64"]))
-    assert Report("", rows, {}, {}, partial=partial).passed is partial
+    assert Report("", rows, {}, {}, partial=says_so).passed is says_so
     assert not Report("", rows, {}, {}).passed
 
 
-@pytest.mark.parametrize("partial", [True, False])
-def test_a_precision_that_a_port_does_not_offer_is_a_failure_unless_it_may_be_partial(recording, partial):
-    rows = prove(recording, Single(), partial=partial).rows
-    double = [row for row in rows if row.precision == "float64"]
-    assert [(row.quantity, row.verdict) for row in double] == [("all", "untested" if partial else "not compared")]
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_precision_that_a_port_does_not_offer_is_untested_unless_it_says_that_it_offers_all(recording, says_so):
+    rows = prove(recording, Single(says_so=says_so)).rows
+    double = {row.quantity: row for row in rows if row.precision == "float64"}
+    assert double.keys() > set(recording["float64"])
+    assert {row.verdict for row in double.values()} == {"untested" if says_so else "not compared"}
+    assert {row.note for row in double.values()} == {"the port does not offer this precision"}
     (line,) = coverage([recording], rows)
     assert (of(line, "float64")[0], line["gradient"]) == (0, f"0 of {line['variables']}")
     assert of(line, "float32") == (len(recording["float32"]),) * 2
 
 
-@pytest.mark.parametrize("partial", [True, False])
+class Nothing(adapter.Adapter):
+    """It offers nothing, whether it says so or not."""
+
+    def __init__(self, offers: frozenset[str]) -> None:
+        self.said = offers
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return self.said
+
+
+@pytest.mark.parametrize(("offers", "verdict"), [(frozenset(), "untested"), (adapter.EVERYTHING, "not compared")])
 @pytest.mark.parametrize("stem", ["layer_norm-unconditional-moved", "cell-lstm", "data", "initial-lstm"])
-def test_a_port_that_offers_nothing_never_passes(stem, partial):
+def test_a_port_that_offers_nothing_never_passes(stem, offers, verdict):
     recording = Recording.load(FOLDER / f"{stem}.h5")
-    rows = prove(recording, adapter.Adapter(), partial=partial).rows
-    assert {row.verdict for row in rows} == {"untested" if partial else "not compared"}
-    assert not Report("", rows, {}, {}, partial=partial).passed
+    rows = prove(recording, Nothing(offers)).rows
+    assert {row.verdict for row in rows} == {verdict}
+    assert not Report("", rows, {}, {}, partial=not offers).passed

@@ -41,25 +41,29 @@ class Port(adapter.Adapter):
 
 
 class Without(Port):
-    """One that lacks a variable."""
+    """One that lacks a variable; it may offer no initial weights, and answer all the same."""
 
-    def __init__(self, name):
+    def __init__(self, name, *, offered=True):
         super().__init__()
-        self.lacking = name
+        self.lacking, self.offered = name, offered
+
+    @property
+    def offers(self):
+        return super().offers if self.offered else super().offers - {"initial"}
 
     def initial(self, hparams, seed):
         return {n: value for n, value in super().initial(hparams, seed).items() if n != self.lacking}
 
 
-def rows_of(port: adapter.Adapter, missing: str = "not compared") -> dict:
-    rows = compare_initial(recorded(), port, missing=missing)
+def rows_of(port: adapter.Adapter) -> dict:
+    rows = compare_initial(recorded(), port)
     assert {(row.recording, row.precision) for row in rows} == {("initial/lstm", "distribution")}
     assert len({row.quantity for row in rows}) == len(rows)
     return {row.quantity: row for row in rows}
 
 
-def verdicts(port: adapter.Adapter, missing: str = "not compared") -> dict[str, str]:
-    return {quantity: row.verdict for quantity, row in rows_of(port, missing).items()}
+def verdicts(port: adapter.Adapter) -> dict[str, str]:
+    return {quantity: row.verdict for quantity, row in rows_of(port).items()}
 
 
 ALL = ["initial/cell/W_hh", "initial/cell/bias", "distribution/cell/W_xh", "distribution/output_b"]
@@ -157,13 +161,16 @@ def test_the_distance_may_be_as_large_as_its_bound_and_no_larger():
         assert row.allowed == pytest.approx(limit, rel=1e-12)
 
 
-@pytest.mark.parametrize("missing", ["not compared", "untested"])
-def test_a_variable_that_one_side_lacks_is_a_row_of_its_own(missing):
+@pytest.mark.parametrize(("offered", "missing"), [(True, "not compared"), (False, "untested")])
+def test_a_variable_that_the_port_lacks_is_a_failure_where_it_offers_initial_weights(offered, missing):
     for name, quantity in (("cell/bias", "initial/cell/bias"), ("output_b", "distribution/output_b")):
-        found = rows_of(Without(name), missing)
+        found = rows_of(Without(name, offered=offered))
         assert {q: row.verdict for q, row in found.items()} == EQUAL | {quantity: missing}
         assert found[quantity].note == "missing on the port"
-    found = rows_of(Port(lambda *_: {"more": np.zeros(2), "and": np.zeros(2)}), missing)
+
+
+def test_a_variable_that_the_official_side_lacks_is_a_row_of_its_own():
+    found = rows_of(Port(lambda *_: {"more": np.zeros(2), "and": np.zeros(2)}))
     more = {f"initial/{name}": "not compared" for name in ("and", "more")}
     assert [(q, row.verdict) for q, row in found.items()] == list((EQUAL | more).items())
     assert found["initial/more"].note == "missing on the official side"
@@ -192,9 +199,14 @@ def test_a_port_without_initial_weights_is_untested_and_one_that_fails_is_differ
     row = rows_of(Broken())["initial"]
     assert (row.verdict, row.note) == ("different", "initial failed: KeyError: 'no such cell'")
     assert rows_of(Nothing())["initial"].verdict == "different"
-    for partial, verdict in ((True, "untested"), (False, "not compared")):
-        assert [r.verdict for r in prove(recorded(), adapter.Adapter(), partial=partial).rows] == [verdict]
-        found = {r.quantity: r.verdict for r in prove(recorded(), Without("output_b"), partial=partial).rows}
+    assert [r.verdict for r in prove(recorded(), adapter.Adapter()).rows] == ["untested"]
+
+    class OffersAll(adapter.Adapter):
+        offers = adapter.EVERYTHING
+
+    assert [r.verdict for r in prove(recorded(), OffersAll()).rows] == ["not compared"]
+    for offered, verdict in ((False, "untested"), (True, "not compared")):
+        found = {r.quantity: r.verdict for r in prove(recorded(), Without("output_b", offered=offered)).rows}
         assert found == EQUAL | {"distribution/output_b": verdict}
 
 
