@@ -18,6 +18,7 @@ parity-training: $(READY) ## of that proof the training alone: whole runs with a
 
 mutants: $(READY) ## how small a bug the proof would catch: port bugs are planted, one by one, and each must be found
 	$(BIN)/python -m parity_tests mutants
+	$(BIN)/python -m parity_tests mutants --scaled
 
 curves: $(READY) ## training as it is used: both sides many times, each with its own random numbers; curves compared
 	$(BIN)/python -m parity_tests curves

@@ -18,6 +18,8 @@ SOURCES = {
 COPIES = {
     ROOT / "out/mutants/mutants.md": ROOT / "docs/mutants.md",
     ROOT / "out/mutants/mutants.json": ROOT / "fixtures/mutants.json",
+    ROOT / "out/mutants/sensitivity.md": ROOT / "docs/sensitivity.md",
+    ROOT / "out/mutants/sensitivity.json": ROOT / "fixtures/sensitivity.json",
     ROOT / "out/curves/curves.md": ROOT / "docs/curves/curves.md",
 }
 PICTURES = ("out/curves", "docs/curves")
@@ -49,6 +51,7 @@ def main() -> None:
         sys.exit("out/: holds no table; run `make parity mutants curves bench` first")
     for name, source in found.items():
         text = source.read_text(encoding="utf-8")
+        text = text.replace("](sensitivity.md)", "](docs/sensitivity.md)")
         readme = refresh(readme, name, shortened(text) if name == "curves" else re.sub(r"^# .*\n", "", text))
     (ROOT / "README.md").write_text(readme, encoding="utf-8")
     for source, copy in COPIES.items():
