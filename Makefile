@@ -18,6 +18,7 @@ parity-training: $(READY) ## of that proof the training alone: whole runs with a
 
 mutants: $(READY) ## how small a bug the proof would catch: port bugs are planted, one by one, and each must be found
 	$(BIN)/python -m parity_tests mutants
+	$(BIN)/python -m parity_tests mutants --scaled
 
 false-alarms: $(READY) ## how often equal code is called different: pairs known to be equal, judged as all else is
 	$(BIN)/python -m parity_tests false-alarms

@@ -27,6 +27,8 @@ COPIES = {
     ALARMS: ROOT / "fixtures/false_alarms.json",
     ROOT / "out/mutants/mutants.md": ROOT / "docs/mutants.md",
     ROOT / "out/mutants/mutants.json": ROOT / "fixtures/mutants.json",
+    ROOT / "out/mutants/sensitivity.md": ROOT / "docs/sensitivity.md",
+    ROOT / "out/mutants/sensitivity.json": ROOT / "fixtures/sensitivity.json",
     ROOT / "out/curves/curves.md": ROOT / "docs/curves/curves.md",
 }
 PICTURES = ("out/curves", "docs/curves")
@@ -75,6 +77,7 @@ def main() -> None:
         sys.exit("out/: holds no table; run `make parity mutants false-alarms curves bench` first")
     for name, source in found.items():
         text = source.read_text(encoding="utf-8")
+        text = text.replace("](sensitivity.md)", "](docs/sensitivity.md)")
         for marker, said in sections(name, text, readme).items():
             readme = refresh(readme, marker, said)
     (ROOT / "README.md").write_text(readme, encoding="utf-8")

@@ -46,6 +46,7 @@ def markdown(content: dict[str, Any]) -> str:
     pieces = [
         "# Planted bugs",
         f"**{score_line(content)}**",
+        "How small a change of each part is still found: [sensitivity.md](sensitivity.md).",
         *_folded(
             "Every planted port bug, the comparison that caught it first, and the part that was named",
             ("bug", "family", "caught by", "off by", "part named", "cause suggested"),
