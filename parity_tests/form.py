@@ -240,7 +240,12 @@ class _Form:
 
     def _samples(self) -> dict[str, Shape]:
         result: dict[str, Shape] = {}
+        failed = self.recording.provenance.get("not sampled", [])
+        if not (isinstance(failed, list) and all(mode in [*SAMPLING_MODES] for mode in failed)):
+            self.refuse(f"its provenance says that {failed!r} were not sampled")
         for mode in SAMPLING_MODES:
+            if mode in failed:
+                continue
             steps = len(self.array("float64", f"sample/{mode}/strokes", None, 5))
             shapes = self._mixture(steps)
             result |= {f"sample/{mode}/{name}": shapes[name] for name in shapes if name != "pen_logits"}

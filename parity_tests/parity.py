@@ -150,7 +150,8 @@ def never_strict(rows: Iterable[Row]) -> list[str]:
     """Quantities that no recording was judged on at the strict bound, whose wider ones prove less."""
     wanted, strict = {}, set()
     for row in rows:
-        if row.precision == "float64" and row.compared and not row.quantity.startswith("free run: "):
+        whole = not row.quantity.startswith("free run: ") and not row.quantity.endswith("/")
+        if row.precision == "float64" and row.compared and whole:
             wanted[row.quantity] = None
             if row.verdict == EQUAL and row.allowed <= FLOAT64_ALLOWED:
                 strict.add(row.quantity)

@@ -12,7 +12,7 @@ from parity_tests.compare import compare, official_names
 from parity_tests.configurations import CELL_KEEP_PROB
 from parity_tests.form import PRECISIONS, check_form
 from parity_tests.initial import CHANCE, compare_initial
-from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, UNTESTED, Row
+from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, NOT_JUDGED, UNTESTED, Row
 from parity_tests.judge.together import gradients_together
 from parity_tests.recording import Recording
 from parity_tests.replay import replay
@@ -80,6 +80,11 @@ def judge(recording: Recording, precision: str, answers: Answers, offers: frozen
         for method, error in answers.broken.items()
     ]
     if recording.kind == "model":
+        findings.rows += [
+            Row(recording.name, f"sample/{mode}/", precision, NOT_JUDGED, 0.0, 0.0, note="official sampling fails")
+            for mode in recording.provenance.get("not sampled", ())
+            if "sample" in offers
+        ]
         findings.rows += gradients_together(recording, precision, answers.arrays)
         _mixtures(findings, answers.arrays, recording, precision)
     findings.rows = _strict(findings.rows, offers)
