@@ -36,8 +36,8 @@ KEY = {  # a line of the table as it should be
 }
 RULES = {
     "allowed": FLOAT64_ALLOWED,
-    "local": LOCAL_FACTORS["forward"][0],
-    "sum": LOCAL_FACTORS["sum"][0],
+    "local": round(LOCAL_FACTORS["function"][0] * 2**0.5, 1),  # the official error is counted twice, see judge/local.py
+    "sum": round(LOCAL_FACTORS["sum"][0] * 3**0.5, 1),
     "spread64": SPREAD_FACTOR64,
     "spread32": SPREAD_FACTOR32,
     "floor32": FLOAT32_FLOOR,

@@ -119,6 +119,8 @@ class Reference:
 
     def _needs(self, quantity: str) -> frozenset[str]:
         kind = self.recording.kind
+        if kind == "cell" and quantity.startswith("vjp/"):
+            return frozenset({"step_cell", "step_cell_vjp"})
         if kind != "model":
             return frozenset({"cell": {"step_cell", "dropout_mask"}, "data": {"data"}}.get(kind, METHODS))
         named = next((methods for pattern, methods in _NEEDS if re.fullmatch(pattern, quantity)), METHODS)
@@ -170,6 +172,7 @@ class Reference:
         with _one_thread(), warnings.catch_warnings(), np.errstate(all="ignore"):  # a bug may divide by zero
             warnings.simplefilter("ignore")
             try:
+                at_once &= "step_cell_vjp" not in methods
                 return _answers(self.recording, self.precision, _Part(methods), at_once=at_once)
             except Exception:  # a bug may do anything
                 return {}

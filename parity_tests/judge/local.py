@@ -2,14 +2,14 @@
 
 In float64 the largest element decides. In float32 the truth is the same step in float64 from the very float32 values
 that were fed, and our root mean square error is held against that of the official code, pooled over the whole tensor
-and over each row, step, gate and unit of it.
+and over each row, step, gate and unit of it. The fewer elements carry a pool's error, the further it may scatter.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from parity_tests.judge.limits import EPSILON32, LOCAL_FACTORS, LOCAL_FLOOR, family
+from parity_tests.judge.limits import CANCELLING, EPSILON32, LOCAL_FLOOR, factors, family
 from parity_tests.judge.pools import pooled
 
 
@@ -36,15 +36,15 @@ def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.nda
     """
     kind = family(name)
     truth = truth.astype(np.float64)
-    pools = pooled(name, ours.astype(np.float64) - truth, official.astype(np.float64) - truth, truth)
+    pools = pooled(name, (ours.astype(np.float64) - truth, official.astype(np.float64) - truth), truth)
     error, theirs, magnitude = pools.values
     if kind == "cost":
         magnitude = np.maximum(magnitude, scale)
     of_whole = theirs[0] / magnitude[0] if magnitude[0] else 0.0
-    expected = np.sqrt(theirs**2 + ((of_whole**2 + (LOCAL_FLOOR * EPSILON32) ** 2) * magnitude**2))
-    whole, within, few = LOCAL_FACTORS[kind]
-    factors = np.where(np.arange(len(error)) == 0, whole, within) * (1 + few / np.sqrt(pools.sizes))
-    allowed = factors * expected
+    expected = theirs**2 + (of_whole**2 + (LOCAL_FLOOR * EPSILON32) ** 2) * magnitude**2
+    if kind in CANCELLING:
+        expected += theirs[0] ** 2
+    allowed = factors(kind, pools.sizes) * np.sqrt(expected)
     with np.errstate(divide="ignore", invalid="ignore"):
         used = np.where(error == 0, 0.0, error / allowed)
 

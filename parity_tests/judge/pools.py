@@ -4,6 +4,7 @@ One unlucky element decides nothing in a root of a mean square; a bug in one uni
 the pool that is its own.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ class Pools(NamedTuple):
 
     axes: list[str]  # what the axis counts whose index is fixed; "" for the whole tensor
     indices: np.ndarray  # that index
-    sizes: np.ndarray  # elements in each pool that are not zero in every tensor, at least 1
+    sizes: np.ndarray  # how many elements of each pool carry its error, at least 1
     values: np.ndarray  # root of the mean square [tensors, pools]
 
 
@@ -45,18 +46,23 @@ def axes_of(name: str, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[i
     return axes, shape
 
 
-def pooled(name: str, *tensors: np.ndarray) -> Pools:
+def pooled(name: str, errors: Sequence[np.ndarray], *others: np.ndarray) -> Pools:
     """Pool several tensors of one shape, each in the same pools.
+
+    A pool in which a few elements are much larger than all others is as good as one of those few. So many equal ones
+    would have the kurtosis of its errors: (sum of squares)^2 / sum of fourth powers, Kish's effective sample size.
 
     Args:
         name: of the quantity, which tells what its axes count.
-        tensors: errors or values, float64.
+        errors: float64, of each side.
+        others: values that are pooled alike.
     """
-    axes, shape = axes_of(name, tensors[0].shape)
-    squares = np.stack([np.square(tensor).reshape(shape) for tensor in tensors])
-    alive = (squares != 0).any(axis=0)
+    axes, shape = axes_of(name, errors[0].shape)
+    squares = np.stack([np.square(tensor).reshape(shape) for tensor in (*errors, *others)])
+    weight = squares[: len(errors)].sum(axis=0)
+    weight = weight / (weight.max(initial=0.0) or 1.0)  # of which not even the square may vanish
     names, indices = [""], [np.zeros(1, int)]
-    sizes, values = [np.array([alive.sum()])], [squares.reshape(len(tensors), -1).mean(axis=1)[:, None]]
+    sizes, values = [_effective(weight, None)], [squares.reshape(len(squares), -1).mean(axis=1)[:, None]]
     for axis, kind in enumerate(axes):
         length = shape[axis]
         if length < 2 or len(axes) < 2:
@@ -64,8 +70,13 @@ def pooled(name: str, *tensors: np.ndarray) -> Pools:
         rest = tuple(other + 1 for other in range(len(axes)) if other != axis)
         names += [kind] * length
         indices.append(np.arange(length))
-        sizes.append(alive.sum(axis=tuple(other - 1 for other in rest)))
+        sizes.append(_effective(weight, tuple(other - 1 for other in rest)))
         values.append(squares.mean(axis=rest))
-    return Pools(
-        names, np.concatenate(indices), np.maximum(np.concatenate(sizes), 1), np.sqrt(np.concatenate(values, axis=1))
+    return Pools(names, np.concatenate(indices), np.concatenate(sizes), np.sqrt(np.concatenate(values, axis=1)))
+
+
+def _effective(weight: np.ndarray, axis: tuple[int, ...] | None) -> np.ndarray:
+    squares = np.square(weight).sum(axis=axis)
+    return np.atleast_1d(
+        np.where(squares > 0, np.square(weight.sum(axis=axis)) / np.where(squares > 0, squares, 1.0), 1.0)
     )

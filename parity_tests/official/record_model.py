@@ -18,6 +18,7 @@ from parity_tests.streams import MEMBERS, PREFIXES, nudged
 
 Arrays = dict[str, np.ndarray]
 MODEL_VARIANTS = ("as_is", "moved")
+HALVINGS = 5  # of the noise at most
 
 
 def record_model(job: dict[str, Any]) -> list[Recording]:
@@ -31,13 +32,13 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
     batches = {"": make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], job["padding"], seed)}
     recorder = Recorder(values, job["hyper"], seed, job["sample_len"])
     as_is = read_weights(job["weights"], recorder.double)
-    weights = {"as_is": as_is, "moved": moved(as_is, recorder.double.trainable, job["noise"], seed)}
     if job.get("own"):
         batches["-own"] = own_batch(recorder.double, as_is, values["batch_size"], values["max_seq_len"], seed)
     recordings = []
     for suffix, (sketches, lengths) in batches.items():
         # neither number is one of float32: float64 must not round them
         inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
+        weights = {"as_is": as_is, "moved": recorder.moved(as_is, inputs, job["noise"], seed)}
         for variant in MODEL_VARIANTS:
             name, above = f"{job['name']}{suffix}/{variant}", variant == "moved"
             recordings.append(recorder.record(name, weights[variant], inputs, seed, above_floor=above))
@@ -63,6 +64,23 @@ class Recorder:
                 self.sessions[dtype] = Session(values, hyper, dtype, seed)
                 self.local[dtype] = LocalGraph(self.sessions[dtype])
         self.double, self.single = self.sessions["float64"], self.sessions["float32"]
+
+    def moved(self, weights: Arrays, inputs: dict[str, Any], noise: float, seed: int) -> Arrays:
+        """Weights moved by noise; by half of it, and half of that, where the official training step finds no number.
+
+        Moved too far, a trained model overflows even in float64, and nothing could be judged.
+        """
+        for _ in range(HALVINGS):
+            result = moved(weights, self.double.trainable, noise, seed)
+            if all(self._is_finite(session, result, inputs, seed) for session in self.sessions.values()):
+                break
+            noise /= 2
+        return result
+
+    def _is_finite(self, session: Session, weights: Arrays, inputs: dict[str, Any], seed: int) -> bool:
+        session.assign(weights)
+        found = session.training_step(session.feed(inputs), self.double.draws(seed), apply=False)
+        return all(np.isfinite(value).all() for value in found.values())
 
     def record(
         self, name: str, weights: Arrays, inputs: Arrays, seed: int, *, above_floor: bool, members: int = MEMBERS
@@ -200,16 +218,16 @@ def _floor_and_clip(
     """Hyperparameters that put the KL cost on one side of its floor, and above it a clip that bites.
 
     The floor is twice the KL cost, or half of it. The clip is a tenth of the largest gradient: less would blow up,
-    relative to what is left, the rounding of what is cut.
+    relative to what is left, the rounding of what is cut. Neither is changed where the official code finds no number.
     """
     session.assign(weights)
     feed = session.feed(inputs) | {session.kl_tolerance: 0.0}
     found = session.training_step(feed, draws, apply=False)
     changes = {"kl_tolerance": _as_float32(found["train/kl_cost"] * (0.5 if above_floor else 2.0))}
     if above_floor:
-        largest = max(np.abs(value).max() for name, value in found.items() if name.startswith("gradient/"))
-        changes["grad_clip"] = _as_float32(0.1 * largest)
-    return changes
+        gradients = [np.abs(value).max() for name, value in found.items() if name.startswith("gradient/")]
+        changes["grad_clip"] = _as_float32(0.1 * np.max(gradients))  # NaN where one is
+    return {name: value for name, value in changes.items() if np.isfinite(value)}
 
 
 def _as_float32(value: float) -> float:

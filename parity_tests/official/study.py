@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from parity_tests.official import record_model
-from parity_tests.official.inputs import make_batch, moved
+from parity_tests.official.inputs import make_batch
 from parity_tests.official.provenance import provenance
 from parity_tests.official.record_model import Recorder, read_weights
 from parity_tests.official.standin import tf
@@ -35,7 +35,7 @@ def record_models(job: dict[str, Any], strokes: list[np.ndarray]) -> list[Path]:
     for seed in job["seeds"]:
         inputs = _inputs(job, strokes, seed)
         for level, weights in _trained(recorder, job, strokes, seed):
-            variants = {"as_is": weights, "moved": moved(weights, recorder.double.trainable, job["noise"], seed)}
+            variants = {"as_is": weights, "moved": recorder.moved(weights, inputs, job["noise"], seed)}
             for variant, values in variants.items():
                 name = f"{job['name']}-seed{seed}-step{level}/{variant}"
                 above = variant == "moved"
@@ -93,7 +93,13 @@ def _trained(recorder: Recorder, job: dict[str, Any], strokes: list[np.ndarray],
             feed |= {train.lr: rate + hparams.min_learning_rate, train.kl_weight: weight}
             session.sess.run(train.train_op, feed | session.fed(session.probe, session.draws(seed, done + 1), lengths))
             done += 1
-        yield level, session.read()
+        trained = session.read()
+        if not all(np.isfinite(value).all() for value in trained.values()):
+            print(
+                f"left out {job['name']}, seed {seed}, from step {level} on: the official training diverged", flush=True
+            )
+            return
+        yield level, trained
 
 
 def _draw_weights(session: Any, seed: int) -> None:

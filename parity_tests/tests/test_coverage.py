@@ -143,17 +143,7 @@ class WithoutSampling(Adapter):
 
 
 class Single(Adapter):
-    """Ours, in float32 alone; whether it says that it offers less or not."""
-
     precisions = ("float32",)
-
-    def __init__(self, *, says_so: bool) -> None:
-        super().__init__()
-        self.says_so = says_so
-
-    @property
-    def offers(self) -> frozenset[str]:
-        return super().offers - {"dropout_mask"} if self.says_so else super().offers
 
 
 def of(line: dict, name: str) -> tuple[int, int]:
@@ -184,12 +174,11 @@ def test_what_a_port_does_not_answer_is_a_failure_unless_it_says_that_it_does_no
     assert not Report("", rows, {}, {}).passed
 
 
-@pytest.mark.parametrize("says_so", [True, False])
-def test_a_precision_that_a_port_does_not_offer_is_untested_unless_it_says_that_it_offers_all(recording, says_so):
-    rows = prove(recording, Single(says_so=says_so)).rows
+def test_a_precision_that_a_port_does_not_offer_is_untested(recording):
+    rows = prove(recording, Single()).rows
     double = {row.quantity: row for row in rows if row.precision == "float64"}
     assert double.keys() > set(recording["float64"])
-    assert {row.verdict for row in double.values()} == {"untested" if says_so else "not compared"}
+    assert {row.verdict for row in double.values()} == {"untested"}
     assert {row.note for row in double.values()} == {"the port does not offer this precision"}
     (line,) = coverage([recording], rows)
     assert (of(line, "float64")[0], line["gradient"]) == (0, f"0 of {line['variables']}")

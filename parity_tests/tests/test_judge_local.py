@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from judging import INF, NAN, local, with_item
 
-from parity_tests.judge.limits import EPSILON32, FLOAT64_ALLOWED, LOCAL_FACTORS, LOCAL_FLOOR, family
+from parity_tests.judge.limits import EPSILON32, FLOAT64_ALLOWED, LOCAL_FLOOR, factors, family
 from parity_tests.judge.local import judge_pools
 from parity_tests.judge.pools import pooled
 
@@ -109,8 +109,7 @@ def test_a_quarter_of_a_unit_is_allowed_where_the_official_code_makes_no_error()
     exact = TRUTH.astype(np.float32).astype(np.float64)  # of which float32 needs no rounding
     size = np.sqrt(np.mean(exact**2)) * EPSILON32
     signs = np.where(RANDOM.random(SHAPE) < 0.5, -1.0, 1.0)
-    whole, _, few = LOCAL_FACTORS["forward"]
-    limit = whole * (1 + few / np.sqrt(exact.size)) * LOCAL_FLOOR
+    limit = factors("function", np.sum(exact**2) ** 2 / np.sum(exact**4)) * LOCAL_FLOOR
     for share, departs in ((0.9, False), (1.2, True)):
         # as float64: float32 has no number so near
         (pool, *_) = judge_pools("train/decoder/q", exact + share * limit * size * signs, exact, exact, 0.0)
@@ -120,11 +119,11 @@ def test_a_quarter_of_a_unit_is_allowed_where_the_official_code_makes_no_error()
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("train/decoder/i", "forward"),
-        ("i", "forward"),
-        ("loss/gradient/head", "product"),
-        ("vjp/decoder/x", "product"),
-        ("vjp/decoder/state", "product"),
+        ("train/decoder/i", "function"),
+        ("i", "function"),
+        ("loss/gradient/head", "function"),
+        ("vjp/decoder/x", "function"),
+        ("vjp/decoder/state", "function"),
         ("vjp/decoder/W_hh", "sum"),
         ("vjp/decoder/hyper_ix/zw/super_linear_w", "sum"),
         ("vjp/W_hh", "sum"),
@@ -137,10 +136,10 @@ def test_the_family_of_a_quantity_follows_from_its_name(name, expected):
 
 
 @pytest.mark.parametrize("name", ["train/decoder/q", "loss/gradient/head", "optimizer/after/w"])
-def test_of_no_function_may_the_whole_be_more_than_four_times_worse(name):
-    """The widest: 2 x (1 + 8 / sqrt(640)) x sqrt(2) = 3.7 of the optimizer, for the official error counts twice."""
+def test_of_no_function_may_the_whole_be_more_than_five_times_worse(name):
+    """The widest: 1.2 x (1 + 18 / sqrt(213)) x sqrt(3) = 4.6 of the optimizer, for the official error counts thrice."""
     truth, theirs, error = (values[0] if "optimizer" in name else values for values in (TRUTH, THEIRS, ERROR))
-    pools = judge_pools(name, (truth + 4 * error).astype(np.float32), theirs, truth, 0.0)
+    pools = judge_pools(name, (truth + 5 * error).astype(np.float32), theirs, truth, 0.0)
     assert any(pool.used > 1 and not pool.axis for pool in pools)
 
 
@@ -179,7 +178,7 @@ def test_the_step_where_a_departure_begins_is_named():
 
 def test_each_pool_is_the_root_of_the_mean_square_over_all_else():
     first, second = RANDOM.standard_normal((2, 3, 4, 8))
-    pools = pooled(TOTAL, first, second)
+    pools = pooled(TOTAL, (first,), second)
     names = [""] + ["row"] * 3 + ["step"] * 4 + ["gate"] * 4 + ["unit"] * 2
     assert pools.axes == names
     assert list(pools.indices) == [0, *range(3), *range(4), *range(4), *range(2)]
@@ -187,13 +186,25 @@ def test_each_pool_is_the_root_of_the_mean_square_over_all_else():
         gates = tensor.reshape(3, 4, 4, 2)
         expected = [gates, *gates, *np.moveaxis(gates, 1, 0), *np.moveaxis(gates, 2, 0), *np.moveaxis(gates, 3, 0)]
         assert values == pytest.approx([np.sqrt(np.mean(part**2)) for part in expected], rel=1e-14)
-    assert list(pools.sizes) == [96, *[32] * 3, *[24] * 8, *[48] * 2]
+
+
+def test_a_pool_of_equal_errors_is_as_large_as_it_has_elements():
+    pools = pooled(TOTAL, (np.full((3, 4, 8), -1e-7),), RANDOM.standard_normal((3, 4, 8)))
+    assert pools.sizes == pytest.approx([96, *[32] * 3, *[24] * 8, *[48] * 2])
+
+
+@pytest.mark.parametrize(("large", "size"), [(1.0, 8.0), (1e3, 1.0), (1e100, 1.0)])
+def test_a_pool_in_which_one_error_is_much_larger_is_as_good_as_that_one(large, size):
+    errors = np.ones(8)
+    errors[3] = large
+    assert pooled("train/mu", (np.zeros(8), errors)).sizes == pytest.approx([size], rel=1e-4)
+    assert pooled("train/mu", (errors, np.zeros(8))).sizes == pytest.approx([size], rel=1e-4)
 
 
 def test_elements_that_are_zero_everywhere_do_not_count():
     tensor = np.zeros((4, 6))
     tensor[1] = 1.0
-    pools = pooled("train/mu", tensor, np.zeros((4, 6)))
+    pools = pooled("train/mu", (tensor, np.zeros((4, 6))))
     assert dict(zip(zip(pools.axes, pools.indices, strict=True), pools.sizes, strict=True)) == {
         ("", 0): 6, **{("row", row): 6 if row == 1 else 1 for row in range(4)}, **{("unit", u): 1 for u in range(6)}
     }  # fmt: skip
@@ -201,8 +212,8 @@ def test_elements_that_are_zero_everywhere_do_not_count():
 
 @pytest.mark.parametrize("shape", [(), (7,), (1, 7)])
 def test_what_has_no_more_than_one_axis_is_one_pool(shape):
-    assert set(pooled("train/mu", np.ones(shape)).axes) <= {"", "unit"}
-    assert pooled("train/mu", np.ones(shape)).axes[0] == ""
+    assert set(pooled("train/mu", (np.ones(shape),)).axes) <= {"", "unit"}
+    assert pooled("train/mu", (np.ones(shape),)).axes[0] == ""
 
 
 # What is not finite --------------------------------------------------------------------------------------------------
