@@ -135,6 +135,7 @@ DTYPES = ("float64", "float32")  # in which everything is recorded
 CELL_KEEP_PROB = 0.9  # of the recurrent dropout of a cell on its own
 
 # How official sampling is run and replayed: after these seeds of the streams of `random` and of NumPy.
+MODEL_VARIANTS = ("as_is", "moved")  # of the weights that a model is recorded with
 SAMPLING_MODES = {
     "greedy": {"temperature": 1.0, "greedy_mode": True},
     "sampled": {"temperature": 0.6, "greedy_mode": False},

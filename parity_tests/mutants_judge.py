@@ -35,7 +35,16 @@ JUDGE_MUTANTS = (
     ),
     HarnessMutant(
         "the factors of local float32 are ten times as wide",
-        Text(local, "judge_pools", ("allowed = factors * expected", "allowed = 10 * factors * expected")),
+        Text(local, "judge_pools", ("allowed = factors(", "allowed = 10 * factors(")),
+        _LOCAL,
+    ),
+    HarnessMutant(
+        "a pool of one large error counts as all its elements",
+        Text(
+            pools, "_effective",
+            ("np.square(weight).sum(axis=axis)", "(weight > 0).sum(axis=axis)"),
+            ("np.square(weight.sum(axis=axis))", "squares**2"),
+        ),
         _LOCAL,
     ),
     HarnessMutant(

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from parity_tests.configurations import MODEL_VARIANTS
 from parity_tests.false_alarms.cases import CASES, CONDITIONS, QUICK, SAMPLE_LEN, Case, Condition
 from parity_tests.false_alarms.score import content, markdown
 from parity_tests.oracle import require_oracle, run_official
@@ -48,7 +49,7 @@ def run_false_alarms(
     Args:
         out: folder for both and for all recordings.
         plan: how much.
-        models: more models, in any form that weight_port takes, each recorded on the plan's seeds.
+        models: more models, in any form that weight_port takes, each recorded on the first of the plan's seeds.
         say: where progress goes.
 
     Returns:
@@ -61,21 +62,23 @@ def run_false_alarms(
     started = time.monotonic()
     strokes = _start(out)
     write_npz(strokes, kanji_splits(SKETCHES, seed=1, valid_fraction=0.1, test_fraction=0.1))
-    cases = [*plan.cases, *(_case_of(path, out) for path in models)]
+    seeds = dict.fromkeys(plan.cases, plan.seeds) | {_case_of(path, out): plan.seeds[:1] for path in models}
     conditions = [condition for condition in plan.conditions if condition.possible()]
     skipped = [condition.name for condition in plan.conditions if not condition.possible()]
     if skipped:
         say(f"left out, since this processor lacks the vector instructions: {', '.join(skipped)}")
     results: list[dict[str, Any]] = []
+    diverged = 0
     with ThreadPoolExecutor(PROCESSES) as pool:
-        recording = {pool.submit(_record, case, plan.seeds, strokes, out): case for case in cases}
+        recording = {pool.submit(_record, case, seeds[case], strokes, out): case for case in seeds}
         judging = {}
         try:
             for future in as_completed(recording):
                 case, paths = recording[future], future.result()
+                diverged += len(seeds[case]) * len(case.levels) * len(MODEL_VARIANTS) - len(paths)
                 say(f"{case.name}: {len(paths)} recordings ({time.monotonic() - started:.0f} s)")
                 for condition in conditions:
-                    judging[pool.submit(_judge, case, plan.seeds, condition, paths, out)] = (case, condition)
+                    judging[pool.submit(_judge, case, seeds[case], condition, paths, out)] = (case, condition)
             for done, future in enumerate(as_completed(judging), start=1):
                 case, condition = judging[future]
                 found = [result | {"condition": condition.name} for result in future.result()]
@@ -87,7 +90,7 @@ def run_false_alarms(
                 )
         finally:
             pool.shutdown(cancel_futures=True)
-    found = content(results, skipped)
+    found = content(results, skipped, diverged)
     _write(out, found)
     say(found["summary"])
     say(f"wrote {out / FILE}, {out / TABLE}")

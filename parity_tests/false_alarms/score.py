@@ -1,6 +1,6 @@
 """What came of the study of false alarms: a file for machines, and a page for people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ PARITY_RECORDINGS = 16  # models that `make parity` records, as they are and mov
 ENOUGH = 16  # units from which a tail is fitted
 
 
-def content(results: Sequence[dict[str, Any]], skipped: Sequence[str]) -> dict[str, Any]:
+def content(results: Sequence[dict[str, Any]], skipped: Sequence[str], diverged: int = 0) -> dict[str, Any]:
     """Everything, ready for JSON.
 
     Args:
         results: of each recording under each condition, see :mod:`parity_tests.false_alarms.judging`.
         skipped: conditions that this machine does not have.
+        diverged: recordings that were not made, since the official training ended in NaN.
     """
     units: dict[str, list[dict[str, Any]]] = {}
     for result in results:
@@ -41,7 +42,9 @@ def content(results: Sequence[dict[str, Any]], skipped: Sequence[str]) -> dict[s
         "closest": float(used.max()) if used.size else 0.0,
         "machine": in_words(our_provenance()),
         "skipped": list(skipped),
+        "diverged": diverged,
         "conditions": _conditions(results),
+        "models": _models(units),
         "kinds": _kinds(results),
         "alarms": [
             {"recording": result["recording"], "condition": result["condition"], **alarm}
@@ -73,6 +76,25 @@ def _conditions(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         closest = max(_used([result]) for result in some)
         lines.append({"name": name, "recordings": len(some), "different": different, "closest": closest})
     return lines
+
+
+def _models(units: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Of each kind of model: recordings are named by it, its seed, its training steps and its variant."""
+    kinds: dict[str, list[Sequence[dict[str, Any]]]] = {}
+    for name, found in units.items():
+        kinds.setdefault(name.partition("-seed")[0], []).append(found)
+    return [
+        {
+            "name": name,
+            "recordings": len(found),
+            "different": sum(any(result["alarms"] for result in unit) for unit in found),
+            "not_judged": sum(result["counts"].get("not judged", 0) for unit in found for result in unit),
+            "overflow": sum(result["counts"].get("official overflow", 0) for unit in found for result in unit),
+            "rows": sum(sum(result["counts"].values()) for unit in found for result in unit),
+            "closest": max(map(_used, found)),
+        }
+        for name, found in kinds.items()
+    ]
 
 
 def _kinds(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -115,13 +137,26 @@ def markdown(found: dict[str, Any]) -> str:
         "Reproduce with `make false-alarms` (one seed), or `make false-alarms-long` (this page).",
         "",
         f"Machine: {found['machine']}."
-        + (f" Not to be had here: {', '.join(found['skipped'])}." if found["skipped"] else ""),
+        + (f" Not to be had here: {', '.join(found['skipped'])}." if found["skipped"] else "")
+        + (
+            f" {found['diverged']} recordings are missing, because the official training ended in NaN before them."
+            if found["diverged"]
+            else ""
+        ),
         "",
         "| condition | recordings | called different | closest row used of its allowance |",
         "| --- | --- | --- | --- |",
         *(
             f"| {c['name']} | {c['recordings']} | {c['different']} | {100 * c['closest']:.0f} % |"
             for c in found["conditions"]
+        ),
+        "",
+        "| model | recordings | called different | rows | not judged | official overflow | closest row used |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {m['name']} | {m['recordings']} | {m['different']} | {m['rows']} | {m['not_judged']} | "
+            f"{m['overflow']} | {100 * m['closest']:.0f} % |"
+            for m in found["models"]
         ),
         "",
         "| rule | closest | of its allowance | recording, condition |",

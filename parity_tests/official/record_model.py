@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.configurations import DTYPES, SAMPLING_MODES
+from parity_tests.configurations import DTYPES, MODEL_VARIANTS, SAMPLING_MODES
 from parity_tests.measure import sizes
 from parity_tests.mixtures import NAMES, PARAMETERS, nll
 from parity_tests.official.inputs import make_batch, moved
@@ -17,7 +17,6 @@ from parity_tests.shuffle import Shuffle
 from parity_tests.streams import MEMBERS, PREFIXES, nudged
 
 Arrays = dict[str, np.ndarray]
-MODEL_VARIANTS = ("as_is", "moved")
 HALVINGS = 5  # of the noise at most
 
 
