@@ -41,6 +41,7 @@ EXPLAINED = 12  # departures of a recording that are searched for a cause; later
 BEFORE_MODELS = ("converted/", VARIABLES, "cell/lstm", "cell/layer_norm", "cell/", "data", "initial/")
 # which method of a port has to answer for a quantity; the first pattern that matches
 OFFERED_BY = (
+    (r"(train|valid)/\d/.*|scale_factor", ("data",)),
     (r"fed/train/(encoder/fw|encoder/bw|decoder)/(output|state)|output|state", ("step_layer", "step_cell")),
     (r"fed/train/(encoder/fw|encoder/bw|decoder)/(?!initial_state).*", (INTERMEDIATES,)),
     (r"fed/vjp/.*|vjp/.*", ("step_layer_vjp", "step_cell_vjp")),
@@ -65,7 +66,6 @@ OFFERED_BY = (
     (r"train/(mu|presig|z)", ("train_step", "encode")),
     (r"train/.*", ("train_step", "decode")),
     (r"(gradient|clipped|after)/.*", ("train_step",)),
-    (r"(train|valid)/\d/.*|scale_factor", ("data",)),
     (r"dropout_.*", ("dropout_mask",)),
     (r".*", (INTERMEDIATES,)),  # what a cell on its own computes inside
 )
