@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 CONFIDENCE = 0.95
+STEEPEST = 1000.0  # rate, where all of the largest are alike
 TAIL = 0.25  # the share of the largest units that the tail is fitted to
 
 
@@ -59,7 +60,7 @@ def fit(used: np.ndarray) -> Tail:
     ordered = np.sort(used)[::-1]
     count = max(2, int(len(used) * TAIL))
     threshold = float(ordered[count])
-    rate = count / float(np.log(ordered[:count] / threshold).sum())
+    rate = 1.0 / max(float(np.log(ordered[:count] / threshold).mean()), 1.0 / STEEPEST)
     return Tail(threshold, count / len(used), rate)
 
 
