@@ -65,12 +65,13 @@ class Condition:
         return wanted == "default" or any(name.startswith(wanted) for name in found)
 
 
+OURS = "ours"
 CONDITIONS = (
+    Condition(OURS, "ours"),
     Condition("official, 2 threads", "official", {"OFFICIAL_THREADS": "2"}),
     Condition("official, oneDNN off", "official", {"TF_ENABLE_ONEDNN_OPTS": "0"}),
     Condition("official, graph optimiser on", "official", {"OFFICIAL_OPTIMISER": "1"}),
     Condition("official, another order of units and rows", "official", shuffle=True),
-    Condition("ours", "ours"),
     Condition("ours, 2 threads", "ours", threads=2),
     Condition("ours, ATen default", "ours", {"ATEN_CPU_CAPABILITY": "default"}),
     Condition("ours, ATen avx2", "ours", {"ATEN_CPU_CAPABILITY": "avx2"}),

@@ -132,7 +132,8 @@ def markdown(found: dict[str, Any]) -> str:
         "units and batch rows in another order; and this port under other vector instructions and on more threads. The "
         "models are of every kind, freshly initialised and after 10, 200 and 1000 official training steps, with their "
         'weights as they are and moved by noise. Every "different" is a false alarm. The unit is a recording (a '
-        "model and its seed), because rows of one recording are not independent.",
+        "model and its seed), because rows of one recording are not independent; the first "
+        "condition is tried on all of them, each other on those of one seed.",
         "",
         "Reproduce with `make false-alarms` (one seed), or `make false-alarms-long` (this page).",
         "",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from parity_tests.false_alarms import run as alarms_run
 from parity_tests.false_alarms.cases import CASES, CONDITIONS
 from parity_tests.false_alarms.judging import kind_of, summary
-from parity_tests.false_alarms.run import LONG, SHORT, run_false_alarms
+from parity_tests.false_alarms.run import LONG, SHORT, dealt, run_false_alarms
 from parity_tests.false_alarms.score import content, markdown
 from parity_tests.false_alarms.tail import checked, fit, upper_limit
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, OVERFLOW, Row
@@ -143,6 +144,18 @@ def test_the_long_form_has_at_least_200_recordings_of_every_kind():
     assert models == {"lstm", "layer_norm", "hyper"}
     assert {case.hparams.get("conditional", True) for case in CASES} == {True, False}
     assert {condition.subject for condition in CONDITIONS} == {"official", "ours"}
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_every_recording_meets_one_condition_and_every_condition_every_kind_of_model(turn):
+    paths = [Path(f"lstm-seed{seed}-step{step}-as_is.h5") for seed in (1, 2, 3, 4) for step in (0, 10)]
+    given = {condition.name: some for condition, some in dealt(CONDITIONS, (1, 2, 3, 4), turn, paths)}
+    assert given.pop("ours") == paths
+    assert given.keys() == {condition.name for condition in CONDITIONS[1:]}
+    assert all(len(some) == 2 for some in given.values())
+    assert sorted(path for some in given.values() for path in some) == sorted(2 * paths)
+    one = [some for _, some in dealt(CONDITIONS, (1,), turn, paths[:2])]
+    assert one == [paths[:2]] * len(CONDITIONS)
 
 
 # A run ---------------------------------------------------------------------------------------------------------------
