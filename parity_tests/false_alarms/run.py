@@ -53,7 +53,7 @@ def run_false_alarms(
         say: where progress goes.
 
     Returns:
-        0 without a false alarm, else 1.
+        0 without a false alarm, else 1; 1 as well where nothing was recorded.
 
     Raises:
         BadInput: when the official code is not installed or its process fails, or the folder cannot be written.
@@ -96,7 +96,7 @@ def run_false_alarms(
     _write(out, found)
     say(found["summary"])
     say(f"wrote {out / FILE}, {out / TABLE}")
-    return 1 if found["different"] else 0
+    return 1 if found["different"] or not found["recordings"] else 0
 
 
 def dealt(

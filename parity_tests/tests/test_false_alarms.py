@@ -175,9 +175,14 @@ def test_a_short_study_finds_no_alarm(tmp_path):
 def test_an_alarm_fails_the_run(tmp_path, monkeypatch):
     case = dataclasses.replace(CASES[0], levels=(0,))
     bad = list(results(["lstm-seed1-step0/as_is"], alarm=("lstm-seed1-step0/as_is", "ours")))
-    monkeypatch.setattr(alarms_run, "_record", lambda *_: [])
+    monkeypatch.setattr(alarms_run, "_record", lambda *_: [tmp_path / "lstm-seed1-step0-as_is.h5"])
     monkeypatch.setattr(alarms_run, "_judge", lambda *_: bad)
     assert run_false_alarms(tmp_path, SHORT._replace(cases=(case,)), say=lambda _: None) == 1
+
+
+def test_a_run_that_judges_nothing_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(alarms_run, "_record", lambda *_: [])
+    assert run_false_alarms(tmp_path, SHORT, say=lambda _: None) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
