@@ -1,7 +1,8 @@
 """``make docs``: put the tables of the last runs into the README and ``docs/``.
 
-The full table of the parity report is a page of its own, ``docs/parity_table.md``. In the README the markers ``parity``
-take that table, the markers ``verdict`` the verdict and both scores alone; either pair, or both, may stand there.
+Of planted bugs the README has the score alone. The full table of the parity report is a page of its own,
+``docs/parity_table.md``. In the README the markers ``parity`` take that table, the markers ``verdict`` the verdict and
+both scores alone; either pair, or both, may stand there.
 
 Both scores also go beside the recordings, where every later report reads them; that of false alarms unless the
 committed one judged more recordings.
@@ -57,6 +58,8 @@ def sections(name: str, text: str, readme: str) -> dict[str, str]:
     if name == "curves":
         return {"curves": shortened(text)}
     text = re.sub(r"^# .*\n", "", text)
+    if name == "mutants":
+        return {name: text.strip().partition("\n")[0]}
     if name != "parity":
         return {name: text}
     both = {"parity": text, "verdict": text.partition("\n|")[0]}
@@ -77,7 +80,6 @@ def main() -> None:
         sys.exit("out/: holds no table; run `make parity mutants false-alarms curves bench` first")
     for name, source in found.items():
         text = source.read_text(encoding="utf-8")
-        text = text.replace("](sensitivity.md)", "](docs/sensitivity.md)")
         for marker, said in sections(name, text, readme).items():
             readme = refresh(readme, marker, said)
     (ROOT / "README.md").write_text(readme, encoding="utf-8")
