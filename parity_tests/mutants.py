@@ -636,7 +636,7 @@ _COSTS = (
                 "output[..., -3:], *output[..., :-3].chunk(6, dim=-1)",
             ),
         ),
-        MIXTURE,
+        (*MIXTURE, "head"),  # our adapter gives the blocks of `head` in the order in which they were read
     ),
     Mutant(
         "blocks of mu2 and sigma1 swapped", "mixture",
@@ -644,7 +644,7 @@ _COSTS = (
             mixture.Mixture, "from_output",
             ("*output[..., 3:].chunk(6, dim=-1)", "*(output[..., 3:].chunk(6, dim=-1)[k] for k in (0, 1, 3, 2, 4, 5))"),
         ),
-        ("mu2", "sigma1"),
+        ("mu2", "sigma1", "head"),
     ),
     Mutant(
         "sigma by softplus", "mixture",
