@@ -10,11 +10,12 @@ import pytest
 
 from parity_tests.false_alarms import run as alarms_run
 from parity_tests.false_alarms.cases import CASES, CONDITIONS
-from parity_tests.false_alarms.judging import kind_of, summary
+from parity_tests.false_alarms.judging import _as_official, kind_of, summary
 from parity_tests.false_alarms.run import LONG, SHORT, dealt, run_false_alarms
 from parity_tests.false_alarms.score import content, markdown
 from parity_tests.false_alarms.tail import checked, fit, upper_limit
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, OVERFLOW, Row
+from parity_tests.recording import Recording
 from pytorch_sketch_rnn.errors import BadInput
 
 # The numbers that are stated -----------------------------------------------------------------------------------------
@@ -84,6 +85,16 @@ def test_a_recording_tells_its_verdicts_and_how_close_each_rule_came():
     }  # fmt: skip
     assert found["alarms"] == []
     assert kind_of(row("any", EQUAL, 0.0, "exact")) == "exact"
+
+
+@pytest.mark.parametrize(("official", "verdict"), [(np.nan, OVERFLOW), (1.0, DIFFERENT)])
+@pytest.mark.parametrize(("name", "group"), [("eval/r_cost", "float32"), ("fed/loss/gradient/mu", "float32_local")])
+def test_the_official_code_need_not_be_finite_where_it_was_not(name, group, official, verdict):
+    groups = {"float32": {}, "float32_local": {}}
+    groups[group][name.removeprefix("fed/")] = np.array(official)
+    recording = Recording("model", "some/as_is", {}, {}, groups)
+    assert _as_official(row(name, DIFFERENT, 2.0), recording).verdict == verdict
+    assert _as_official(row(name, EQUAL, 0.5), recording).verdict == EQUAL
 
 
 def results(names, alarm=None, used=0.3):

@@ -18,6 +18,11 @@ def test_a_quantity_that_only_wide_bounds_judged_is_named(quantity):
     assert never_strict([row(quantity, WIDE), row(quantity, STRICT)]) == []
 
 
+def test_a_bound_that_was_rounded_is_the_same_bound():
+    assert never_strict([row("train/mu", 0.7 * STRICT / 0.7 * (1 + 2e-16))]) == []
+    assert never_strict([row("train/mu", 1.01 * STRICT)]) == ["train/mu"]
+
+
 @pytest.mark.parametrize("verdict", [DIFFERENT, NOT_JUDGED, OVERFLOW])
 def test_what_is_not_equal_is_not_judged_strictly(verdict):
     assert never_strict([row("train/mu", STRICT, verdict)]) == ["train/mu"]
