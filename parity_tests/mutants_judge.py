@@ -48,6 +48,11 @@ JUDGE_MUTANTS = (
         _LOCAL,
     ),
     HarnessMutant(
+        "a local function in float64 may lose what it loses in float32",
+        Text(compare._Case, "_conditioned", ("* 2.0**-29", "")),
+        _LOCAL,
+    ),
+    HarnessMutant(
         "the floor of local float32 is four units, not a quarter",
         Value(local, "LOCAL_FLOOR", 4.0),
         _LOCAL,

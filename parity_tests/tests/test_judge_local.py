@@ -158,6 +158,26 @@ def test_float64_has_one_bound_for_the_largest_element(size):
     assert (found.error, found.allowed, found.where) == (size, FLOAT64_ALLOWED, {"row": 1, "step": 2, "unit": 3})
 
 
+@pytest.mark.parametrize(("lost", "allowed"), [(1e-3, FLOAT64_ALLOWED), (0.1, 10 * 0.1 * 2.0**-29), (1e9, 1e-6)])
+def test_a_function_that_makes_more_of_rounding_in_float32_may_do_so_in_float64(lost, allowed):
+    truth = with_item(np.zeros((2, 3, 4)), (0, 0, 0), -8.0)
+    single = with_item(truth, (1, 1, 1), 8 * lost)
+    for size, verdict in ((0.9, "equal"), (1.1, "different")):
+        ours = with_item(truth, (1, 2, 3), 8 * size * allowed)
+        found = local(ours, truth, truth, precision="float64", float32={"train/decoder/q": single.astype(np.float32)})
+        assert (found.verdict, found.allowed) == (verdict, pytest.approx(allowed, rel=1e-6))
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(0.9e-10, "equal"), (1e-9, "not judged"), (2e-6, "different")])
+def test_where_float32_is_not_finite_what_lies_between_the_bounds_is_not_judged(size, verdict):
+    truth = with_item(np.zeros((2, 3, 4)), (0, 0, 0), -8.0)
+    single = with_item(truth, (1, 1, 1), NAN).astype(np.float32)
+    ours = with_item(truth, (1, 2, 3), 8 * size)
+    found = local(ours, truth, truth, precision="float64", float32={"train/decoder/q": single})
+    assert found.verdict == verdict
+    assert bool(found.note) == (verdict == "not judged")
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_the_bound_of_float64_is_relative_to_the_largest_magnitude(scale):
     truth = scale * with_item(np.zeros((2, 3, 4)), (0, 0, 0), -8.0)
