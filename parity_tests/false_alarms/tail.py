@@ -1,15 +1,17 @@
 """How probable an alarm is that was not seen: an upper confidence limit, and a tail that was fitted and checked.
 
 A unit is a recording (model x seed): rows of one recording are not independent. Of each unit counts the share of its
-allowance that its closest row used, over all rows and all conditions.
+allowance that its closest row used, over all rows and all conditions; for the tail, over the median of its kind.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 CONFIDENCE = 0.95
 STEEPEST = 1000.0  # rate, where all of the largest are alike
+FEW, FROM_FILES = 16, "models from files"
 TAIL = 0.25  # the share of the largest units that the tail is fitted to
 
 
@@ -64,13 +66,51 @@ def fit(used: np.ndarray) -> Tail:
     return Tail(threshold, count / len(used), rate)
 
 
-def checked(used: np.ndarray) -> dict[str, float]:
-    """Fit on every other unit, and compare with what the other half did at the fitted threshold and twice above it.
+def by_kind(used: Mapping[str, float]) -> tuple[np.ndarray, dict[str, float]]:
+    """How close each recording came, over the median of its kind; and these medians.
+
+    Large tensors average more: their share is higher, and scatters less. So what scatters alike is fitted together.
 
     Args:
-        used: the largest used share of each unit, in the order in which they were recorded.
+        used: the largest used share of each recording, named ``<kind>-seed<n>-step<n>/<variant>``.
     """
-    one, other = used[::2], used[1::2]
+    kinds: dict[str, list[float]] = {}
+    for name, share in used.items():
+        kinds.setdefault(kind_of(name, used), []).append(share)
+    medians = {kind: float(np.median(shares)) or 1.0 for kind, shares in kinds.items()}
+    return np.array([share / medians[kind_of(name, used)] for name, share in used.items()]), medians
+
+
+def kind_of(name: str, names: Collection[str]) -> str:
+    """The kind of model; those of which there are few, from files, are one kind together."""
+    kind = name.partition("-seed")[0]
+    return kind if sum(other.startswith(f"{kind}-seed") for other in names) >= FEW else FROM_FILES
+
+
+def predicted(tail: Tail, medians: Mapping[str, float], recordings: Sequence[str]) -> float:
+    """The probability that at least one of some recordings is called different.
+
+    Args:
+        tail: of shares over the median of their kind.
+        medians: of each kind.
+        recordings: their kinds; one that was not studied is taken for that with the largest shares.
+    """
+    largest = max(medians.values())
+    alarms = np.array([tail.beyond(1.0 / medians.get(kind, largest)) for kind in recordings])
+    return float(1.0 - np.prod(1.0 - alarms))
+
+
+def checked(used: np.ndarray, first: np.ndarray) -> list[dict[str, float]]:
+    """Fit on one half, and compare with what the other did at the fitted threshold and further out; and the reverse.
+
+    Args:
+        used: shares, one of each unit.
+        first: whether a unit belongs to the first half.
+    """
+    return [_checked(used[half], used[~half]) for half in (first, ~first)]
+
+
+def _checked(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     tail = fit(one)
     far = tail.threshold * 0.1 ** (-1 / tail.rate)  # a tenth of the tail should lie beyond
     return {

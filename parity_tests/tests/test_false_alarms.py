@@ -13,7 +13,7 @@ from parity_tests.false_alarms.cases import CASES, CONDITIONS
 from parity_tests.false_alarms.judging import _as_official, kind_of, summary
 from parity_tests.false_alarms.run import LONG, SHORT, dealt, run_false_alarms
 from parity_tests.false_alarms.score import content, markdown
-from parity_tests.false_alarms.tail import checked, fit, upper_limit
+from parity_tests.false_alarms.tail import Tail, by_kind, checked, fit, predicted, upper_limit
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, OVERFLOW, Row
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.errors import BadInput
@@ -43,16 +43,36 @@ def test_a_power_law_is_found_again():
     tail = fit(used)
     assert tail.rate == pytest.approx(8, rel=0.1)
     assert tail.beyond(1.0) == pytest.approx((1 / 0.3) ** -8, rel=0.5)
-    check = checked(used)
-    assert check["seen beyond threshold"] == pytest.approx(check["expected beyond threshold"], abs=0.03)
-    assert check["seen beyond far"] == pytest.approx(check["expected beyond far"], abs=0.01)
+    for check in checked(used, np.arange(4000) % 2 == 0):
+        assert check["seen beyond threshold"] == pytest.approx(check["expected beyond threshold"], abs=0.03)
+        assert check["seen beyond far"] == pytest.approx(check["expected beyond far"], abs=0.01)
 
 
 def test_the_check_shows_a_tail_that_does_not_hold():
     used = np.linspace(0.2, 0.4, 200)
-    used[1::20] = 5.0  # in the half that is not fitted
-    check = checked(used)
+    used[1::20] = 5.0
+    check, _ = checked(used, np.arange(200) % 2 == 0)  # none of them in the half that is fitted
     assert check["seen beyond far"] > 1.5 * check["expected beyond far"]
+
+
+def shares(kind, values):
+    return {f"{kind}-seed{index}-step0/as_is": value for index, value in enumerate(values)}
+
+
+def test_a_share_counts_over_the_median_of_its_kind_and_rare_kinds_are_one():
+    used = shares("lstm", [0.2] * 15 + [0.3]) | shares("lstm-unconditional", [0.4] * 16)
+    used |= shares("bird", [0.5, 0.5]) | shares("ambulance", [0.5, 0.75])
+    scaled, medians = by_kind(used)
+    assert medians == {"lstm": 0.2, "lstm-unconditional": 0.4, "models from files": 0.5}
+    assert scaled == pytest.approx([*[1.0] * 15, 1.5, *[1.0] * 16, 1.0, 1.0, 1.0, 1.5])
+
+
+def test_the_prediction_is_for_kinds_and_what_was_not_studied_is_the_worst_of_them():
+    tail, medians = Tail(1.0, 0.5, 10.0), {"lstm": 0.25, "hyper": 0.5}
+    lstm, hyper = 0.5 * 4.0**-10, 0.5 * 2.0**-10
+    assert predicted(tail, medians, ["lstm"]) == pytest.approx(lstm)
+    assert predicted(tail, medians, ["hyper", "another"]) == pytest.approx(1 - (1 - hyper) ** 2)
+    assert predicted(tail, medians, ["lstm", "hyper"]) == pytest.approx(1 - (1 - hyper) * (1 - lstm))
 
 
 def test_too_few_recordings_have_no_tail():
