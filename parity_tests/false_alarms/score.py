@@ -149,8 +149,8 @@ def markdown(found: dict[str, Any]) -> str:
         "model and its seed), because rows of one recording are not independent; the first "
         "condition is tried on all of them, each other on those of one seed.",
         "",
-        "Reproduce with `make false-alarms` (one seed), or `make false-alarms-long` (this page); `python -m parity_tests "
-        "false-alarms --form long --model FILE` adds a model of your own, on one seed.",
+        "Reproduce with `make false-alarms` (one seed), or `make false-alarms-long` (this page). `python -m "
+        "parity_tests false-alarms --form long --model FILE` adds a model of your own, on one seed.",
         "",
         f"Machine: {found['machine']}."
         + (f" Not to be had here: {', '.join(found['skipped'])}." if found["skipped"] else "")
