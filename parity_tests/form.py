@@ -1,6 +1,6 @@
 """Whether a recording holds everything that a proof reads from it, in shapes that fit together.
 
-A file may be soundly sealed and still lack arrays, when another program wrote it or somebody cut it down. That is told
+A file may be soundly sealed and still lack arrays, when another program wrote it or somebody cut it down. That is said
 here in one line, before anything is computed from it.
 """
 

@@ -77,6 +77,7 @@ def run_parity(
     Args:
         out: folder for the report and all recordings.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
+        seed: of the kanji that are drawn, the weights, the batches and all draws.
         options: what the port is given, see there.
         models: whether single steps of every kind of model are compared.
         trainings: whether whole training runs are.

@@ -42,7 +42,7 @@ def upper_limit(alarms: int, units: int) -> float:
 
 
 def _at_most(alarms: int, units: int, rate: float) -> float:
-    """Binomial probability of so many alarms or fewer."""
+    """Binomial probability of this number of alarms or fewer."""
     log_terms = [0.0]
     for k in range(1, alarms + 1):
         log_terms.append(log_terms[-1] + np.log((units - k + 1) / k))

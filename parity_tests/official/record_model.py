@@ -1,5 +1,6 @@
 """Records a model: an evaluation, some sampling and a training step, from given weights, in both precisions."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,7 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
     for suffix, (sketches, lengths) in batches.items():
         # neither number is one of float32: float64 must not round them
         inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
-        weights = {"as_is": as_is, "moved": recorder.moved(as_is, inputs, job["noise"], seed)}
-        for variant in MODEL_VARIANTS:
-            name, above = f"{job['name']}{suffix}/{variant}", variant == "moved"
-            recordings.append(recorder.record(name, weights[variant], inputs, seed, above_floor=above))
+        recordings += recorder.variants(f"{job['name']}{suffix}", as_is, inputs, job["noise"], seed)
     return recordings
 
 
@@ -64,22 +62,39 @@ class Recorder:
                 self.local[dtype] = LocalGraph(self.sessions[dtype])
         self.double, self.single = self.sessions["float64"], self.sessions["float32"]
 
-    def moved(self, weights: Arrays, inputs: dict[str, Any], noise: float, seed: int) -> Arrays:
-        """Weights moved by noise; by half of it, and half of that, where the official training step finds no number.
+    def variants(
+        self, name: str, weights: Arrays, inputs: dict[str, Any], noise: float, seed: int, *, members: int = MEMBERS
+    ) -> Iterator[Recording]:
+        """One model with its weights as they are, below the KL cost's floor, and moved by noise, above it.
 
-        Moved too far, a trained model overflows even in float64, and nothing could be judged.
+        Moved too far, a trained model overflows even in float64, and nothing could be judged. So the noise is halved
+        until the official training step is finite, at most :data:`HALVINGS` times; the provenance tells by how much the
+        weights were moved where that is less than what was asked for.
+
+        Args:
+            name: of the recordings, to which that of the variant is added.
+            weights, inputs, seed, members: as :meth:`record`.
+            noise: see :func:`parity_tests.official.inputs.moved`.
         """
-        for _ in range(HALVINGS):
-            result = moved(weights, self.double.trainable, noise, seed)
-            if all(self._is_finite(session, result, inputs, seed) for session in self.sessions.values()):
-                break
-            noise /= 2
-        return result
+        least = noise * 0.5**HALVINGS
+        by, others = noise, moved(weights, self.double.trainable, noise, seed)
+        while by > least and not self._is_finite(others, inputs, seed):
+            by /= 2
+            others = moved(weights, self.double.trainable, by, seed)
+        for variant, values in zip(MODEL_VARIANTS, (weights, others), strict=True):
+            above = variant == "moved"
+            recording = self.record(f"{name}/{variant}", values, inputs, seed, above_floor=above, members=members)
+            if above and by < noise:
+                recording.provenance["moved by"] = by
+            yield recording
 
-    def _is_finite(self, session: Session, weights: Arrays, inputs: dict[str, Any], seed: int) -> bool:
-        session.assign(weights)
-        found = session.training_step(session.feed(inputs), self.double.draws(seed), apply=False)
-        return all(np.isfinite(value).all() for value in found.values())
+    def _is_finite(self, weights: Arrays, inputs: dict[str, Any], seed: int) -> bool:
+        for session in self.sessions.values():
+            session.assign(weights)
+            found = session.training_step(session.feed(inputs), self.double.draws(seed), apply=False)
+            if not all(np.isfinite(value).all() for value in found.values()):
+                return False
+        return True
 
     def record(
         self, name: str, weights: Arrays, inputs: Arrays, seed: int, *, above_floor: bool, members: int = MEMBERS

@@ -35,12 +35,9 @@ def record_models(job: dict[str, Any], strokes: list[np.ndarray]) -> list[Path]:
     for seed in job["seeds"]:
         inputs = _inputs(job, strokes, seed)
         for level, weights in _trained(recorder, job, strokes, seed):
-            variants = {"as_is": weights, "moved": recorder.moved(weights, inputs, job["noise"], seed)}
-            for variant, values in variants.items():
-                name = f"{job['name']}-seed{seed}-step{level}/{variant}"
-                above = variant == "moved"
-                found = recorder.record(name, values, inputs, seed, above_floor=above, members=job["members"])
-                paths.append(Path(job["out"]) / f"{name.replace('/', '-')}.h5")
+            name = f"{job['name']}-seed{seed}-step{level}"
+            for found in recorder.variants(name, weights, inputs, job["noise"], seed, members=job["members"]):
+                paths.append(Path(job["out"]) / f"{found.name.replace('/', '-')}.h5")
                 found.save(paths[-1])
                 print(f"recorded {paths[-1]}", flush=True)
     return paths

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parity_tests.configurations import MODEL_VARIANTS
 from parity_tests.false_alarms import run as alarms_run
 from parity_tests.false_alarms.cases import CASES, CONDITIONS
 from parity_tests.false_alarms.judging import _as_official, kind_of, summary
@@ -15,8 +16,11 @@ from parity_tests.false_alarms.run import LONG, SHORT, dealt, run_false_alarms
 from parity_tests.false_alarms.score import content, markdown
 from parity_tests.false_alarms.tail import Tail, by_kind, checked, fit, predicted, upper_limit
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, OVERFLOW, Row
+from parity_tests.oracle import run_official
 from parity_tests.recording import Recording
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.kanji import kanji_splits
+from pytorch_sketch_rnn.npz import write_npz
 
 # The numbers that are stated -----------------------------------------------------------------------------------------
 
@@ -220,3 +224,16 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
         run_false_alarms(tmp_path / "file", SHORT)
+
+
+def test_weights_are_moved_less_where_the_official_code_finds_no_number_and_the_recording_says_so(tmp_path):
+    case = dataclasses.replace(CASES[3], levels=(0,))
+    write_npz(tmp_path / "kanji.npz", kanji_splits(20, seed=1, valid_fraction=0.1, test_fraction=0.1))
+    job = case.job(seeds=[1], members=2, strokes=str(tmp_path / "kanji.npz"), out=str(tmp_path), noise=100.0)
+    run_official([job], tmp_path, "far")
+    as_is, moved = (Recording.load(tmp_path / f"{case.name}-seed1-step0-{variant}.h5") for variant in MODEL_VARIANTS)
+    assert "moved by" not in as_is.provenance
+    assert moved.provenance["moved by"] in {100.0 / 2**halvings for halvings in range(1, 6)}
+    name = "vector_rnn/RNN/output_w"
+    spread = (moved["weights"][name] - as_is["weights"][name]).std() * np.sqrt(len(as_is["weights"][name]))
+    assert spread == pytest.approx(4 * moved.provenance["moved by"], rel=0.1)
