@@ -82,7 +82,7 @@ def causes_for(
             change something here come last.
         precision: ``float64`` or ``exact``, whichever the quantities were compared in.
         offered: the methods of the adapter that gave an answer here (of those that the port has, see
-            :func:`parity_tests.reference.offered_by`). What they lack comes from the recording. None: all.
+            :attr:`parity_tests.adapter.Adapter.offers`). What they lack comes from the recording. None: all.
         known: causes found in other recordings of the same port, which are tried first.
         pairs: how many pairs of bugs are tried for the quantities that are computed together, likeliest first.
         seconds: when to give up; what was found until then is returned.

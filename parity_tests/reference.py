@@ -24,9 +24,7 @@ from parity_tests.replay import replay
 from pytorch_sketch_rnn.cells import Cell
 from weight_port.names import CELLS
 
-METHODS = frozenset(
-    name for name, value in vars(adapter.Adapter).items() if callable(value) and not name.startswith("_")
-)
+METHODS = frozenset(adapter.METHODS)
 # the first pattern that a quantity of a model matches names the methods that compute it
 _NEEDS = (
     (
@@ -53,11 +51,6 @@ _NEEDS = (
 )
 _FORWARD = {"load", "encode", "decode", "loss"}  # the forward pass of a port that cannot train
 _MASK_SIZE = 1000
-
-
-def offered_by(port: adapter.Adapter) -> frozenset[str]:
-    """The methods that a port's adapter overrides."""
-    return frozenset(name for name in METHODS if getattr(type(port), name) is not getattr(adapter.Adapter, name))
 
 
 class Reference:

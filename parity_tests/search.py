@@ -236,7 +236,7 @@ class Search:
     # --- small questions ---
 
     def _answer(self, view: View, bugs: Bugs) -> np.ndarray | None:
-        planted = [CATALOGUE[name] for name in sorted(bugs, key=_PLACE.__getitem__) if name in CATALOGUE]
+        planted = [CATALOGUE[name] for name in sorted(bugs, key=_PLACE.__getitem__)]
         answer = self.reference.answer(view.quantity, planted)
         official = self.reference.official(view.quantity)
         fits = answer is not None and (view.stop is None or answer.shape == official.shape)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from parity_tests.adapter import FAILURES, Adapter, Arrays, load_adapter
+from parity_tests.adapter import told as failure
 from parity_tests.causes import PAIRS, Cause, causes_for
 from parity_tests.fixtures import fixture_paths
 from parity_tests.recording import Recording
-from parity_tests.reference import offered_by
+from parity_tests.reference import METHODS
 from parity_tests.replay import replay
 from parity_tests.search import MATCH, distance
 from pytorch_sketch_rnn.errors import BadInput
@@ -28,25 +29,42 @@ class Explained(NamedTuple):
     compared: int  # quantities
     departures: dict[str, float]  # how far each is off that departs, relative to its largest magnitude
     causes: dict[str, Cause]
+    broken: dict[str, str]  # methods of the port that failed, with what they said
 
 
-def answers_of(recording: Recording, port: Adapter) -> tuple[str, Arrays, frozenset[str]]:
-    """In which precision a port was asked, what it answered, and which methods of its adapter gave an answer."""
-    offered = offered_by(port)
+class Answered(NamedTuple):
+    """What a port says of a recording."""
+
+    precision: str  # in which it was asked
+    arrays: Arrays
+    offered: frozenset[str]  # the methods that gave an answer
+    broken: dict[str, str]  # those that failed
+
+
+def answers_of(recording: Recording, port: Adapter) -> Answered:
+    """Ask a port for everything that a recording holds.
+
+    Args:
+        recording: of the kinds cell, data, model and, for the schedules, training.
+        port: the subject; in float64 wherever there are precisions.
+    """
+    offered = port.offers & METHODS
     if recording.kind == "training":
         steps = range(len(recording["float64"]["steps/lr"]))
         try:
             rates = np.array([port.schedules(dict(recording.hparams), step) for step in steps], np.float64)
-        except FAILURES:
-            return "float64", {}, offered
-        return "float64", {"steps/lr": rates[:, 0], "steps/kl_weight": rates[:, 1]}, offered
+        except NotImplementedError:
+            return Answered("float64", {}, offered, {})
+        except FAILURES as error:
+            return Answered("float64", {}, offered, {"schedules": failure(error)})
+        return Answered("float64", {"steps/lr": rates[:, 0], "steps/kl_weight": rates[:, 1]}, offered, {})
     precision = "exact" if recording.kind == "data" else "float64"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         answers = replay(recording, precision, port)
     # a method may lack something for this recording alone; step_cell is asked for each layer
     failed = {method.partition(" ")[0] for method in (*answers.untested, *answers.broken)} - {"step_cell"}
-    return precision, answers.arrays, offered - failed
+    return Answered(precision, answers.arrays, offered - failed, dict(answers.broken))
 
 
 def explain(
@@ -68,7 +86,7 @@ def explain(
     """
     known: dict[tuple[str, ...], Cause] = {}
     for recording in sorted(recordings, key=_place):
-        precision, answers, offered = answers_of(recording, port)
+        precision, answers, offered, broken = answers_of(recording, port)
         official = {n: recording[precision].get(n.removeprefix("fed/")) for n in answers}
         off = {n: distance(value, official[n]) for n, value in answers.items() if official[n] is not None}
         departing = {name: answers[name] for name, size in off.items() if size > MATCH}
@@ -84,7 +102,7 @@ def explain(
             say=say,
         )
         known |= {cause.bugs: cause for cause in causes.values()}
-        yield Explained(recording.name, len(off), {name: off[name] for name in departing}, causes)
+        yield Explained(recording.name, len(off), {name: off[name] for name in departing}, causes, broken)
 
 
 def _place(recording: Recording) -> int:
@@ -105,26 +123,25 @@ def told(explained: Explained) -> str:
         shown = f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
         proof = f"; with it the reference gives these numbers to {max(left):.0e}" if left else ""
         lines += [f"  {cause}", f"    {shown}: off by {min(sizes):.0e} to {max(sizes):.0e}{proof}"]
+    lines += [f"  {method} failed: {reason}" for method, reason in explained.broken.items()]
     return "\n".join(lines)
 
 
 def _shipped(names: Sequence[str] | None) -> list[Recording]:
     """The recordings of these names; None: all that :func:`explain` can use."""
-    paths = {path.stem: path for path in fixture_paths()}
-    stems = [stem for stem in paths if not stem.startswith("initial-")]
-    if names is not None:
-        stems = [name.replace("/", "-") for name in names]
+    paths = {path.stem: path for path in fixture_paths() if not path.stem.startswith("initial-")}
+    stems = list(paths) if names is None else [name.replace("/", "-") for name in names]
     if unknown := [stem for stem in stems if stem not in paths]:
         raise BadInput(f"--recording {unknown[0]}: expected one of {', '.join(paths)}")
     return [Recording.load(paths[stem]) for stem in stems]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns 0 where nothing departs, 1 where something does."""
+    """Returns 0 where nothing departs, 1 where something does or the port fails, 2 for bad input and for no answer."""
     parser = argparse.ArgumentParser(prog="python -m parity_tests.why", description=__doc__.partition(": ")[2])
     parser.add_argument("--port", required=True, help="the class of an adapter, such as my_package.my_module:Adapter")
     parser.add_argument(
-        "--recording", nargs="*", help="names of recordings that ship, such as cell/hyper; default: all"
+        "--recording", nargs="+", help="names of recordings that ship, such as cell/hyper; default: all but initial-*"
     )
     parser.add_argument(
         "--pairs", type=int, default=PAIRS, help="pairs of bugs tried for what is computed together (%(default)s)"
@@ -133,14 +150,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         port = load_adapter(options.port)
+        if "float64" not in port.precisions:
+            raise BadInput(f"--port {options.port}: offers {', '.join(port.precisions)} alone, expected float64")
         recordings = _shipped(options.recording)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    departs = False
+    departs, compared = False, 0
     for explained in explain(port, recordings, pairs=options.pairs, seconds=options.seconds):
-        departs |= bool(explained.departures)
+        departs |= bool(explained.departures or explained.broken)
+        compared += explained.compared
         print(told(explained), flush=True)
+    if not compared and not departs:
+        print(f"--port {options.port}: answers nothing of these recordings", file=sys.stderr)
+        return 2
     return int(departs)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parity_tests.adapter import Adapter as AnyPort
 from parity_tests.causes import causes_for, prove_cause
 from parity_tests.examples import numpy_port
 from parity_tests.fixtures import load_fixtures
@@ -13,7 +14,7 @@ from parity_tests.hypotheses import HYPOTHESES
 from parity_tests.mutants import LSTM, MUTANTS, Mutant, Text, Value
 from parity_tests.ours import Adapter
 from parity_tests.planting import is_same, planted_together
-from parity_tests.reference import Reference, offered_by
+from parity_tests.reference import METHODS, Reference
 from parity_tests.replay import replay
 from parity_tests.search import CATALOGUE, MATCH, Search, distance, is_match, sentence_of
 from parity_tests.sentences import SENTENCES
@@ -143,7 +144,7 @@ def test_an_independent_implementation_with_the_bug_is_recognised(fixtures, monk
     monkeypatch.setattr(numpy_port, "NORM_EPSILON", 1e-5)
     recording = fixtures["cell/hyper"]
     port = numpy_port.Adapter()
-    found = causes_for(recording, {"output": answers(recording, port=port)["output"]}, offered=offered_by(port))
+    found = causes_for(recording, {"output": answers(recording, port=port)["output"]}, offered=port.offers & METHODS)
     assert found["output"].bugs == (EPSILON,)
     assert 0 < found["output"].residual < 1e-13  # other code, other rounding
 
@@ -388,6 +389,42 @@ def test_the_command_on_a_port_that_is_right(capsys):
 def test_the_command_refuses_an_unknown_recording(capsys):
     assert main(["--port", "parity_tests.examples.numpy_port:Adapter", "--recording", "cell/none"]) == 2
     assert "--recording cell-none: expected one of cell-hyper" in capsys.readouterr().err
+
+
+class Broken(Adapter):
+    """A port whose cells fail."""
+
+    def step_cell(self, *_):
+        raise RuntimeError("no cell\ntoday")
+
+
+class Silent(AnyPort):
+    """A port that offers nothing."""
+
+
+class Single(Adapter):
+    """A port in float32 alone."""
+
+    precisions = ("float32",)
+
+
+def test_a_port_that_fails_is_not_one_from_which_nothing_departs(capsys):
+    assert main(["--port", f"{__name__}:Broken", "--recording", "cell/lstm"]) == 1
+    assert "  step_cell failed: RuntimeError: no cell today" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("port", "said"), [("Silent", "answers nothing"), ("Single", "offers float32 alone")])
+def test_a_port_that_cannot_be_asked_is_told_so(port, said, capsys):
+    assert main(["--port", f"{__name__}:{port}", "--recording", "cell/lstm"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_takes_no_recording_of_initial_weights(capsys):
+    assert main(["--port", "parity_tests.examples.numpy_port:Adapter", "--recording", "initial-lstm"]) == 2
+    assert "initial-lstm: expected one of cell-hyper" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["--port", "parity_tests.examples.numpy_port:Adapter", "--recording"])
+    assert stopped.value.code == 2
 
 
 def test_replaying_a_part_gives_the_numbers_of_the_whole(fixtures):
