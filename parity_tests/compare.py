@@ -133,7 +133,7 @@ class _Case:
         self.truths = groups.get(precision if precision == "exact" else "float64", {})
         if name.startswith(VARIABLES):
             self.precision = "exact"
-            self.theirs = groups["weights"][name.removeprefix(VARIABLES)].astype(ours.dtype)
+            self.theirs = groups["weights"][name.removeprefix(VARIABLES)].astype(precision)
             self.truth = self.theirs
             return
         self.theirs = groups[precision].get(self.official)
@@ -203,7 +203,8 @@ class _Case:
         error = relative(float(self.difference[finite].max(initial=0.0)), self.scale)
         if self.precision == "float64":
             verdict = DIFFERENT if self.is_local and error > FLOAT64_ALLOWED else OVERFLOW
-            row = self._failed(verdict, "the official run is not finite")
+            asked = "what is finite in it is compared" if self.is_local else "of ours it is asked to be, and no more"
+            row = self._failed(verdict, f"the official float64 run is not finite: {asked}")
             return dataclasses.replace(row, error=error, allowed=FLOAT64_ALLOWED if self.is_local else float("inf"))
         drift = self.recording.groups.get("float64_ensemble", {}).get(self.official)
         # float32 rounds 2^29 times as coarsely as float64: as far as that may have grown, nothing can be asked
@@ -211,6 +212,8 @@ class _Case:
         allowed = CHAOTIC32 if grown <= CHAOTIC32 else float("inf")
         verdict = OVERFLOW if error <= allowed else DIFFERENT
         note = "the official float32 run is not finite; ours is, and is held against float64"
+        if allowed > CHAOTIC32:
+            note = "the official float32 run is not finite; ours is, and no more can be asked, for float64 is chaotic"
         if self.is_local and not finite.all():
             note = "what the function is given is not finite in the official float32 run"
         return Row(self.recording.name, self.name, self.precision, verdict, error, min(allowed, 1e308), note=note)

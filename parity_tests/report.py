@@ -165,7 +165,7 @@ class Report:
             return f"NOTHING TESTED: the port offers none of {counts['rows']} quantities."
         found = f"{counts['compared']} tensors compared, element by element"
         if counts["equal"] < counts["compared"]:
-            names = {"equal": "equal", "different": "different", "not_judged": "not judged (chaotic)"}
+            names = {"equal": "equal", "different": "different", "not_judged": "not judged"}
             names |= {"overflow": WORDS[OVERFLOW]}
             found += f": {', '.join(f'{counts[name]} {words}' for name, words in names.items() if counts[name])}"
         aside = [f"{counts['not_compared']} not compared (missing, or the port failed)"] * bool(counts["not_compared"])
@@ -250,7 +250,7 @@ def start_report(folder: Path) -> None:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove an earlier report from its folder, lest that be taken for the new, whatever becomes of the run.
+    """Remove an earlier report from its folder, so that it is not taken for the new one if the run fails.
 
     Raises:
         BadInput: when that cannot be done.

@@ -39,7 +39,9 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     lines = []
     aside = [row for row in rows if row.verdict == NOT_JUDGED]
     tied = [row for row in aside if "a decision" in row.note]
-    if chaotic := [row for row in aside if row not in tied]:
+    others = [row for row in aside if "not finite" in row.note or "sampling fails" in row.note]
+    chaotic = [row for row in aside if row not in tied and row not in others]
+    if chaotic:
         if (equal := _local_and_equal(rows)) and not failures(rows):
             lines.append(
                 f"The algorithm is equal: all {equal} tensors that were computed from official values, one step or one "
@@ -54,6 +56,8 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             f"In sampling {_tensors(len(tied))} not judged from some step on: what is drawn there hangs on less than "
             f"the official code drifts from itself: {_examples(tied)}."
         )
+    if others:
+        lines.append(f"For another reason {_tensors(len(others))} not judged: {_examples(others)}.")
     if overflow := [row for row in rows if row.verdict == OVERFLOW]:
         lines.append(
             f"The official float32 run overflows: {_tensors(len(overflow))} not finite in it, or computed from what is "

@@ -11,7 +11,9 @@ DIFFERENT = "different"
 NOT_COMPARED = "not compared"  # it should have been compared and was not: a failure
 UNTESTED = "untested"  # the port does not offer it: not proven
 NOT_JUDGED = "not judged"  # the official code drifts too far from itself there to prove anything
-OVERFLOW = "official overflow"  # the official float32 run is not finite; ours is, and agrees with float64
+OVERFLOW = (
+    "official overflow"  # the official run is not finite; ours is, and agrees with float64 as far as the note says
+)
 SMALLEST = float(np.nextafter(0.0, 1.0))
 FAILED = (DIFFERENT, NOT_COMPARED)
 

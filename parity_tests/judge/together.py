@@ -12,7 +12,7 @@ TOGETHER = "gradient/together"
 def gradients_together(recording: Recording, precision: str, ours: dict[str, np.ndarray]) -> list[Row]:
     """A row for all gradients together; none where the port lacks one, whose own row says so."""
     truth = {name: value for name, value in recording["float64"].items() if name.startswith("gradient/")}
-    if any(name not in ours or ours[name].shape != value.shape for name, value in truth.items()):
+    if any(n not in ours or ours[n].shape != v.shape or ours[n].dtype.kind != "f" for n, v in truth.items()):
         return []
     drift = recording[f"{precision}_ensemble"]
     with np.errstate(invalid="ignore"):

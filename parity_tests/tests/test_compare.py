@@ -9,7 +9,7 @@ from parity_tests.compare import compare, first_departure, missing_verdict, offi
 from parity_tests.judge.limits import EPSILON32, FLOAT32_FLOOR, FLOAT64_ALLOWED
 from parity_tests.judge.place import place
 from parity_tests.judge.row import Row, failures
-from parity_tests.replay_local import FED
+from parity_tests.replay_local import FED, VARIABLES
 from parity_tests.report import Report
 
 BIG = np.random.default_rng(1).standard_normal((30, 40, 50))
@@ -420,3 +420,16 @@ def test_what_a_model_is_made_from_comes_before_it_and_trainings_come_last():
     for start, expected in enumerate(ordered):
         for rows in (ordered[start:], ordered[start:][::-1]):
             assert first_departure(rows) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [("float64", "equal"), ("float32", "different"), ("float16", "different")]
+)
+def test_weights_as_loaded_are_held_against_the_official_ones_not_against_a_copy_rounded_like_ours(kind, verdict):
+    weights = np.array([0.1, 1.0], np.float32)
+    official = recording_of(
+        float64={"gradient/w": weights.astype(np.float64)}, float64_ensemble={"gradient/w": np.zeros((10, 2, 1))},
+        float32={}, float32_truth={}, weights={"w": weights},
+    )  # fmt: skip
+    rows = compare({f"{VARIABLES}w": weights.astype(kind)}, official, "float64")
+    assert [row.verdict for row in rows if row.quantity == f"{VARIABLES}w"] == [verdict]
