@@ -69,7 +69,9 @@ OURS = "ours"
 CONDITIONS = (
     Condition(OURS, "ours"),
     Condition("official, 2 threads", "official", {"OFFICIAL_THREADS": "2"}),
+    # one of these is how the recordings themselves ran: TensorFlow's default follows the processor
     Condition("official, oneDNN off", "official", {"TF_ENABLE_ONEDNN_OPTS": "0"}),
+    Condition("official, oneDNN on", "official", {"TF_ENABLE_ONEDNN_OPTS": "1"}),
     Condition("official, graph optimiser on", "official", {"OFFICIAL_OPTIMISER": "1"}),
     Condition("official, another order of units and rows", "official", shuffle=True),
     Condition("ours, 2 threads", "ours", threads=2),

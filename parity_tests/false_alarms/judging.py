@@ -36,7 +36,8 @@ def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
             rows = prove(recording, Adapter()).rows
         else:
             rows = _of_answers(recording, Recording.load(Path(job["answers"]) / path.name))
-        results.append(summary(recording.name, rows))
+        official = str(recording.provenance.get("linear algebra", "an unknown library"))
+        results.append(summary(recording.name, rows) | {"recorded_with": official})
         print(f"judged {recording.name}", flush=True)
     return results
 

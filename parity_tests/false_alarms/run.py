@@ -64,6 +64,9 @@ def run_false_alarms(
     write_npz(strokes, kanji_splits(SKETCHES, seed=1, valid_fraction=0.1, test_fraction=0.1))
     from_files = [_case_of(path, out) for path in models]
     cases = [*plan.cases, *from_files]
+    names = [case.name for case in cases]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInput(f"--model: two models are called {twice[0]}; expected another name for each file")
     seeds = {case: plan.seeds[:1] if case in from_files else plan.seeds for case in cases}
     conditions = [condition for condition in plan.conditions if condition.possible()]
     skipped = [condition.name for condition in plan.conditions if not condition.possible()]

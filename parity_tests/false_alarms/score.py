@@ -44,6 +44,7 @@ def content(results: Sequence[dict[str, Any]], skipped: Sequence[str], diverged:
         "predicted": None,
         "closest": float(used.max()) if used.size else 0.0,
         "machine": in_words(our_provenance()),
+        "recorded_with": sorted({result["recorded_with"] for result in results}),
         "skipped": list(skipped),
         "diverged": diverged,
         "conditions": _conditions(results),
@@ -149,10 +150,11 @@ def markdown(found: dict[str, Any]) -> str:
         "model and its seed), because rows of one recording are not independent; the first "
         "condition is tried on all of them, each other on those of one seed.",
         "",
-        "Reproduce with `make false-alarms` (one seed), or `make false-alarms-long` (this page). `python -m "
-        "parity_tests false-alarms --form long --model FILE` adds a model of your own, on one seed.",
+        "Reproduce with `make false-alarms` (one seed) or `make false-alarms-long` (four seeds). `--model FILE` adds a "
+        "model of your own, on one seed and under fewer conditions; kinds with few recordings below were added so.",
         "",
-        f"Machine: {found['machine']}."
+        f"Machine: {found['machine']}. The official recordings ran with {' and '.join(found['recorded_with'])}; the "
+        "condition of that name, if there is one, runs the same program once more."
         + (f" Not to be had here: {', '.join(found['skipped'])}." if found["skipped"] else "")
         + (
             f" {found['diverged']} recordings are missing, because the official training ended in NaN before them."
@@ -211,8 +213,8 @@ def _tail_lines(found: dict[str, Any]) -> list[str]:
     lines = [
         "## The tail",
         "",
-        "No alarm in so many recordings bounds the rate, but not closely. How close each recording came says more. "
-        "Large tensors average more, so each recording's closest row is taken over the median of its kind of model "
+        "Seeing no alarm in this many recordings bounds the rate only loosely. How close each recording came says "
+        "more. Large tensors average more, so each recording's closest row is taken over the median of its kind "
         f"({', '.join(f'{kind} {100 * median:.0f} %' for kind, median in found['medians'].items())}). The largest "
         f"quarter of these numbers falls off as a power law, P(r > x) = {tail['share']:.2f} "
         f"(x / {tail['threshold']:.2f})^-{tail['rate']:.1f}. An alarm is r > 1 / median: for the "

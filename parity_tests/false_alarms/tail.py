@@ -11,7 +11,7 @@ import numpy as np
 
 CONFIDENCE = 0.95
 STEEPEST = 1000.0  # rate, where all of the largest are alike
-FEW, FROM_FILES = 16, "models from files"
+FEW, FROM_FILES = 4, "models from files"
 TAIL = 0.25  # the share of the largest units that the tail is fitted to
 
 

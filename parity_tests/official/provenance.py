@@ -1,13 +1,12 @@
 """Where a recording comes from."""
 
 import hashlib
-import os
 import platform
 from importlib.metadata import version
 from typing import Any
 
-from parity_tests.machine import cores, machine
-from parity_tests.official.standin import official_folder, tf
+from parity_tests.machine import machine
+from parity_tests.official.standin import THREADS, official_folder
 
 COMMAND: list[str] = []  # what the user typed; the job says it
 
@@ -22,17 +21,11 @@ def provenance(seed: int) -> dict[str, Any]:
         | {"python": platform.python_version()},
         "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
         **machine(),
-        "threads": threads(),
+        "threads": THREADS,
         "linear algebra": f"Eigen, oneDNN {'on' if onednn() else 'off'}",
         "command": list(COMMAND),
         "seed": seed,
     }
-
-
-def threads() -> int:
-    """How many threads one operation may use, unless a session asks for another number."""
-    asked = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
-    return asked or cores()
 
 
 def onednn() -> bool:

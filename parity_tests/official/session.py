@@ -132,11 +132,6 @@ class Session:
         keep = {name: draw.keep_prob for name, draw in self.probe.draws.items() if draw.keep_prob is not None}
         return result | {f"train/keep_prob/{name}": np.asarray(value, np.float32) for name, value in keep.items()}
 
-    def gradients(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The gradients of a training step alone; the weights stay."""
-        fetches = {f"gradient/{name}": value for name, value in self.probe.raw_gradients.items()}
-        return self.sess.run(fetches, feed | self.fed(self.probe, draws, feed[self.train.sequence_lengths]))
-
     def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the evaluation model computes, all dropout off and the pen loss of the padding masked."""
         fetches = {f"eval/{name}": value for name, value in self.outputs["eval"].items()}

@@ -116,5 +116,7 @@ def _answers(recorder: Recorder, recording: Recording, dtype: str, *, shuffled: 
         result |= {VARIABLES + name: weights[name].astype(dtype) for name in session.trainable}
     settings = record_model.settings_of(session, recording)
     inputs, draws = recording["inputs"], recording["draws"]
+    # sampling that failed for the recording may succeed here: there is nothing that it could be held against
+    result = {n: v for n, v in result.items() if not n.startswith("sample/") or n in recording[dtype]}
     local = recorder.local[dtype].computed(recording[dtype], inputs, draws, weights, settings)
     return result | {FED + name: value for name, value in local.items()}
