@@ -35,10 +35,10 @@ test: $(READY) ## all tests, those against the committed recordings of the offic
 test-slow: $(READY) ## what takes minutes: a training that is killed 50 times and resumed, bit by bit
 	$(BIN)/python -m pytest -m slow
 
-fixtures: $(READY) ## let the official code record the small fixtures anew
+fixtures: $(READY) ## let the official code record the small fixtures again
 	$(BIN)/python -m parity_tests fixtures
 
-lint: $(READY) ## style and types of names: ruff
+lint: $(READY) ## check style and annotations: ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -48,7 +48,7 @@ format: $(READY) ## let ruff lay out the code
 bench: $(READY) ## measure: conversion, sampling and a training step, ours beside the official code
 	$(BIN)/python -m benchmarks
 
-docs: $(READY) ## put the tables of the last parity, mutants and bench into the README and docs/
+docs: $(READY) ## put the tables of the last parity, mutants, false-alarms, curves and bench into README and docs/
 	$(BIN)/python docs/refresh.py
 
 clean: ## remove the environment and everything that was made

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     mutants = commands.add_parser("mutants", help="plant port bugs, one by one, and see each of them caught")
     alarms = commands.add_parser("false-alarms", help="judge pairs that are known to be equal; count the alarms")
     curves = commands.add_parser("curves", help="train both sides many times over, and compare their curves")
-    record = commands.add_parser("fixtures", help="record the small fixtures anew")
+    record = commands.add_parser("fixtures", help="record the small fixtures again")
     parity.add_argument("--only", choices=("models", "training"), help="a part of the proof; default: both")
     parity.add_argument("--seed", metavar="N", help="of everything that the official runs draw; default: 1")
     verify.add_argument("source", metavar="SRC", type=Path, nargs="?", help="any form that weight_port takes")

@@ -47,7 +47,6 @@ _CHECKPOINTS = (
 )  # fmt: skip
 
 _RUNS = ("test_run.py",)
-_LONGER = ("test_train_cli.py::test_a_longer_run_is_a_resumed_shorter_one",)
 _BEST = ("test_train_cli.py::test_best_is_the_model_of_the_lowest_validation_cost",)
 _RUN = (
     ProductMutant(

@@ -129,7 +129,7 @@ def run_mutants(
 
 
 def _start(out: Path) -> None:
-    """Make the folder, and remove an earlier score from it, lest that be taken for the new."""
+    """Make the folder, and remove an earlier score from it, so that it is not taken for the new one."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in (FILE, TABLE):

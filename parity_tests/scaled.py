@@ -299,7 +299,6 @@ _OPTIMIZER = (
     ),
 )  # fmt: skip
 
-_SAMPLE = (sampling, "sample")
 _SAMPLING = (
     *(
         _bug("sampling", name, (sampling, function), change, recordings=DECISIONS, largest=LARGE)

@@ -241,7 +241,8 @@ def markdown(content: Mapping[str, Any]) -> str:
             "# How small a change is found",
             "Each part of the port is multiplied by 1 + size, in one precision alone, and the harness is run. The "
             "table says the smallest size that it found, the next smaller one that it missed, and the comparison that "
-            "departed furthest. Sizes go by 1, 2, 5 from 1e-12 on. Measured by "
+            "departed furthest in the first recording that showed it. A part whose change is the same in both "
+            "precisions has one size, and counts in neither line. Sizes go by 1, 2, 5 from 1e-12 on. Measured by "
             "`python -m parity_tests mutants --scaled`, on the recordings that ship; whole bugs stand in "
             "[mutants.md](mutants.md).",
             *(sentence for precision in PRECISIONS[:2] if (sentence := _summary(rows, precision))),
@@ -265,4 +266,5 @@ def _summary(rows: Iterable[Mapping[str, Any]], precision: str) -> str:
         return ""
     steps = (1e-10, 1e-9, 1e-8) if precision == "float64" else (1e-7, 1e-6, 1e-5)
     counts = ", ".join(f"{sum(size <= step for size in sizes)} at {step:.0e}" for step in steps)
-    return f"**Of {len(sizes)} parts in {precision} there are found: {counts}; the median is {np.median(sizes):.0e}.**"
+    median = f"the median of the smallest sizes found is {np.median(sizes):.0e}"
+    return f"**Parts found, of {len(sizes)} scaled in {precision}: {counts}; {median}.**"

@@ -31,7 +31,7 @@ NEEDS_ORACLE = ("python -m parity_tests verify out/", "python -m parity_tests ch
 TINY = ["--num_steps=2", "--save_every=1", "--batch_size=8", "--max_seq_len=40"]
 TINY_MODEL = ["--enc_rnn_size=4", "--dec_rnn_size=5", "--z_size=2", "--num_mixture=2"]
 SMALLER = {"70000,2500,2500": "7,2,2"}
-EXIT_CODE = re.compile(r"\s+# exit code (\d)$")
+EXIT_CODE = re.compile(r"\s+#(?: .*:)? exit code (\d)$")
 
 
 def blocks(language):
