@@ -2,7 +2,7 @@
 
 import sys
 
-from pytorch_sketch_rnn.train import run
+from pytorch_sketch_rnn.training.command import run
 
 if __name__ == "__main__":
     sys.exit(run())

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pytorch_sketch_rnn.data import Batch
-from pytorch_sketch_rnn.draws import TorchDraws
+from pytorch_sketch_rnn.data.magenta_loader import Batch
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model import SketchRNN
-from pytorch_sketch_rnn.sampling import sample, sample_batch
-from pytorch_sketch_rnn.training import Trainer
+from pytorch_sketch_rnn.model.draws import TorchDraws
+from pytorch_sketch_rnn.model.sampling import sample, sample_batch
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training.trainer import Trainer
 from weight_port.folder import convert_source
 from weight_port.source import open_source
 

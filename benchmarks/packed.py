@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pytorch_sketch_rnn.batches import Sets
+from pytorch_sketch_rnn.data.batches import Sets
+from pytorch_sketch_rnn.data.packed import PackedWriter, open_packed
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model import SketchRNN
-from pytorch_sketch_rnn.packed import PackedWriter, open_packed
-from pytorch_sketch_rnn.training import Trainer
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training.trainer import Trainer
 
 OUT = Path("out/bench")
 BATCH = 100

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from parity_tests.adapter import OURS
-from parity_tests.recording import FOLDER
-from parity_tests.report import Report
+from parity_tests.record.recording import FOLDER
+from parity_tests.report.report import Report
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 PRECISIONS = ("highest", "high", "medium")  # as torch.set_float32_matmul_precision knows them
@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
-    from parity_tests.parity import SEED, run_parity
+    from parity_tests.commands.live import SEED, run_parity
 
     report = run_parity(
         arguments.out,
@@ -110,8 +110,8 @@ def _seed(text: str) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from parity_tests.certificate import write_certificate
-    from parity_tests.verify import verify, verify_recordings
+    from parity_tests.commands.certificate import write_certificate
+    from parity_tests.commands.one_model import verify, verify_recordings
     from weight_port.__main__ import parse_setting
 
     if (arguments.source is None) == (arguments.recording is None):
@@ -143,7 +143,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, str | None]:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from parity_tests.certificate import check
+    from parity_tests.commands.certificate import check
 
     differences = check(arguments.certificate, arguments.model, arguments.member)
     for difference in differences[:20]:
@@ -156,10 +156,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _mutants(arguments: argparse.Namespace) -> int:
     if arguments.scaled:
-        from parity_tests.sensitivity import run_sensitivity
+        from parity_tests.sensitivity.run import run_sensitivity
 
         return run_sensitivity(arguments.out)
-    from parity_tests.mutation import run_mutants
+    from parity_tests.mutation.run import run_mutants
 
     return run_mutants(arguments.out)
 
@@ -172,13 +172,13 @@ def _false_alarms(arguments: argparse.Namespace) -> int:
 
 
 def _curves(arguments: argparse.Namespace) -> int:
-    from parity_tests.curves import FULL, quick, run_curves
+    from parity_tests.curves.run import FULL, quick, run_curves
 
     return run_curves(arguments.out, quick() if arguments.quick else FULL)
 
 
 def _fixtures(arguments: argparse.Namespace) -> int:
-    from parity_tests.fixtures import record_fixtures
+    from parity_tests.record.shipped import record_fixtures
 
     for path in record_fixtures(arguments.out):
         print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KB)")

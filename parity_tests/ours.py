@@ -10,19 +10,19 @@ from torch import Tensor
 
 from parity_tests import adapter
 from parity_tests.adapter import Arrays, Data
-from pytorch_sketch_rnn import schedules
-from pytorch_sketch_rnn.cells import Cell
-from pytorch_sketch_rnn.data import Batch, DataLoader, join_sets
+from pytorch_sketch_rnn.data.magenta_loader import Batch, DataLoader, join_sets
+from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.device import device_name, usable_device
-from pytorch_sketch_rnn.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.losses import kl_cost, reconstruction_cost
-from pytorch_sketch_rnn.mixture import Mixture
-from pytorch_sketch_rnn.model import Forward, SketchRNN, make_cell
-from pytorch_sketch_rnn.npz import SPLITS
-from pytorch_sketch_rnn.sampling import sample
-from pytorch_sketch_rnn.tape import NO_TAPE, Tape
-from pytorch_sketch_rnn.training import Trainer
+from pytorch_sketch_rnn.model.cells import Cell
+from pytorch_sketch_rnn.model.draws import RecordedDraws, TorchDraws
+from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
+from pytorch_sketch_rnn.model.mixture import Mixture
+from pytorch_sketch_rnn.model.sampling import sample
+from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN, make_cell
+from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
+from pytorch_sketch_rnn.training import schedules
+from pytorch_sketch_rnn.training.trainer import Trainer
 from weight_port.convert import convert_variables, make_plan
 from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 

@@ -4,16 +4,16 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
-    "SketchRNN": "model",
+    "SketchRNN": "model.sketch_rnn",
     "HParams": "hparams",
-    "Mixture": "mixture",
-    "Tape": "tape",
-    "DataLoader": "data",
-    "load_dataset": "data",
-    "read_npz": "npz",
-    "sample": "sampling",
-    "sample_batch": "sampling",
-    "save_drawing": "drawing",
+    "Mixture": "model.mixture",
+    "Tape": "model.tape",
+    "DataLoader": "data.magenta_loader",
+    "load_dataset": "data.magenta_loader",
+    "read_npz": "data.npz",
+    "sample": "model.sampling",
+    "sample_batch": "model.sampling",
+    "save_drawing": "data.drawing",
     "BadInput": "errors",
 }
 __all__ = sorted(_EXPORTS)

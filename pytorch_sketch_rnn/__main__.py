@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytorch_sketch_rnn import dataset
+from pytorch_sketch_rnn.data import make_set as dataset
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pytorch_sketch_rnn.model import SketchRNN
+    from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 LARGEST_SEED = 2**32 - 1  # of NumPy's RandomState
 MOST_SKETCHES = 10_000
@@ -48,11 +48,11 @@ def _sample(arguments: argparse.Namespace) -> int:
     """Run the command ``sample``."""
     import torch
 
+    from pytorch_sketch_rnn.data.drawing import check_suffix, save_drawing
     from pytorch_sketch_rnn.device import usable_device
-    from pytorch_sketch_rnn.drawing import check_suffix, save_drawing
-    from pytorch_sketch_rnn.draws import TorchDraws
-    from pytorch_sketch_rnn.model import SketchRNN
-    from pytorch_sketch_rnn.sampling import sample_batch
+    from pytorch_sketch_rnn.model.draws import TorchDraws
+    from pytorch_sketch_rnn.model.sampling import sample_batch
+    from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
     _check_range("--count", arguments.count, 1, MOST_SKETCHES)
     _check_range("--seed", arguments.seed, 0, LARGEST_SEED)
@@ -84,7 +84,7 @@ def _latent_of(model: "SketchRNN", path: Path, count: int, seed: int) -> "Tensor
     import numpy as np
     import torch
 
-    from pytorch_sketch_rnn.data import load_dataset
+    from pytorch_sketch_rnn.data.magenta_loader import load_dataset
 
     hparams = model.hparams.replace(data_set=(path.name,), batch_size=count)
     test = load_dataset(path.parent, hparams, np.random.RandomState(seed)).test

@@ -8,7 +8,7 @@ import torch
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model import SketchRNN
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from weight_port.names import ADAM_POWERS, GLOBAL_STEP, SLOTS, skip_reason, slot_name, weight_names
 
 

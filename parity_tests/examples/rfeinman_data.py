@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from parity_tests.adapter import Arrays, Batch, Data
 from parity_tests.examples.numpy_port import pick
 from parity_tests.examples.rfeinman_layout import mixture_of
-from pytorch_sketch_rnn.npz import SPLITS
+from pytorch_sketch_rnn.data.npz import SPLITS
 
 
 def load(

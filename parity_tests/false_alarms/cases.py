@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from parity_tests.configurations import ALL_DROPOUT, HYPER_SMALL, NOISE
-from parity_tests.machine import vector_instructions
+from parity_tests.record.configurations import ALL_DROPOUT, HYPER_SMALL, NOISE
+from parity_tests.record.machine import vector_instructions
 
 LEVELS = (0, 10, 200, 1000)  # official training steps before a model is recorded
 SAMPLE_LEN = 16

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from parity_tests.adapter import EVERYTHING
-from parity_tests.answers import Answers
+from parity_tests.judge.proof import judge, prove
 from parity_tests.judge.row import DIFFERENT, EQUAL, OVERFLOW, Row, failures
-from parity_tests.prove import judge, prove
-from parity_tests.recording import Recording
-from parity_tests.replay_local import FED
+from parity_tests.record.quantities import FED
+from parity_tests.record.recording import Recording
+from parity_tests.replay.answers import Answers
 
 
 def judged(job: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,16 +11,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity_tests.configurations import MODEL_VARIANTS
 from parity_tests.false_alarms.cases import CASES, CONDITIONS, OURS, QUICK, SAMPLE_LEN, Case, Condition
 from parity_tests.false_alarms.score import content, markdown
-from parity_tests.oracle import require_oracle, run_official
-from parity_tests.recording import Recording
-from parity_tests.streams import MEMBERS
+from parity_tests.record.configurations import MODEL_VARIANTS
+from parity_tests.record.draws import MEMBERS
+from parity_tests.record.launch import require_oracle, run_official
+from parity_tests.record.recording import Recording
+from pytorch_sketch_rnn.data.kanji import kanji_splits
+from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
-from pytorch_sketch_rnn.kanji import kanji_splits
-from pytorch_sketch_rnn.npz import write_npz
 
 FILE, TABLE = "false_alarms.json", "false_alarms.md"
 PROCESSES = 2

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.configurations import LIVE, MODEL_VARIANTS
 from parity_tests.false_alarms.tail import by_kind, checked, fit, predicted, upper_limit
-from parity_tests.machine import in_words
-from parity_tests.our_side import our_provenance
+from parity_tests.record.configurations import LIVE, MODEL_VARIANTS
+from parity_tests.record.machine import in_words
+from parity_tests.report.our_side import our_provenance
 
 # the kinds of model that `make parity` records, each as it is and moved
 PARITY_RECORDINGS = [configuration.name for configuration in LIVE for _ in MODEL_VARIANTS]

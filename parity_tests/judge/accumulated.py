@@ -33,7 +33,7 @@ def allowance(precision: str, ensemble: np.ndarray, scale: float, last: int | No
 
     Args:
         precision: float64 or float32.
-        ensemble: sizes of the official runs' drift [members, 2, steps], see :func:`parity_tests.measure.sizes`.
+        ensemble: sizes of the official runs' drift [members, 2, steps], see :func:`.error_norms.sizes`.
         scale: the largest magnitude of the quantity, or of what it adds up.
         last: the last step that is judged at all; None: every one.
     """

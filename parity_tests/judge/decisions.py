@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.judge.limits import SPREAD_FACTOR32, SPREAD_FACTOR64
+from parity_tests.record.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -19,7 +19,7 @@ def margins(mode: str, pdfs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """How far each step's decision is from going the other way, in probability.
 
     Args:
-        mode: of :data:`~parity_tests.configurations.SAMPLING_MODES`.
+        mode: of :data:`~parity_tests.record.configurations.SAMPLING_MODES`.
         pdfs: ``pi`` and ``pen`` of the official float64 run [steps, ...].
 
     Returns:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from parity_tests.judge.pools import GATES, axes_of
-from parity_tests.measure import step_axis
+from parity_tests.record.error_norms import step_axis
 
 
 def place(name: str, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, Any]:

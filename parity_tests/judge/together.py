@@ -4,7 +4,7 @@ import numpy as np
 
 from parity_tests.judge.accumulated import allowance
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, Row, relative
-from parity_tests.recording import Recording
+from parity_tests.record.recording import Recording
 
 TOGETHER = "gradient/together"
 

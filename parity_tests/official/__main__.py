@@ -2,7 +2,7 @@
 
 A task is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
 records models, cells, trainings, the costs of many trainings (curves), initial values and the data loader;
-``{"do": "study", ...}`` serves the study of false alarms. Jobs are written by :mod:`parity_tests.oracle`.
+``{"do": "study", ...}`` serves the study of false alarms. Jobs are written by :mod:`parity_tests.record.launch`.
 """
 
 import json
@@ -20,8 +20,8 @@ from parity_tests.official.record_initial import record_initial
 from parity_tests.official.record_model import record_model
 from parity_tests.official.record_training import record_training
 from parity_tests.official.session import set_hyper_sizes
-from parity_tests.recording import Recording
-from pytorch_sketch_rnn.npz import read_npz
+from parity_tests.record.recording import Recording
+from pytorch_sketch_rnn.data.npz import read_npz
 
 
 def train(job: dict[str, Any]) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.layers import Layer, as_recorded, cell_scope, cotangents, layers_of, steps_of
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.session import NOT_COMPUTED, PARAMETERS, Session
 from parity_tests.official.standin import rnn, tf
+from parity_tests.record.layers import Layer, as_recorded, cell_scope, cotangents, layers_of, steps_of
 
 Arrays = dict[str, np.ndarray]
 CELL_CLASSES = {"lstm": rnn.LSTMCell, "layer_norm": rnn.LayerNormLSTMCell, "hyper": rnn.HyperLSTMCell}

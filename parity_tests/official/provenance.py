@@ -5,8 +5,8 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from parity_tests.machine import machine
 from parity_tests.official.standin import THREADS, official_folder
+from parity_tests.record.machine import machine
 
 COMMAND: list[str] = []  # what the user typed; the job says it
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from parity_tests.configurations import CELL_KEEP_PROB, DTYPES
-from parity_tests.layers import cell_steps
 from parity_tests.official.inputs import moved
 from parity_tests.official.local import CELL_CLASSES, StepGraph
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import load, set_hyper_sizes
 from parity_tests.official.standin import CONFIG, tf
-from parity_tests.recording import Recording
-from parity_tests.streams import dropout_mask
+from parity_tests.record.configurations import CELL_KEEP_PROB, DTYPES
+from parity_tests.record.draws import dropout_mask
+from parity_tests.record.layers import cell_steps
+from parity_tests.record.recording import Recording
 
 Arrays = dict[str, np.ndarray]
 

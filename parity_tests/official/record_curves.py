@@ -15,7 +15,7 @@ from parity_tests.official.provenance import provenance
 from parity_tests.official.session import load, set_hyper_sizes
 from parity_tests.official.standin import model as official_model
 from parity_tests.official.standin import one_step_at_a_time, sketch_rnn_train, tf
-from parity_tests.recording import Recording
+from parity_tests.record.recording import Recording
 
 COSTS = ("cost", "r_cost", "kl_cost")
 ONE_THREAD = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)

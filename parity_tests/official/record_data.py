@@ -8,8 +8,8 @@ import numpy as np
 
 from parity_tests.official.provenance import provenance
 from parity_tests.official.standin import sketch_rnn_train, utils
-from parity_tests.recording import Recording
-from pytorch_sketch_rnn.npz import write_npz
+from parity_tests.record.recording import Recording
+from pytorch_sketch_rnn.data.npz import write_npz
 
 Sets = list[dict[str, list[np.ndarray]]]
 

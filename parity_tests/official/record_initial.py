@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.configurations import INITIAL_DRAWS
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import Session
 from parity_tests.official.standin import tf
-from parity_tests.recording import Recording
+from parity_tests.record.configurations import INITIAL_DRAWS
+from parity_tests.record.recording import Recording
 
 
 def record_initial(job: dict[str, Any]) -> Recording:

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.configurations import DTYPES, MODEL_VARIANTS, SAMPLING_MODES
-from parity_tests.measure import sizes
-from parity_tests.mixtures import NAMES, PARAMETERS, nll
 from parity_tests.official.inputs import make_batch, moved
 from parity_tests.official.local import LocalGraph
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import NOT_COMPUTED, Session
 from parity_tests.official.standin import tf, utils
-from parity_tests.recording import Recording
-from parity_tests.shuffle import Shuffle
-from parity_tests.streams import MEMBERS, PREFIXES, nudged
+from parity_tests.record.configurations import DTYPES, MODEL_VARIANTS, SAMPLING_MODES
+from parity_tests.record.draws import MEMBERS, PREFIXES, nudged
+from parity_tests.record.error_norms import sizes
+from parity_tests.record.mixtures import NAMES, PARAMETERS, nll
+from parity_tests.record.recording import Recording
+from parity_tests.record.shuffle import Shuffle
 
 Arrays = dict[str, np.ndarray]
 HALVINGS = 5  # of the noise at most
@@ -145,7 +145,7 @@ class Recorder:
         """How far official runs drift from the float64 run: for each quantity [members, 2, steps].
 
         Members have their weights moved in the last bit, and units and rows in another order, which sums in another
-        order. The two sizes are those of :func:`parity_tests.measure.sizes`.
+        order. The two sizes are those of :func:`parity_tests.record.error_norms.sizes`.
         """
         session, truth = self.sessions[dtype], recording["float64"]
         found: dict[str, list[np.ndarray]] = {}

@@ -13,10 +13,10 @@ from parity_tests.official.provenance import provenance
 from parity_tests.official.record_data import given
 from parity_tests.official.session import NOT_COMPUTED, Session
 from parity_tests.official.standin import sketch_rnn_train, tf
-from parity_tests.recording import Recording
-from parity_tests.shuffle import Shuffle
-from parity_tests.streams import VALIDATION_DRAWS, draws_of, nudged
-from pytorch_sketch_rnn.npz import read_npz
+from parity_tests.record.draws import VALIDATION_DRAWS, draws_of, nudged
+from parity_tests.record.recording import Recording
+from parity_tests.record.shuffle import Shuffle
+from pytorch_sketch_rnn.data.npz import read_npz
 
 DRIFTS = 10  # runs from weights perturbed, each by a seed of its own
 PERTURBATION = 1e-15  # relative

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.configurations import SAMPLING_MODES, SAMPLING_SEEDS
-from parity_tests.mixtures import PARAMETERS
 from parity_tests.official.probe import Probe, attach
 from parity_tests.official.standin import CONFIG, rnn, tf
 from parity_tests.official.standin import model as official_model
-from parity_tests.streams import PREFIXES, Wanted, draws_of
+from parity_tests.record.configurations import SAMPLING_MODES, SAMPLING_SEEDS
+from parity_tests.record.draws import PREFIXES, Wanted, draws_of
+from parity_tests.record.mixtures import PARAMETERS
 
 # learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
 NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")

@@ -13,9 +13,9 @@ from parity_tests.official.inputs import make_batch
 from parity_tests.official.provenance import provenance
 from parity_tests.official.record_model import Recorder, read_weights
 from parity_tests.official.standin import tf
-from parity_tests.recording import Recording
-from parity_tests.replay_local import FED, VARIABLES
-from parity_tests.shuffle import Shuffle
+from parity_tests.record.quantities import FED, VARIABLES
+from parity_tests.record.recording import Recording
+from parity_tests.record.shuffle import Shuffle
 
 Arrays = dict[str, np.ndarray]
 ANSWERS = "answers"  # kind of a file that holds what a subject answered

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity_tests.oracle import require_oracle
+from parity_tests.record.launch import require_oracle
 from pytorch_sketch_rnn.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]

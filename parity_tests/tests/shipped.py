@@ -2,8 +2,8 @@
 
 import functools
 
-from parity_tests.fixtures import load_fixtures
-from parity_tests.recording import Recording
+from parity_tests.record.recording import Recording
+from parity_tests.record.shipped import load_fixtures
 
 
 @functools.cache

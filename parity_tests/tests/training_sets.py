@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from pytorch_sketch_rnn.batches import Sets
+from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model import SketchRNN
-from pytorch_sketch_rnn.training import Options, Trainer
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training.trainer import Options, Trainer
 
 SMALL = HParams(
     enc_model="layer_norm", dec_model="hyper", enc_rnn_size=4, dec_rnn_size=5, z_size=3, num_mixture=2, batch_size=5,

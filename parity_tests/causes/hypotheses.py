@@ -1,0 +1,18 @@
+"""Candidate causes of a departure: bugs that a port may have, besides those of the mutation catalogue.
+
+They are not part of the mutation score. Many are a catalogued bug moved to another cell or given another constant; the
+others are what PyTorch, Keras or another paper suggests to a port's author. Each carries its sentence.
+"""
+
+from parity_tests.causes.hypotheses_cells import CELL_HYPOTHESES
+from parity_tests.causes.hypotheses_hyper import HYPER_HYPOTHESES
+from parity_tests.causes.hypotheses_model import MODEL_HYPOTHESES
+from parity_tests.causes.hypotheses_training import TRAINING_HYPOTHESES
+from parity_tests.mutation.catalogue import MUTANTS
+from parity_tests.mutation.planting import is_same
+
+HYPOTHESES = tuple(
+    each
+    for each in (*CELL_HYPOTHESES, *HYPER_HYPOTHESES, *MODEL_HYPOTHESES, *TRAINING_HYPOTHESES)
+    if not any(is_same(each, mutant) for mutant in MUTANTS)
+)

@@ -1,0 +1,1 @@
+"""Training curves of both sides with independent randomness, and the test that compares them."""

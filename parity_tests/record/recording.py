@@ -1,0 +1,147 @@
+"""Recordings in HDF5: the only thing that crosses from the official process to ours, besides genuine checkpoints.
+
+A file holds groups of named arrays (a name may hold slashes): ``weights``, ``inputs`` and ``draws``, which both sides
+share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data).
+``float64_local`` and ``float32_local`` hold what single functions gave and no free run contains; ``float32_truth`` what
+every single step and function gives in float64 from the recorded float32 values. ``float64_ensemble`` and
+``float32_ensemble`` say how far other official runs are from the float64 run, for each quantity [members, 2, steps].
+As attributes it holds its kind, the hyperparameters, where it came from, and a SHA-256 over all of that.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.files import atomic_path
+
+# The recordings that ship: in an installed package they stand inside it, in a checkout beside it.
+_INSTALLED = Path(__file__).parents[1] / "fixtures"
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "fixtures"
+SCHEMA = 3
+SEAL = b"sketch-rnn recording, schema 3, SHA-256 of what follows the first 512 bytes:\n"
+SEAL_SIZE = 512
+# What h5py and what is built on it raise for a damaged file or one of another kind, by no documented rule.
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
+
+
+def _stored(name: str) -> str:
+    """A name as it stands in the file and back: "a" and "a/b" may both be arrays, which HDF5's folders forbid."""
+    return name.translate(str.maketrans("/.", "./"))
+
+
+def seal(path: Path) -> None:
+    """Write the SHA-256 of an HDF5 file into the block that it leaves free at its beginning."""
+    with path.open("r+b") as file:
+        file.seek(SEAL_SIZE)
+        text = SEAL + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n"
+        file.seek(0)
+        file.write(text.ljust(SEAL_SIZE, b"\0"))
+
+
+def check_seal(path: Path) -> None:
+    """Hold a file against its seal before HDF5 opens it: on a damaged file that library may crash or hang.
+
+    Raises:
+        BadInput: when the file is missing, is no recording, or is not as it was sealed.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(SEAL_SIZE).rstrip(b"\0")
+            found = SEAL + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n"
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a recording") from None
+    if not text.startswith(SEAL):
+        other = re.match(rb"sketch-rnn recording, schema (\d+),", text)
+        found = f"one of schema {int(other[1])}" if other and int(other[1]) != SCHEMA else "another kind of file"
+        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {found}; record it anew")
+    if text != found:
+        raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
+
+
+@dataclasses.dataclass
+class Recording:
+    """Named arrays in groups, with what they claim to be."""
+
+    kind: str  # "model", "cell", "data", "training" or "initial"
+    name: str  # of the configuration, for reports
+    hparams: dict[str, Any]
+    provenance: dict[str, Any]  # versions, SHA-256 of the official files, command, seed
+    groups: dict[str, dict[str, np.ndarray]]
+
+    def __getitem__(self, group: str) -> dict[str, np.ndarray]:
+        return self.groups[group]
+
+    def digest(self) -> str:
+        """SHA-256 over the claims and every array: name, dtype, shape, bytes."""
+        sha = hashlib.sha256(json.dumps(self._claims(), sort_keys=True).encode())
+        for name, array in self._arrays():
+            sha.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            sha.update(np.ascontiguousarray(array))
+        return sha.hexdigest()
+
+    def _claims(self) -> dict[str, Any]:
+        claims = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "groups"}
+        return claims | {"schema": SCHEMA}
+
+    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        for group in sorted(self.groups):
+            for name in sorted(self.groups[group]):
+                yield f"{group}/{name}", self.groups[group][name]
+
+    def save(self, path: Path) -> None:
+        """Write the file, atomically."""
+        with atomic_path(path) as temporary:
+            self._write(temporary)
+            seal(temporary)
+
+    def _write(self, path: Path) -> None:
+        with h5py.File(path, "w", libver="latest", userblock_size=SEAL_SIZE) as file:
+            # Text of fixed length: HDF5 keeps the other kind without a checksum, where damage can make it hang.
+            file.attrs["claims"] = np.bytes_(json.dumps(self._claims(), sort_keys=True))
+            file.attrs["sha256"] = np.bytes_(self.digest())
+            for group, arrays in self.groups.items():
+                target = file.create_group(group)
+                for name, array in arrays.items():
+                    # what is larger than the weights of a model is a whole run, which hardly shrinks
+                    small = 64 < array.size < 2**21
+                    options = {"compression": "gzip", "shuffle": True} if small else {}
+                    target.create_dataset(_stored(name), data=array, **options)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file and check that it is what it claims to be.
+
+        Raises:
+            BadInput: when it is missing, cut short, of another schema, or does not match its SHA-256.
+        """
+        check_seal(path)
+        try:
+            with h5py.File(os.fspath(path), "r") as file:
+                claims = json.loads(file.attrs["claims"])
+                schema = claims.pop("schema")
+                if schema != SCHEMA:
+                    raise BadInput(f"{path}: a recording of schema {schema}, expected {SCHEMA}; record it anew")
+                groups = {
+                    group: {_stored(name): dataset[()] for name, dataset in arrays.items()}
+                    for group, arrays in file.items()
+                }
+                claimed = os.fsdecode(file.attrs["sha256"])
+                recording = cls(groups=groups, **claims)
+                matches = recording.digest() == claimed
+        except BadInput:
+            raise
+        except _DAMAGE as error:
+            reason = " ".join(str(error).split())  # HDF5's own messages hold line breaks
+            raise BadInput(f"{path}: expected a recording in HDF5, but {reason}; record it anew") from None
+        if not matches:
+            raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
+        return recording

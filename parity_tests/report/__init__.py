@@ -1,0 +1,1 @@
+"""Presents a verdict: text, Markdown, JSON and HTML."""

@@ -1,0 +1,259 @@
+"""The plots of the HTML report, drawn by matplotlib as SVG elements of the page."""
+
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from parity_tests.judge.limits import DRIFT_FACTOR, DRIFT_FLOOR, FLOAT64_ALLOWED
+from parity_tests.report.profiles import merged
+
+# matplotlib draws in these; the page's style sheet then says what they are, in light and in dark mode.
+INK, FAINT, OURS, FED, OFFICIAL, SPREAD, ALLOWED = (f"#00000{digit}" for digit in range(1, 8))
+COLOURS = {INK: "ink", FAINT: "rule", OURS: "ours", FED: "fed", OFFICIAL: "official", SPREAD: "spread"}
+COLOURS[ALLOWED] = "allowed"
+BEHIND = {"linewidth": 4.5, "alpha": 0.55}  # what another line is to be seen on
+LINES: dict[str, dict[str, Any]] = {  # in the order in which they are laid over each other
+    "spread": {"color": SPREAD, **BEHIND},
+    "official": {"color": OFFICIAL, "linewidth": 1.2, "linestyle": (0, (1.2, 1.2))},
+    "ours": {"color": OURS, "linewidth": 1.4},
+    "fed": {"color": FED, "linewidth": 1.2, "linestyle": (0, (4, 2))},
+    "allowed": {"color": ALLOWED, "linewidth": 1.1, "linestyle": (0, (1.2, 2))},
+}
+SETTINGS = {
+    "svg.fonttype": "none",
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.parse_math": False,
+}
+WIDTH, PANEL, PAIR, POINTS = 256, 140, 190, 72  # of a plot, in points; POINTS to the inch
+DECIMALS = re.compile(r"\d+\.\d{2,}")
+LEFT, RIGHT, TOP, BOTTOM = 42, 8, 22, 28  # margins of a plot
+
+# Decades that a plot of errors always shows; a smaller error stands at the bottom, among the zeros.
+DECADES = {"float64": (-18, -9), "float32": (-10, -4)}
+
+Values = Sequence[float | None]
+Profile = Mapping[str, Mapping[str, Values]]  # precision -> whose -> one number a step
+
+
+def plots_of(profiles: Mapping[str, Profile], training: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """All plots of a page.
+
+    Args:
+        profiles: of the quantities that have steps, see :func:`parity_tests.report.profiles.profiles`.
+        training: curves of whole training runs, see :class:`parity_tests.judge.training.Curves`.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        return {
+            "groups": _groups(profiles),
+            "flat": [quantity for quantity, profile in profiles.items() if _flat(profile)],
+            "training": _training(training),
+        }
+
+
+# --- error against time step
+
+
+def _groups(profiles: Mapping[str, Profile]) -> list[dict[str, Any]]:
+    """The quantities of each layer, with a plot of each and one of what comes closest to its allowance."""
+    groups: dict[str, dict[str, Profile]] = {}
+    for quantity, profile in profiles.items():
+        if _flat(profile):
+            continue
+        layer = quantity.rpartition("/")[0].removesuffix("/hyper_cell") or "others"
+        groups.setdefault(layer, {})[quantity] = profile
+    spans = {precision: _span(precision, profiles.values()) for precision in _precisions(profiles.values())}
+    return [_group(layer, quantities, spans) for layer, quantities in groups.items()]
+
+
+def _group(layer: str, quantities: Mapping[str, Profile], spans: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    closest = {
+        precision: merged(profile[precision] for profile in quantities.values() if precision in profile)
+        for precision in _precisions(quantities.values())
+    }
+    return {
+        "layer": layer,
+        "plots": _profile_plots(closest, spans),
+        "largest": {precision: _largest_error(precision, quantities.values()) for precision in closest},
+        "quantities": [
+            {"name": name, "plots": _profile_plots(profile, spans), "largest": _largest_errors(profile)}
+            for name, profile in quantities.items()
+        ],
+    }
+
+
+def _flat(profile: Profile) -> bool:
+    """Whether it was compared bit for bit, and nothing differs: there is no error to draw."""
+    return set(profile) == {"exact"} and all(error == 0 for error in _largest_errors(profile).values())
+
+
+def _precisions(profiles: Iterable[Profile]) -> list[str]:
+    """Which precisions there are, float64 first."""
+    return sorted({precision for profile in profiles for precision in profile}, reverse=True)
+
+
+def _largest_errors(profile: Profile) -> dict[str, float | None]:
+    """The largest of the port's errors, by precision."""
+    return {precision: _largest_error(precision, [profile]) for precision in profile}
+
+
+def _largest_error(precision: str, profiles: Iterable[Profile]) -> float | None:
+    """The largest of the port's errors in some quantities; None, which is beyond measure, is the largest."""
+    curves = [profile[precision] for profile in profiles if precision in profile]
+    errors = [error for curve in curves for whose in ("ours", "fed") for error in curve.get(whose, ())]
+    return None if None in errors else max(errors, default=0.0)
+
+
+def _span(precision: str, profiles: Iterable[Profile]) -> tuple[int, int]:
+    """The decades that all plots of a precision show, so that they can be compared at a glance."""
+    low, high = DECADES.get(precision, DECADES["float64"])
+    curves = [profile[precision] for profile in profiles if precision in profile]
+    largest = max((error or 0.0 for curve in curves for values in curve.values() for error in values), default=0.0)
+    return low, max(high, math.ceil(math.log10(largest)) if largest else high)
+
+
+def _profile_plots(profile: Profile, spans: Mapping[str, tuple[int, int]]) -> list[Markup]:
+    """A plot for each precision."""
+    return [_profile_plot(name, profile[name], span) for name, span in spans.items() if name in profile]
+
+
+def _profile_plot(precision: str, curves: Mapping[str, Values], span: tuple[int, int]) -> Markup:
+    steps = max(map(len, curves.values()))
+    figure = Figure(figsize=(WIDTH / POINTS, PANEL / POINTS))
+    axes = _axes(figure, f"{precision}: relative error", steps, TOP, PANEL - BOTTOM)
+    axes.set_xlabel("time step", labelpad=1)
+    _errors(axes, curves, span, steps)
+    return _svg(figure)
+
+
+# --- training
+
+
+def _training(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each run: both sides' curves with their difference below, then how far the port drifts."""
+    return [
+        {
+            "recording": run["recording"],
+            "curves": [_curve_plot(name, run["ours"][name], run["theirs"][name]) for name in run["theirs"]],
+            "drift": _drift_plot(run["drift"], run["official_drift"]),
+            "fed": _fed_plot(run["fed_error"]),
+            "steps": len(run["drift"]),
+            "at_the_end": {"the port": run["drift"][-1], "the official code, from itself": run["official_drift"][-1]},
+            "largest_fed": _largest_error("float64", [{"float64": {"fed": run["fed_error"]}}]),
+        }
+        for run in runs
+    ]
+
+
+def _curve_plot(name: str, ours: Values, theirs: Values) -> Markup:
+    figure = Figure(figsize=(WIDTH / POINTS, PAIR / POINTS))
+    steps = len(theirs)
+    middle = TOP + 84
+    axes = _axes(figure, name.replace("_", " "), steps, TOP, middle, named_steps=False)
+    for style, values in (({"color": OFFICIAL, **BEHIND}, theirs), (LINES["ours"], ours)):
+        axes.plot(np.array(values, dtype=np.float64), clip_on=False, **style)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    mine, other = (np.array(values, dtype=np.float64) for values in (ours, theirs))
+    scale = np.nanmax(np.abs(other), initial=0.0) or 1.0
+    difference = np.abs(mine - other) / scale
+    below = _axes(figure, "difference, relative", steps, middle + TOP - 2, PAIR - BOTTOM)
+    below.set_xlabel("training step", labelpad=1)
+    _errors(below, {"ours": _holed(difference)}, _span("float64", [{"float64": {"ours": _holed(difference)}}]), steps)
+    return _svg(figure)
+
+
+def _holed(values: np.ndarray) -> Values:
+    """An array as JSON would hold it: None where it is not finite."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _drift_plot(drift: Values, official: Values) -> Markup:
+    own = np.array(official, dtype=np.float64)
+    allowed = np.maximum(DRIFT_FACTOR * np.fmax.accumulate(own), DRIFT_FLOOR)
+    return _error_plot("drift", {"spread": np.fmax.accumulate(own).tolist(), "ours": drift, "allowed": _holed(allowed)})
+
+
+def _fed_plot(errors: Values) -> Markup:
+    lines = {"fed": errors, "allowed": [FLOAT64_ALLOWED] * len(errors)}
+    return _error_plot("each step alone", lines)
+
+
+def _error_plot(title: str, lines: Mapping[str, Values]) -> Markup:
+    figure = Figure(figsize=(WIDTH / POINTS, PAIR / POINTS))
+    steps = max(map(len, lines.values()))
+    axes = _axes(figure, f"{title}: relative error", steps, TOP, PAIR - BOTTOM)
+    axes.set_xlabel("training step", labelpad=1)
+    _errors(axes, lines, _span("float64", [{"float64": lines}]), steps)
+    return _svg(figure)
+
+
+# --- matplotlib
+
+
+def _axes(figure: Figure, title: str, steps: int, top: int, bottom: int, *, named_steps: bool = True) -> Axes:
+    """Axes over the steps, between two heights in points from the top of the figure."""
+    width, height = figure.get_size_inches() * POINTS
+    box = (LEFT / width, 1 - bottom / height, (width - LEFT - RIGHT) / width, (bottom - top) / height)
+    axes = figure.add_axes(box)
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.tick_params(left=False, bottom=False, pad=2)
+    axes.text(4 / width, 1 - (top - 8) / height, title, transform=figure.transFigure, fontweight="bold")
+    axes.set_xlim(0, max(steps - 1, 1))
+    ticks = [0, (steps - 1) // 2, steps - 1] if steps > 2 else list(range(steps))
+    axes.set_xticks(ticks, [str(tick) for tick in ticks] if named_steps else [""] * len(ticks))
+    return axes
+
+
+def _errors(axes: Axes, lines: Mapping[str, Values], span: tuple[int, int], steps: int) -> None:
+    """Errors over the steps by their decades; at the bottom stand the zeros, at the top what is beyond measure."""
+    low, high = span
+    stride = math.ceil((high - low) / 4)
+    ticks = list(range(high, low + 1, -stride))
+    axes.set_ylim(low, high)
+    axes.set_yticks([low, *ticks], ["0", *(f"1e{tick}" if tick else "1" for tick in ticks)])
+    for tick in ticks:
+        axes.plot([0, max(steps - 1, 1)], [tick, tick], color=FAINT, linewidth=0.6, clip_on=False)
+    for whose, style in LINES.items():
+        if whose in lines:
+            # nothing is allowed where nothing is judged
+            missing = math.nan if whose == "allowed" else high
+            decades = [missing if error is None else _decade(error, low, high) for error in lines[whose]]
+            axes.plot(decades, clip_on=False, **style)
+
+
+def _decade(error: float, low: int, high: int) -> float:
+    return min(max(math.log10(error), low), high) if error > 0 else low
+
+
+def _rounded(coordinate: re.Match[str]) -> str:
+    return f"{float(coordinate[0]):.1f}".removesuffix(".0")
+
+
+def _svg(figure: Figure) -> Markup:
+    """A figure as an element of the page: no header, no date, no ids (random ones), colours and fonts of the page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<defs>.*?</defs>|</?g\b[^>]*>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<svg [^>]*(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', text)
+    text = re.sub(r" font-family: [^;\"]*;?| transform=\"rotate\(-?0 [^\"]*\"|; stroke-linecap: \w+", "", text)
+    text = re.sub(r'(?<= )([dxy])="[^"]*"', lambda found: DECIMALS.sub(_rounded, found[0]), text)
+    for colour, name in COLOURS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return Markup(re.sub(r"\s*\n\s*", " ", text))

@@ -1,0 +1,1 @@
+"""The smallest change that the proof still notices, part by part."""

@@ -1,0 +1,123 @@
+"""A batch is a function of seed, step and row; each row is made as Magenta makes it."""
+
+import numpy as np
+import pytest
+from training_sets import SMALL, random_splits
+
+from pytorch_sketch_rnn.data.batches import Sets, Split
+from pytorch_sketch_rnn.data.magenta_loader import DataLoader, join_sets
+from pytorch_sketch_rnn.data.packed import PackedWriter, open_packed
+from pytorch_sketch_rnn.errors import BadInput
+
+SPLITS = random_splits()
+SETS = Sets.from_splits(SPLITS, SMALL)
+
+
+def same(a, b):
+    for x, y in zip((a.sketches, a.lengths), (b.sketches, b.lengths), strict=True):
+        np.testing.assert_array_equal(x, y, strict=True)
+    for x, y in zip(a.strokes, b.strokes, strict=True):
+        np.testing.assert_array_equal(x, y, strict=True)
+
+
+def test_a_step_can_be_drawn_again():
+    same(SETS.train.random_rows(5, 0, 7, range(5)), SETS.train.random_rows(5, 0, 7, range(5)))
+
+
+@pytest.mark.parametrize(("seed", "step"), [(1, 7), (0, 8)])
+def test_another_step_or_seed_is_another_batch(seed, step):
+    one, other = SETS.train.random_rows(5, 0, 7, range(5)), SETS.train.random_rows(5, seed, step, range(5))
+    assert not np.array_equal(one.sketches, other.sketches)
+
+
+def test_rows_do_not_depend_on_who_draws_them():
+    whole = SETS.train.random_rows(5, 0, 7, range(5))
+    parts = [SETS.train.random_rows(5, 0, 7, rows) for rows in (range(0, 3), range(3, 4), range(4, 5))]
+    np.testing.assert_array_equal(whole.sketches, np.concatenate([part.sketches for part in parts]))
+    np.testing.assert_array_equal(whole.lengths, np.concatenate([part.lengths for part in parts]))
+
+
+def test_a_batch_is_different_sketches_and_all_come_equally_often():
+    plain = Split(SETS.train.sketches, SETS.train.scale_factor, SETS.hparams.max_seq_len)
+    known = {sketch.tobytes(): i for i, sketch in enumerate(plain.in_order(range(12)).strokes)}
+    counts = np.zeros(12, int)
+    for step in range(400):
+        chosen = [known[sketch.tobytes()] for sketch in plain.random_rows(5, 0, step, range(5)).strokes]
+        assert len(set(chosen)) == 5
+        counts[chosen] += 1
+    assert counts.sum() == 2000
+    assert np.abs(counts - 2000 / 12).max() < 45  # 4.5 standard deviations
+
+
+def test_a_row_is_what_magenta_makes_of_that_sketch():
+    # the proven loader, of one sketch, from the same stream
+    splits = SPLITS | {"train": [SPLITS["train"][0]] * 5}
+    sets = Sets.from_splits(splits, SMALL)
+    batch = sets.train.random_rows(5, 2, 9, range(5))
+    for row in range(5):
+        rng = np.random.RandomState(np.random.PCG64([2, 1, 9, row]))
+        loader = DataLoader(
+            splits["train"][:1], 1, sets.hparams.max_seq_len, rng,
+            random_scale_factor=SMALL.random_scale_factor, augment_stroke_prob=SMALL.augment_stroke_prob,
+        )  # fmt: skip
+        loader.normalize(sets.train.scale_factor)
+        expected = loader.get_batch(0)
+        np.testing.assert_array_equal(batch.sketches[row : row + 1], expected.sketches, strict=True)
+        assert batch.lengths[row] == expected.lengths[0]
+    assert len(set(batch.lengths)) > 1  # each row is augmented on its own
+
+
+def test_validation_is_magentas_without_augmentation():
+    official = join_sets([SPLITS], SMALL.replace(batch_size=7), np.random.RandomState(0))
+    batch = SETS.valid.in_order(range(7))
+    assert sorted(official.valid.get_batch(0).lengths) == batch.lengths.tolist()
+    expected = {sketch.tobytes() for sketch in official.valid.get_batch(0).sketches}
+    assert {sketch.tobytes() for sketch in batch.sketches} == expected
+    assert official.scale_factor == SETS.train.scale_factor
+    assert official.hparams.max_seq_len == SETS.hparams.max_seq_len
+
+
+@pytest.mark.parametrize("limit", [9, 11])  # no sketch has 9 points, some have 11
+def test_sketches_that_are_too_long_are_left_out_and_the_rest_sets_the_length(limit):
+    sets = Sets.from_splits(SPLITS, SMALL.replace(max_seq_len=limit))
+    lengths = [len(sketch) for split in SPLITS.values() for sketch in split]
+    assert (limit in lengths) == (limit == 11)
+    assert sets.left_out == sum(n > limit for n in lengths) > 0
+    assert sets.hparams.max_seq_len == max(n for n in lengths if n <= limit)
+    kept = [len(sketch) for split in (sets.train, sets.valid, sets.test) for sketch in split.sketches]
+    assert sorted(kept) == sorted(n for n in lengths if n <= limit)
+
+
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        (random_splits(train=4), ["4 sketches", "batch of 5", "batch_size"]),
+        (random_splits(valid=0), ["valid split", "empty"]),
+        (random_splits(test=0), ["test split", "empty"]),
+        (
+            random_splits(longest=12) | {"train": [np.ones((300, 3), np.int16)] * 9},
+            ["0 sketches", "9 longer", "raise max_seq_len"],
+        ),
+    ],
+)
+def test_too_few_sketches_are_refused(splits, words):
+    with pytest.raises(BadInput) as error:
+        Sets.from_splits(splits, SMALL)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_packed_set_gives_the_same_batches(tmp_path):
+    ordered = {split: sorted(sketches, key=len) for split, sketches in SPLITS.items()}
+    with PackedWriter(tmp_path / "set.h5") as writer:
+        for split, sketches in ordered.items():
+            for sketch in sketches:
+                writer.add(split, sketch)
+    with open_packed(tmp_path / "set.h5") as packed:
+        sets = Sets.from_packed(packed, SMALL)
+        assert sets.hparams == SETS.hparams
+        assert sets.train.scale_factor == pytest.approx(SETS.train.scale_factor, rel=1e-6)
+        one, other = (s.train.random_rows(5, 0, 3, range(5)) for s in (sets, SETS))
+        np.testing.assert_array_equal(one.lengths, other.lengths)
+        np.testing.assert_allclose(one.sketches, other.sketches, rtol=1e-6)
+        with pytest.raises(BadInput, match="max_seq_len"):
+            Sets.from_packed(packed, SMALL.replace(max_seq_len=8))

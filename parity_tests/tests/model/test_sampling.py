@@ -1,0 +1,389 @@
+"""Drawing sketches: the streams of the exact sampler, and what the batched sampler draws from and when it ends."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.data.strokes import START_TOKEN
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
+from pytorch_sketch_rnn.model.draws import TorchDraws
+from pytorch_sketch_rnn.model.sampling import PARAMETERS, Sample, sample, sample_batch
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+
+Z, M, MAX_LEN = 4, 3, 24
+both_modes = pytest.mark.parametrize("conditional", [True, False])
+
+
+def make(kind: str = "lstm", *, conditional: bool = True, dtype: torch.dtype = torch.float64) -> SketchRNN:
+    """A small model whose sketches are 0 to MAX_LEN points long."""
+    hparams = HParams(
+        enc_model=kind, dec_model=kind, conditional=conditional, enc_rnn_size=5, dec_rnn_size=7, z_size=Z,
+        num_mixture=M, max_seq_len=MAX_LEN, hyper_num_units=5, hyper_embedding_size=2,
+    )  # fmt: skip
+    model = SketchRNN(hparams, seed=1).to(dtype).eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+        model.decoder.output_b[2] -= 2  # the end of a sketch is not likely
+    return model
+
+
+def constant(pi: list[float], pen: list[float], mu: list, sigma: list, corr: list[float]) -> SketchRNN:
+    """An unconditional model that gives this mixture at every step."""
+    model = make(conditional=False)
+    raw = [np.log(pen), np.log(pi), *np.transpose(mu), *np.log(np.transpose(sigma)), np.arctanh(corr)]
+    with torch.no_grad():
+        model.decoder.output_w.zero_()
+        model.decoder.output_b.copy_(torch.from_numpy(np.concatenate(raw)))
+    return model
+
+
+def latents(count: int) -> Tensor:
+    return torch.randn(count, Z, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+class SpyUniform(random.Random):
+    """Notes each number that is drawn."""
+
+    def __init__(self, seed: int, log: list) -> None:
+        super().__init__(seed)
+        self.log = log
+
+    def random(self):
+        self.log.append("uniform")
+        return super().random()
+
+
+class SpyNormal(np.random.RandomState):
+    """Notes each draw and its arguments."""
+
+    def __init__(self, seed: int, log: list) -> None:
+        super().__init__(seed)
+        self.log = log
+
+    def randn(self, *shape):
+        self.log.append(("randn", shape))
+        return super().randn(*shape)
+
+    def multivariate_normal(self, mean, cov, *arguments):
+        self.log.append(("offset", np.array(mean, dtype=float), np.array(cov, dtype=float)))
+        return super().multivariate_normal(mean, cov, *arguments)
+
+
+def drawn(model: SketchRNN, seq_len: int = 12, seed: int = 5, **options) -> tuple[Sample, list]:
+    log: list = []
+    result = sample(model, seq_len, uniform=SpyUniform(seed, log), normal=SpyNormal(seed, log), **options)
+    return result, log
+
+
+# ------------------------------------------------------------------------------------------------- exact sampler
+@both_modes
+def test_the_streams_are_consumed_in_magentas_order(conditional):
+    """z also for a model that has no use for it; then for each step the component, the pen and the offset."""
+    _, log = drawn(make(conditional=conditional), 12)
+    assert log[0] == ("randn", (1, Z))
+    steps = [entry if isinstance(entry, str) else entry[0] for entry in log[1:]]
+    assert steps == ["uniform", "uniform", "offset"] * 12
+
+
+@both_modes
+def test_a_given_z_is_not_drawn_and_greedy_draws_no_offsets(conditional):
+    z = latents(1).numpy()
+    _, log = drawn(make(conditional=conditional), 12, z=z)
+    assert [entry if isinstance(entry, str) else entry[0] for entry in log] == ["uniform", "uniform", "offset"] * 12
+    _, log = drawn(make(conditional=conditional), 12, z=z, greedy_mode=True)
+    assert log == ["uniform", "uniform"] * 12
+
+
+def test_a_drawn_z_is_the_first_number_of_the_normal_stream():
+    model = make()
+    implicit = sample(model, 9, uniform=random.Random(1), normal=np.random.RandomState(2))
+    normal = np.random.RandomState(2)
+    explicit = sample(model, 9, z=normal.randn(1, Z), uniform=random.Random(1), normal=normal)
+    np.testing.assert_array_equal(implicit.strokes, explicit.strokes)
+    other = sample(model, 9, z=latents(1).numpy(), uniform=random.Random(1), normal=np.random.RandomState(2))
+    assert not np.array_equal(other.strokes, explicit.strokes)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+def test_component_pen_and_offset_follow_from_the_mixture_and_the_streams(temperature):
+    result, log = drawn(make(), 30, temperature=temperature, z=latents(1).numpy())
+    offsets = [entry for entry in log if entry[0] == "offset"]
+    uniform, normal = random.Random(5), np.random.RandomState(5)
+    for step, (_, mean, cov) in enumerate(offsets):
+        here = {name: values[step] for name, values in result.mixture.items()}
+        picked = []
+        for pdf in (here["pi"], here["pen"]):
+            sharp = pdf ** (1 / temperature)
+            picked.append(int(np.searchsorted(np.cumsum(sharp / sharp.sum()), uniform.random())))
+        component, pen = picked
+        sigma1, sigma2 = (temperature * here[name][component] for name in ("sigma1", "sigma2"))
+        off = here["corr"][component] * sigma1 * sigma2
+        np.testing.assert_array_equal(mean, [here["mu1"][component], here["mu2"][component]])
+        np.testing.assert_allclose(cov, [[sigma1**2, off], [off, sigma2**2]], rtol=1e-12)
+        np.testing.assert_array_equal(result.strokes[step, 2:], np.eye(3)[pen])
+        np.testing.assert_array_equal(result.strokes[step, :2], normal.multivariate_normal(mean, cov).astype("f4"))
+
+
+@pytest.mark.parametrize("kind", CELL_TYPES)
+@both_modes
+def test_the_mixtures_are_those_of_the_decoder_for_the_strokes_that_were_drawn(kind, conditional):
+    model, z = make(kind, conditional=conditional), latents(1)
+    result, _ = drawn(model, 10, z=z.numpy())
+    assert (result.strokes.shape, result.strokes.dtype) == ((10, 5), np.float32)
+    inputs = np.concatenate([[START_TOKEN], result.strokes[:-1]])
+    with torch.no_grad():
+        mixture = model.decode(torch.from_numpy(inputs).unsqueeze(0), z if conditional else None)
+    assert tuple(result.mixture) == PARAMETERS
+    for name, values in result.mixture.items():
+        np.testing.assert_allclose(values, getattr(mixture, name)[0], rtol=1e-12, atol=1e-14)
+
+
+def test_greedy_mode_takes_the_likeliest_whatever_the_streams_say():
+    model, z = make(), latents(1).numpy()
+    first, _ = drawn(model, 15, seed=1, z=z, greedy_mode=True)
+    second, _ = drawn(model, 15, seed=2, z=z, greedy_mode=True, temperature=0.2)
+    np.testing.assert_array_equal(first.strokes, second.strokes)
+    best = first.mixture["pi"].argmax(axis=1)
+    for column, name in enumerate(("mu1", "mu2")):
+        expected = first.mixture[name][np.arange(15), best].astype(np.float32)
+        np.testing.assert_array_equal(first.strokes[:, column], expected)
+    np.testing.assert_array_equal(first.strokes[:, 2:].argmax(axis=1), first.mixture["pen"].argmax(axis=1))
+
+
+def test_a_low_temperature_approaches_greedy_mode():
+    model, z = make(), latents(1).numpy()
+    greedy, _ = drawn(model, 15, z=z, greedy_mode=True)
+    cold, _ = drawn(model, 15, z=z, temperature=1e-4)
+    warm, _ = drawn(model, 15, z=z)
+    np.testing.assert_allclose(cold.strokes, greedy.strokes, atol=5e-3)
+    assert np.abs(warm.strokes - greedy.strokes).max() > 0.1
+
+
+def test_it_goes_on_past_the_end_of_the_sketch():
+    model = constant([1 / 3] * 3, [0.1, 0.1, 0.8], [[0, 0]] * 3, [[1, 1]] * 3, [0, 0, 0])
+    result, _ = drawn(model, 20)
+    ended = result.strokes[:, 4] == 1
+    assert ended[:-1].any()
+    assert result.strokes[np.argmax(ended) + 1 :, :2].all()
+
+
+def test_streams_of_the_same_seed_give_the_same_sketch_and_fresh_ones_differ():
+    model = make()
+    np.testing.assert_array_equal(drawn(model)[0].strokes, drawn(model)[0].strokes)
+    assert not np.array_equal(drawn(model, seed=1)[0].strokes, drawn(model, seed=2)[0].strokes)
+    assert not np.array_equal(sample(model, 5).strokes, sample(model, 5).strokes)
+
+
+# ----------------------------------------------------------------------------------------------- batched sampler
+class RowDraws:
+    """Gives each sketch numbers of its own, whichever other sketches are still in the batch.
+
+    ``lengths`` says at which step each one ends; a sketch still draws at the step at which it ends.
+    """
+
+    def __init__(self, seeds: list[int], lengths: list[int]) -> None:
+        self.streams = [np.random.RandomState(seed) for seed in seeds]
+        self.lengths = lengths
+        self.asked: list[tuple] = []
+        self.numbers: dict[tuple[str, int], np.ndarray] = {}
+
+    def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        return self._draw(name, shape, like, "standard_normal")
+
+    def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        return self._draw(name, shape, like, "random_sample")
+
+    def _draw(self, name: str, shape: tuple[int, ...], like: Tensor, method: str) -> Tensor:
+        self.asked.append((name, shape))
+        step = 0 if name == "latent" else int(name.rpartition("/")[2])
+        present = [row for row, length in enumerate(self.lengths) if length >= step]
+        assert shape[0] == len(present), f"{name}: {shape} for the sketches {present}"
+        for row in present:
+            self.numbers[name, row] = np.asarray(getattr(self.streams[row], method)(shape[1:]))
+        return torch.from_numpy(np.stack([self.numbers[name, row] for row in present])).to(like.dtype)
+
+
+COUNT, SEEDS = 6, [11, 12, 13, 14, 15, 16]
+
+
+def alone(model: SketchRNN, temperature: float = 1.0) -> list[np.ndarray]:
+    """Each sketch drawn in a batch of its own."""
+    return [sample_batch(model, 1, None, temperature, draws=RowDraws([seed], [MAX_LEN]))[0] for seed in SEEDS]
+
+
+def together(model: SketchRNN, temperature: float = 1.0) -> tuple[list[np.ndarray], RowDraws]:
+    draws = RowDraws(SEEDS, [len(sketch) for sketch in alone(model, temperature)])
+    return sample_batch(model, COUNT, None, temperature, draws=draws), draws
+
+
+@pytest.mark.parametrize("kind", CELL_TYPES)
+@both_modes
+def test_a_sketch_is_the_same_alone_and_beside_others_that_end_before_or_after(kind, conditional):
+    model = make(kind, conditional=conditional)
+    expected = alone(model)
+    assert len({len(sketch) for sketch in expected}) > 2
+    for ours, single in zip(together(model)[0], expected, strict=True):
+        assert ours.shape == single.shape
+        np.testing.assert_allclose(ours, single, rtol=1e-6, atol=1e-6)
+
+
+@both_modes
+def test_numbers_are_asked_for_by_the_documented_names_and_for_the_rows_still_going(conditional):
+    sketches, draws = together(make(conditional=conditional))
+    lengths = [len(sketch) for sketch in sketches]
+    expected = [("latent", (COUNT, Z))] if conditional else []
+    for step in range(min(max(lengths) + 1, MAX_LEN)):
+        rows = sum(length >= step for length in lengths)
+        expected += [(f"sample/{name}/{step}", (rows,)) for name in ("component", "pen")]
+        expected.append((f"sample/offset/{step}", (rows, 2)))
+    assert draws.asked == expected
+
+
+@pytest.mark.parametrize("temperature", [0.8, 1.0, 1.5])
+def test_each_sketch_follows_from_its_mixtures_and_numbers_and_stops_at_its_first_end(temperature):
+    model = make()
+    sketches, draws = together(model, temperature)
+    assert any(len(sketch) < MAX_LEN for sketch in sketches)
+    for row, sketch in enumerate(sketches):
+        pen_up = sketch[:, 2]
+        inputs = np.concatenate([[START_TOKEN], np.column_stack([sketch[:, :2], 1 - pen_up, pen_up, 0 * pen_up])])
+        with torch.no_grad():
+            z = torch.from_numpy(draws.numbers["latent", row]).unsqueeze(0)
+            mixture = model.decode(torch.from_numpy(inputs).unsqueeze(0), z).parameters()
+        for step in range(min(len(sketch) + 1, MAX_LEN)):
+            here = {name: values[0, step].numpy() for name, values in mixture.items()}
+            picked = []
+            for name, pdf in (("component", here["pi"]), ("pen", here["pen"])):
+                sharp = pdf ** (1 / temperature)
+                x = draws.numbers[f"sample/{name}/{step}", row]
+                picked.append(int(np.searchsorted(np.cumsum(sharp / sharp.sum()), x)))
+            component, pen = picked
+            assert (pen == 2) == (step == len(sketch))
+            if pen == 2:
+                break
+            e1, e2 = draws.numbers[f"sample/offset/{step}", row]
+            mu1, mu2, sigma1, sigma2, corr = (
+                here[name][component] for name in ("mu1", "mu2", "sigma1", "sigma2", "corr")
+            )
+            dx = mu1 + temperature * sigma1 * e1
+            dy = mu2 + temperature * sigma2 * (corr * e1 + np.sqrt(1 - corr**2) * e2)
+            np.testing.assert_allclose(sketch[step], [dx, dy, pen], rtol=1e-5, atol=1e-5)
+
+
+def test_a_sketch_that_does_not_end_is_cut_and_one_that_ends_at_once_is_empty():
+    ends = {"never": [0.5, 0.5, 1e-300], "at once": [1e-300, 1e-300, 1.0]}
+    lengths = {}
+    for name, pen in ends.items():
+        model = constant([1 / 3] * 3, pen, [[0, 0]] * 3, [[1, 1]] * 3, [0, 0, 0])
+        lengths[name] = [sketch.shape for sketch in sample_batch(model, 5, 9)]
+        assert all(sketch.dtype == np.float32 for sketch in sample_batch(model, 2))
+        assert {len(sketch) for sketch in sample_batch(model, 2)} == ({MAX_LEN} if name == "never" else {0})
+    assert lengths == {"never": [(9, 3)] * 5, "at once": [(0, 3)] * 5}
+
+
+def test_a_given_z_is_used_and_not_drawn():
+    model, z = make(), latents(COUNT)
+    draws = [TorchDraws(torch.Generator().manual_seed(1)) for _ in range(3)]
+    first = sample_batch(model, COUNT, z=z, draws=draws[0])
+    again = sample_batch(model, COUNT, z=z.clone(), draws=draws[1])
+    other = sample_batch(model, COUNT, z=-z, draws=draws[2])
+    assert all(np.array_equal(ours, same) for ours, same in zip(first, again, strict=True))
+    assert not all(np.array_equal(ours, changed) for ours, changed in zip(first, other, strict=True))
+
+
+def test_without_draws_the_models_own_are_asked():
+    model = make()
+    model.draws = TorchDraws(torch.Generator().manual_seed(1))
+    first = sample_batch(model, COUNT)
+    given = sample_batch(model, COUNT, draws=TorchDraws(torch.Generator().manual_seed(1)))
+    assert all(np.array_equal(ours, same) for ours, same in zip(first, given, strict=True))
+
+
+# -------------------------------------------------------------------------------------------------- statistics
+PI, PEN = [0.5, 0.3, 0.2], [0.6, 0.3, 0.1]
+MU = [[-40.0, 0.0], [0.0, 30.0], [50.0, -20.0]]  # so far apart that each point tells its component
+SIGMA = [[1.0, 2.0], [0.5, 0.5], [3.0, 1.0]]
+CORR = [0.8, -0.5, 0.0]
+
+
+def assert_frequencies(counts: np.ndarray, expected: np.ndarray) -> None:
+    total = counts.sum()
+    assert (np.abs(counts / total - expected) < 5 * np.sqrt(expected * (1 - expected) / total)).all()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_many_points_are_spread_as_their_mixture_says(temperature):
+    """Frequencies of components and pen states, mean and covariance of each component, all within 5 deviations."""
+    count = 40_000
+    draws = TorchDraws(torch.Generator().manual_seed(1))
+    points = sample_batch(constant(PI, PEN, MU, SIGMA, CORR), count, 1, temperature, draws=draws)
+    going = np.concatenate(points)  # those that did not end at once
+    sharp_pen, sharp_pi = (np.array(pdf) ** (1 / temperature) for pdf in (PEN, PI))
+    lifted = int(going[:, 2].sum())
+    assert_frequencies(np.array([len(going) - lifted, lifted, count - len(going)]), sharp_pen / sharp_pen.sum())
+    component = np.linalg.norm(going[:, None, :2] - np.array(MU), axis=2).argmin(axis=1)
+    assert_frequencies(np.bincount(component, minlength=3), sharp_pi / sharp_pi.sum())
+    for index in range(3):
+        mine = going[component == index, :2].astype(np.float64)
+        sigma, corr, n = temperature * np.array(SIGMA[index]), CORR[index], len(mine)
+        assert (np.abs(mine.mean(axis=0) - MU[index]) < 5 * sigma / np.sqrt(n)).all()
+        expected = np.outer(sigma, sigma) * np.array([[1, corr], [corr, 1]])
+        # the variance of a sample covariance of normals is (s_ii s_jj + s_ij^2) / n
+        spread = np.sqrt((np.outer(sigma**2, sigma**2) + expected**2) / n)
+        assert (np.abs(np.cov(mine.T) - expected) < 5 * spread).all()
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-40, 1e-300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_at_a_tiny_temperature_every_sketch_is_the_likeliest(dtype, temperature):
+    model = constant([0.3, 0.3 + 1e-3, 0.399], [0.3, 0.4, 0.3], MU, SIGMA, CORR).to(dtype)
+    for sketch in sample_batch(model, 50, 3, temperature):
+        np.testing.assert_allclose(sketch, [[*MU[2], 1]] * 3, atol=0.05)
+
+
+@pytest.mark.parametrize("as_given", [Tensor.numpy, Tensor.tolist, Tensor.double])
+def test_z_may_be_an_array_a_list_or_of_another_dtype(as_given):
+    model = make(dtype=torch.float32)
+    z = latents(1).float()
+    expected = drawn(model, z=z)[0].strokes
+    np.testing.assert_array_equal(drawn(model, z=as_given(z))[0].strokes, expected)
+    expected = sample_batch(model, 1, z=z, draws=TorchDraws(torch.Generator().manual_seed(6)))[0]
+    given = sample_batch(model, 1, z=as_given(z), draws=TorchDraws(torch.Generator().manual_seed(6)))[0]
+    assert len(expected) > 0
+    np.testing.assert_array_equal(given, expected)
+
+
+# ------------------------------------------------------------------------------------------------------- errors
+@pytest.mark.parametrize("temperature", [0, 0.0, -1, float("nan"), float("inf")])
+def test_a_temperature_that_is_no_positive_number_is_bad_input(temperature):
+    for draw in (lambda: sample(make(), 3, temperature), lambda: sample_batch(make(), 3, 3, temperature)):
+        with pytest.raises(BadInput, match=f"^temperature is {temperature}, expected a positive number"):
+            draw()
+
+
+def test_numbers_below_1_are_bad_input():
+    for draw, name in (
+        (lambda: sample(make(), 0), "seq_len"),
+        (lambda: sample_batch(make(), 0), "count"),
+        (lambda: sample_batch(make(), 1, 0), "max_len"),
+    ):
+        with pytest.raises(BadInput, match=f"^{name} is 0, expected at least 1"):
+            draw()
+
+
+@pytest.mark.parametrize("shape", [(1, Z + 1), (2, Z), (Z,)])
+def test_a_z_that_does_not_fit_is_bad_input(shape):
+    for draw in (lambda z: sample(make(), 3, z=z.numpy()), lambda z: sample_batch(make(), 1, 3, z=z)):
+        with pytest.raises(BadInput, match=r"^expected z \[1, 4\], got \["):
+            draw(torch.zeros(shape, dtype=torch.float64))
+
+
+def test_a_z_for_an_unconditional_model_is_bad_input_when_a_batch_is_drawn():
+    with pytest.raises(BadInput, match="unconditional: z must be None"):
+        sample_batch(make(conditional=False), COUNT, z=latents(COUNT))

@@ -1,0 +1,227 @@
+"""A training step is the proven parts in their order; a validation is the mean that it says it is."""
+
+import numpy as np
+import pytest
+import torch
+from training_sets import SMALL, make_trainer, random_splits
+
+from pytorch_sketch_rnn.model.draws import KeyedDraws, TorchDraws
+from pytorch_sketch_rnn.model.losses import Costs
+from pytorch_sketch_rnn.model.sampling import sample_batch
+from pytorch_sketch_rnn.model.tape import Tape
+from pytorch_sketch_rnn.training import schedules
+from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.training.trainer import VALIDATION, NotFinite, Options
+
+UNCONDITIONAL = SMALL.replace(conditional=False)
+
+
+def by_hand(trainer, step):
+    """The same step from the parts that are proven equal to Magenta's."""
+    model, hparams = trainer.model, trainer.hparams
+    rows = range(hparams.batch_size)
+    batch = trainer.sets.train.random_rows(hparams.batch_size, trainer.options.seed, step, rows)
+    model.train()
+    model.draws = KeyedDraws(trainer.options.seed, step, rows, hparams.max_seq_len)
+    costs = model.costs(batch.sketches, batch.lengths, schedules.kl_weight(hparams, step))
+    trainer.optimizer.zero_grad()
+    costs.cost.backward()
+    clip_by_value_(model.parameters(), hparams.grad_clip)
+    trainer.optimizer.param_groups[0]["lr"] = schedules.learning_rate(hparams, step)
+    trainer.optimizer.step()
+    return costs
+
+
+@pytest.mark.parametrize(
+    "hparams",
+    [SMALL, SMALL.replace(kl_tolerance=50.0), UNCONDITIONAL, SMALL.replace(grad_clip=1e-3)],
+    ids=["above the floor", "below it", "unconditional", "clipped"],
+)
+def test_steps_are_the_proven_parts_in_their_order(hparams):
+    trainer, other = make_trainer(hparams), make_trainer(hparams)
+    assert isinstance(trainer.optimizer, TF1Adam)
+    for step in range(3):
+        result, costs = trainer.step(), by_hand(other, step)
+        assert result.step == step
+        assert (result.cost, result.r_cost, result.kl_cost) == tuple(cost.item() for cost in costs)
+        assert result.learning_rate == schedules.learning_rate(hparams, step)
+        assert result.kl_weight == schedules.kl_weight(hparams, step)
+        for (name, ours), theirs in zip(trainer.model.named_parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(ours, theirs), name
+    assert trainer.steps_done == 3
+
+
+def test_a_step_chooses_batch_draws_and_schedules_and_is_then_a_step_on_them():
+    trainer, other = make_trainer(), make_trainer()
+    for step in range(2):
+        rows = range(5)
+        batch = other.sets.train.random_rows(5, 3, step, rows)
+        draws = KeyedDraws(3, step, rows, other.hparams.max_seq_len)
+        rates = schedules.learning_rate(SMALL, step), schedules.kl_weight(SMALL, step)
+        assert trainer.step() == other.step_on(batch, draws, *rates)
+    for ours, theirs in zip(trainer.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_tape_takes_down_the_pass_costs_and_gradients_and_changes_nothing():
+    hparams = SMALL.replace(grad_clip=1e-3)
+    trainer, other, tape = make_trainer(hparams), make_trainer(hparams), Tape()
+    batch = trainer.sets.train.random_rows(5, 3, 0, range(5))
+    result, expected = (
+        one.step_on(batch, KeyedDraws(3, 0, range(5), hparams.max_seq_len), 1e-3, 0.3, *tapes)
+        for one, tapes in ((trainer, [tape]), (other, []))
+    )
+    assert result == expected
+    taken = tape.values()
+    assert {"encoder/fw/output", "mu", "presig", "z", "decoder/output", "pi", "sigma2", "pen_logits"} <= taken.keys()
+    assert [taken[name].item() for name in Costs._fields] == [expected.cost, expected.r_cost, expected.kl_cost]
+    clipped = 0
+    for (name, ours), theirs in zip(trainer.model.named_parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+        raw = taken[f"gradient/{name}"]
+        assert torch.equal(taken[f"clipped/{name}"], raw.clamp(-1e-3, 1e-3)), name
+        assert torch.equal(theirs.grad, taken[f"clipped/{name}"]), name
+        clipped += int((raw.abs() > 1e-3).sum())
+    assert clipped > 0
+
+
+def test_a_model_draws_from_its_own_source_again_after_a_step_and_a_validation():
+    trainer = make_trainer()
+    own = trainer.model.draws
+    trainer.step()
+    assert trainer.model.draws is own
+    trainer.validate("valid")
+    assert trainer.model.draws is own
+    assert len(sample_batch(trainer.model, 7, 3)) == 7  # more than the rows of a batch
+    with torch.no_grad():
+        trainer.model.encoder.mu.w[0, 0] = torch.nan
+    with pytest.raises(NotFinite):
+        trainer.step()
+    assert trainer.model.draws is own
+
+    class Broken(TorchDraws):
+        def normal(self, *_):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trainer.step_on(trainer.sets.valid.in_order(range(5)), Broken(), 1e-3, 0.3)
+    assert trainer.model.draws is own
+
+
+def test_the_same_seed_trains_the_same_and_another_does_not():
+    one, two, other = make_trainer(), make_trainer(), make_trainer(options=Options(seed=4))
+    costs = [[trainer.step().cost for _ in range(3)] for trainer in (one, two, other)]
+    assert costs[0] == costs[1]
+    assert costs[0][0] != costs[2][0]
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0], ids=["above the floor", "below it"])
+def test_the_floor_is_one_of_the_kl_cost_before_it_is_weighed(factor):
+    """The costs of the plain formula, whose floor lies at a share of what the KL is."""
+    rows, kl = range(5), None
+    for tolerance in (0.0, factor):
+        trainer, tape = make_trainer(SMALL.replace(kl_tolerance=tolerance * (kl or 0))), Tape()
+        draws = KeyedDraws(3, 0, rows, trainer.hparams.max_seq_len)
+        result = trainer.step_on(trainer.sets.train.random_rows(5, 3, 0, rows), draws, 1e-3, 0.3, tape)
+        mu, presig = (tape.values()[name].detach().numpy() for name in ("mu", "presig"))
+        kl = -0.5 * np.mean(1 + presig - mu**2 - np.exp(presig))
+        floored = max(kl, tolerance * kl)
+        np.testing.assert_allclose(result.kl_cost, floored, rtol=1e-12)
+        np.testing.assert_allclose(result.cost - result.r_cost, 0.3 * floored, rtol=0, atol=1e-14)
+
+
+def test_reg_covar_counts_in_validation_as_in_training():
+    trainer = make_trainer(options=Options(seed=3, reg_covar=1e-4))
+    model, batch = trainer.model, trainer.sets.valid.in_order(range(5))
+    draws = KeyedDraws(3, VALIDATION, range(5), trainer.hparams.max_seq_len)
+    costs = trainer.validate_on(batch, draws)
+    model.draws = draws
+    with torch.no_grad():
+        passed = model.eval()(batch.sketches, batch.lengths)
+    plain, shrunk = (
+        model.costs_of(passed._replace(mixture=passed.mixture.shrunk(reg)), batch.sketches, 0.5, is_training=False)
+        for reg in (0.0, 1e-4)
+    )
+    assert costs.r_cost == shrunk.r_cost != plain.r_cost
+
+
+def test_reg_covar_changes_the_reconstruction_alone():
+    plain, shrunk = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=1e-4))
+    one, two = plain.step(), shrunk.step()
+    assert one.r_cost != two.r_cost
+    assert one.kl_cost == two.kl_cost
+
+
+def expected_costs(trainer, groups, kl_weight, is_training):
+    model = trainer.model.eval()
+    found = []
+    for rows in groups:
+        batch = trainer.sets.valid.in_order(rows)
+        model.draws = KeyedDraws(trainer.options.seed, VALIDATION, rows, trainer.hparams.max_seq_len)
+        with torch.no_grad():
+            costs = model.costs(batch.sketches, batch.lengths, kl_weight, is_training=is_training)
+        found.append(np.array([float(cost) for cost in costs]))
+    return found
+
+
+def test_validation_as_magenta_counts_whole_batches_with_the_first_kl_weight():
+    trainer = make_trainer(options=Options(seed=3, validate_as_magenta=True))
+    (expected,) = expected_costs(trainer, [range(5)], SMALL.kl_weight_start, True)
+    assert trainer.validate("valid") == Costs(*expected)
+
+
+def test_validation_counts_every_sketch_with_the_last_kl_weight_and_no_padding():
+    trainer = make_trainer()
+    first, rest = expected_costs(trainer, [range(5), range(5, 7)], SMALL.kl_weight, False)
+    np.testing.assert_allclose(trainer.validate("valid"), (5 * first + 2 * rest) / 7, rtol=1e-14)
+
+
+def test_validation_is_the_same_at_every_call_and_disturbs_no_step():
+    trainer, other = make_trainer(), make_trainer()
+    trainer.step(), other.step()
+    assert trainer.validate("valid") == trainer.validate("valid")
+    assert trainer.step() == other.step()
+
+
+def test_a_validation_split_smaller_than_a_batch_still_counts():
+    splits = random_splits(valid=2)
+    for as_magenta in (True, False):
+        trainer = make_trainer(options=Options(validate_as_magenta=as_magenta), splits=splits)
+        assert np.isfinite(trainer.validate("valid")).all()
+        assert trainer.validate("valid").r_cost != 0
+
+
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "decoder.output_w"), (np.inf, "encoder.mu.w")])
+def test_what_is_not_finite_is_named_and_the_weights_stay(value, name):
+    trainer = make_trainer()
+    trainer.step()
+    weight = trainer.model.get_parameter(name)
+    with torch.no_grad():
+        weight[0, 0] = value
+    before = {n: p.clone() for n, p in trainer.model.named_parameters()}
+    slots = [trainer.optimizer.state[p]["v"].clone() for p in trainer.model.parameters()]
+    with pytest.raises(NotFinite, match=f"step 1: the weight {name}"):
+        trainer.step()
+    assert trainer.steps_done == 1
+    for n, p in trainer.model.named_parameters():
+        assert torch.equal(p, before[n]) or n == name
+    for p, slot in zip(trainer.model.parameters(), slots, strict=True):
+        assert torch.equal(trainer.optimizer.state[p]["v"], slot)
+
+
+def test_a_step_that_leaves_a_weight_not_finite_is_named_before_it_is_saved():
+    trainer = make_trainer()
+    trainer.step()
+    trainer.check_weights()
+    with torch.no_grad():
+        trainer.model.decoder.output_b[3] = torch.inf
+    with pytest.raises(NotFinite, match=r"step 0: the weight decoder\.output_b, after the step, is not finite"):
+        trainer.check_weights()
+
+
+def test_a_gradient_that_overflows_is_named(monkeypatch):
+    trainer = make_trainer()
+    bias = trainer.model.decoder.output_b
+    bias.register_hook(lambda gradient: gradient * np.inf)
+    with pytest.raises(NotFinite, match=r"the gradient of decoder\.output_b"):
+        trainer.step()

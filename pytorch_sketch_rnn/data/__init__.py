@@ -1,0 +1,1 @@
+"""Stroke sets: reading, writing, converting and batching."""

@@ -1,0 +1,168 @@
+"""Sketches as SVG and PNG pictures, one or a grid of them.
+
+Each sketch fills its square cell as far as its aspect allows, centred, in black round-capped lines on white. As in
+``draw_strokes`` of Magenta's notebook, the first offset moves the pen without drawing. Unlike in
+``strokes.strokes_to_lines``, a last line whose pen is never lifted is drawn too.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pytorch_sketch_rnn.data.strokes import Lines, strokes_to_lines
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.files import atomic_path
+
+# All in pixels, of SVG and PNG alike.
+CELL = 160
+LABEL_HEIGHT = 20
+_MARGIN = 10
+_LINE_WIDTH = 2.5
+# PNG lines are drawn at so many times the size, then averaged, which makes them smooth.
+_ENLARGEMENT = 4
+
+
+def to_svg(sketch: np.ndarray) -> str:
+    """Return an SVG document of one sketch, [n, 3] or [n, 5]; see ``grid_svg``."""
+    return grid_svg([sketch], columns=1)
+
+
+def grid_svg(sketches: Sequence[np.ndarray], columns: int | None = None, labels: Sequence[str] | None = None) -> str:
+    """Return an SVG document of sketches, row by row, ``CELL`` pixels each.
+
+    Args:
+        sketches: each stroke-3 [n, 3], or stroke-5 [n, 5], which ends at its first p3. With n = 0 the cell is empty.
+        columns: sketches in a row; None for a square grid, or nearly so.
+        labels: one line of text under each sketch, ``LABEL_HEIGHT`` pixels more.
+
+    Raises:
+        BadInput: for no sketches, another shape, numbers that are not finite, columns < 1, or a wrong number of labels.
+    """
+    cells = _fit_all(sketches)
+    rows, columns = _grid_size(len(cells), columns)
+    if labels is not None and len(labels) != len(cells):
+        raise BadInput(f"labels: expected one for each of the {len(cells)} sketches, got {len(labels)}")
+    width, height = CELL, CELL if labels is None else CELL + LABEL_HEIGHT
+    size = f'width="{columns * width}" height="{rows * height}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {columns * width} {rows * height}">',
+        f'<rect {size} fill="white"/>',
+    ]
+    for index, lines in enumerate(cells):
+        row, column = divmod(index, columns)
+        parts.append(f'<g transform="translate({column * width} {row * height})">')
+        parts.append(_svg_path(lines))
+        if labels is not None:
+            parts.append(_svg_label(labels[index]))
+        parts.append("</g>")
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def save_drawing(path: Path, sketches: Sequence[np.ndarray], columns: int | None = None) -> None:
+    """Write a grid of sketches to a ``.svg`` or ``.png`` file; the arguments are those of ``grid_svg``.
+
+    Raises:
+        BadInput: for another suffix, where the file cannot be written, and as ``grid_svg`` does.
+    """
+    path = Path(path)
+    check_suffix(path)
+    drawing = grid_svg(sketches, columns) if path.suffix.lower() == ".svg" else _grid_image(sketches, columns)
+    with atomic_path(path) as temporary:
+        if isinstance(drawing, str):
+            temporary.write_text(drawing, encoding="utf-8", newline="\n")
+        else:
+            drawing.save(temporary, format="PNG")
+
+
+def check_suffix(path: Path) -> None:
+    """Raise BadInput where :func:`save_drawing` could not tell the format, before any work is done."""
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise BadInput(f"{path}: expected a name that ends in .svg or .png, got {path.suffix or 'no suffix'}")
+
+
+def _grid_size(count: int, columns: int | None) -> tuple[int, int]:
+    """Return rows and columns."""
+    if columns is None:
+        columns = math.ceil(math.sqrt(count))
+    if columns < 1:
+        raise BadInput(f"columns: expected at least 1, got {columns}")
+    return math.ceil(count / columns), columns
+
+
+def _fit_all(sketches: Sequence[np.ndarray]) -> list[Lines]:
+    if len(sketches) == 0:
+        raise BadInput("sketches: expected at least one to draw, got none")
+    return [_fit(_drawn_lines(np.asarray(sketch), index), index) for index, sketch in enumerate(sketches)]
+
+
+def _drawn_lines(sketch: np.ndarray, index: int) -> Lines:
+    """Return all lines of a sketch, the unfinished last one included."""
+    if sketch.ndim != 2 or sketch.shape[1] not in (3, 5) or sketch.dtype.kind not in "biuf":
+        raise BadInput(f"sketch {index}: expected numbers [n, 3] or [n, 5], got {sketch.dtype} {list(sketch.shape)}")
+    if sketch.shape[1] == 5:
+        # Not to_normal_strokes: for it an end in row 0 is none, and here it is an empty sketch.
+        ended = np.flatnonzero(sketch[:, 4] > 0)
+        sketch = sketch[: ended[0] if ended.size else len(sketch), [0, 1, 3]]
+    strokes = sketch.astype(np.float64)
+    if not np.isfinite(strokes).all():
+        raise BadInput(f"sketch {index}: expected finite numbers, got NaN or infinity")
+    strokes[-1:, 2] = 1
+    return strokes_to_lines(strokes)
+
+
+def _fit(lines: Lines, index: int) -> Lines:
+    """Scale lines to the pixels of a cell, keeping their aspect, and centre them."""
+    if not lines:
+        return []
+    xs, ys = ([point[axis] for line in lines for point in line] for axis in (0, 1))
+    extent = max(max(xs) - min(xs), max(ys) - min(ys))
+    if not math.isfinite(extent):
+        raise BadInput(f"sketch {index}: expected finite coordinates, got offsets whose sum overflows")
+    # Halved before they are added, as the sum of two large numbers may overflow. A lone dot has no extent.
+    middle_x, middle_y = min(xs) / 2 + max(xs) / 2, min(ys) / 2 + max(ys) / 2
+    extent = extent or 1.0
+    inner = CELL - 2 * _MARGIN
+    return [
+        [[CELL / 2 + (x - middle_x) / extent * inner, CELL / 2 + (y - middle_y) / extent * inner] for x, y in line]
+        for line in lines
+    ]
+
+
+def _svg_path(lines: Lines) -> str:
+    # A dot is a line back to its own point: with round caps it shows as a disc.
+    data = " ".join(
+        "M" + " L".join(f"{x:.2f} {y:.2f}" for x, y in (line if len(line) > 1 else line * 2)) for line in lines
+    )
+    style = f'fill="none" stroke="black" stroke-width="{_LINE_WIDTH}" stroke-linecap="round" stroke-linejoin="round"'
+    return f'<path d="{data}" {style}/>'
+
+
+def _svg_label(label: str) -> str:
+    place = f'x="{CELL / 2}" y="{CELL + LABEL_HEIGHT / 2}"'
+    return f'<text {place} font-family="sans-serif" font-size="13" text-anchor="middle">{escape(label)}</text>'
+
+
+def _grid_image(sketches: Sequence[np.ndarray], columns: int | None) -> Image.Image:
+    cells = _fit_all(sketches)
+    rows, columns = _grid_size(len(cells), columns)
+    image = Image.new("L", (columns * CELL, rows * CELL), "white")
+    for index, lines in enumerate(cells):
+        row, column = divmod(index, columns)
+        image.paste(_cell_image(lines), (column * CELL, row * CELL))
+    return image
+
+
+def _cell_image(lines: Lines) -> Image.Image:
+    image = Image.new("L", (CELL * _ENLARGEMENT, CELL * _ENLARGEMENT), "white")
+    draw = ImageDraw.Draw(image)
+    width = round(_LINE_WIDTH * _ENLARGEMENT)
+    for line in lines:
+        points = [(x * _ENLARGEMENT, y * _ENLARGEMENT) for x, y in line]
+        draw.line(points, fill="black", width=width)
+        for point in points:  # round caps and joins
+            draw.circle(point, width / 2, fill="black")
+    return image.reduce(_ENLARGEMENT)

@@ -1,0 +1,329 @@
+"""Sketch-RNN: encoder, latent vector, decoder, losses; saved to and read from a folder.
+
+Source: Magenta ``model.py``; Ha & Eck 2017 (arXiv 1704.03477).
+"""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from pytorch_sketch_rnn.device import usable_device
+from pytorch_sketch_rnn.distributed import Group
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
+from pytorch_sketch_rnn.model.decoder import Decoder
+from pytorch_sketch_rnn.model.draws import Draws, TorchDraws
+from pytorch_sketch_rnn.model.encoder import Encoder
+from pytorch_sketch_rnn.model.initializers import gaussian_, glorot_uniform_
+from pytorch_sketch_rnn.model.losses import Costs, kl_cost, reconstruction_cost
+from pytorch_sketch_rnn.model.mixture import Mixture
+from pytorch_sketch_rnn.model.sequence import Masks
+from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class Forward(NamedTuple):
+    """What one pass over a batch gives; mu, presig and z are None for an unconditional model."""
+
+    mixture: Mixture  # fields [B, T, ...]
+    mu: Tensor | None  # [B, z]
+    presig: Tensor | None  # [B, z], log of the variance
+    z: Tensor | None  # [B, z]
+
+
+def make_cell(kind: str, input_size: int, num_units: int, hparams: HParams) -> Cell:
+    """The cell that ``enc_model`` or ``dec_model`` names."""
+    if kind == "hyper":
+        return HyperLSTMCell(input_size, num_units, hparams.hyper_num_units, hparams.hyper_embedding_size)
+    return {"lstm": LSTMCell, "layer_norm": LayerNormLSTMCell}[kind](input_size, num_units)
+
+
+class SketchRNN(nn.Module):
+    """The whole model, built from hyperparameters, with weights drawn as Magenta draws them.
+
+    Strokes and latent vectors may be anything that ``torch.as_tensor`` takes, NumPy arrays and lists included; they are
+    brought to the dtype and device of the weights. ``eval()`` switches all dropout off. ``draws`` answers for every
+    random number; replace it to replay recorded ones.
+    """
+
+    def __init__(self, hparams: HParams, seed: int | None = None) -> None:
+        super().__init__()
+        self.hparams = hparams
+        self.draws: Draws = TorchDraws()
+        z_size = hparams.z_size if hparams.conditional else None
+        self.encoder = None
+        if hparams.conditional:
+            fw, bw = (make_cell(hparams.enc_model, 5, hparams.enc_rnn_size, hparams) for _ in range(2))
+            self.encoder = Encoder(fw, bw, hparams.z_size)
+        cell = make_cell(hparams.dec_model, 5 + (z_size or 0), hparams.dec_rnn_size, hparams)
+        self.decoder = Decoder(cell, z_size, hparams.num_mixture)
+        if not self.decoder.output_w.is_meta:  # on the meta device there is nothing to fill
+            self.reset_parameters(seed)
+
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Draw the random weights anew; without a seed, torch's global generator gives one."""
+        if seed is None:
+            seed = int(torch.randint(2**31, ()))
+        rng = np.random.RandomState(seed)
+        generator = torch.Generator(self.decoder.output_w.device).manual_seed(seed)
+        if self.encoder is not None:
+            self.encoder.fw.reset_parameters(rng, generator)
+            self.encoder.bw.reset_parameters(rng, generator)
+            gaussian_(self.encoder.mu.w, 0.001, generator)
+            gaussian_(self.encoder.presig.w, 0.001, generator)
+            gaussian_(self.decoder.initial.w, 0.001, generator)
+        self.decoder.cell.reset_parameters(rng, generator)
+        glorot_uniform_(self.decoder.output_w, generator)
+        glorot_uniform_(self.decoder.output_b, generator)
+
+    def as_input(self, value: ArrayLike | Tensor) -> Tensor:
+        """The numbers in the dtype and on the device of the weights; gradients flow through.
+
+        Raises:
+            BadInput: where torch makes no tensor of it.
+        """
+        weight = self.decoder.output_w
+        try:
+            return torch.as_tensor(value, dtype=weight.dtype, device=weight.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"expected numbers of one shape, got {type(value).__name__}: {error}") from None
+
+    def encode(
+        self, strokes: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE
+    ) -> tuple[Tensor, Tensor]:
+        """mu and presig [B, z] of a batch of sketches.
+
+        Args:
+            strokes: stroke-5 WITHOUT the start token, [B, T, 5].
+            lengths: points of each sketch [B], each 1..T.
+            tape: takes down ``encoder/...``.
+
+        Raises:
+            BadInput: for an unconditional model, or lengths or shapes that do not fit.
+        """
+        if self.encoder is None:
+            raise BadInput("this model is unconditional (decoder only): it has no encoder")
+        strokes = self.as_input(strokes)
+        lengths = torch.as_tensor(lengths, device=strokes.device)
+        if strokes.ndim != 3 or strokes.shape[2] != 5 or len(strokes) < 1 or lengths.shape != strokes.shape[:1]:
+            raise BadInput(
+                "expected strokes [B, T, 5] and lengths [B] with B at least 1, "
+                f"got {list(strokes.shape)} and {list(lengths.shape)}"
+            )
+        if lengths.dtype.is_floating_point or lengths.dtype in (torch.bool, torch.complex64, torch.complex128):
+            raise BadInput(f"lengths must be whole numbers, got {lengths.dtype}")
+        longest = int(lengths.max())
+        if int(lengths.min()) < 1 or longest > strokes.shape[1]:
+            raise BadInput(f"lengths must lie in 1..{strokes.shape[1]}, got {lengths.tolist()}")
+        strokes = strokes[:, :longest]
+        fw_mask, bw_mask = (
+            self._mask(
+                f"encoder/{side}/recurrent",
+                (longest, len(strokes), self.hparams.enc_rnn_size),
+                self.hparams.use_recurrent_dropout,
+                self.hparams.recurrent_dropout_prob,
+            )
+            for side in ("fw", "bw")
+        )
+        return self.encoder(strokes, lengths, fw_mask, bw_mask, tape.scope("encoder"))
+
+    def sample_latent(self, mu: Tensor, presig: Tensor) -> Tensor:
+        """z [B, z] from N(mu, exp(presig)), with the draw ``latent``."""
+        return mu + torch.exp(presig / 2) * self.draws.normal("latent", tuple(mu.shape), mu)
+
+    def decode(self, inputs: ArrayLike | Tensor, z: ArrayLike | Tensor | None = None, tape: Tape = NO_TAPE) -> Mixture:
+        """The mixture at each step of a batch.
+
+        Args:
+            inputs: stroke-5 WITH the start token first, [B, T, 5], any T >= 1.
+            z: latent vectors [B, z]; None for an unconditional model.
+            tape: takes down ``decoder/...``.
+
+        Raises:
+            BadInput: where z is missing, is not wanted, or a shape does not fit.
+        """
+        hparams = self.hparams
+        inputs = self.as_input(inputs)
+        z = None if z is None else self.as_input(z)
+        if inputs.ndim != 3 or inputs.shape[1] < 1 or inputs.shape[2] != 5:
+            raise BadInput(f"expected inputs [B, T, 5] with T at least 1, got {list(inputs.shape)}")
+        if hparams.conditional and (z is None or z.shape != (len(inputs), hparams.z_size)):
+            came = None if z is None else list(z.shape)
+            raise BadInput(f"expected z [{len(inputs)}, {hparams.z_size}], got {came}")
+        if not hparams.conditional and z is not None:
+            raise BadInput("this model is unconditional: z must be None")
+        batch, steps, _ = inputs.shape
+        input_size, units = self.decoder.cell.input_size, self.decoder.cell.num_units
+        masks = Masks(
+            self._mask(
+                "decoder/recurrent",
+                (steps, batch, units),
+                hparams.use_recurrent_dropout,
+                hparams.recurrent_dropout_prob,
+            ),
+            self._mask(
+                "decoder/input", (steps, batch, input_size), hparams.use_input_dropout, hparams.input_dropout_prob
+            ),
+            self._mask(
+                "decoder/output", (steps, batch, units), hparams.use_output_dropout, hparams.output_dropout_prob
+            ),
+        )
+        mixture, _ = self.decoder(inputs, z, None, masks, tape.scope("decoder"))
+        return mixture
+
+    def forward(self, sketches: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE) -> Forward:
+        """Encode, draw z and decode.
+
+        Args:
+            sketches: stroke-5 WITH the start token first, [B, T + 1, 5].
+            lengths: points of each sketch, without the start token [B].
+            tape: takes down ``encoder/...``, ``mu``, ``presig``, ``z`` and ``decoder/...``.
+        """
+        sketches = self.as_input(sketches)
+        mu = presig = z = None
+        if self.encoder is not None:
+            mu, presig = self.encode(sketches[:, 1:], lengths, tape)
+            z = self.sample_latent(mu, presig)
+            tape(mu=mu, presig=presig, z=z)
+        return Forward(self.decode(sketches[:, :-1], z, tape), mu, presig, z)
+
+    def costs(
+        self,
+        sketches: ArrayLike | Tensor,
+        lengths: ArrayLike | Tensor,
+        kl_weight: float,
+        *,
+        is_training: bool | None = None,
+    ) -> Costs:
+        """Magenta's cost, r_cost and kl_cost of a batch; the arguments are those of ``forward`` and ``costs_of``."""
+        return self.costs_of(self(sketches, lengths), sketches, kl_weight, is_training=is_training)
+
+    def costs_of(
+        self,
+        passed: Forward,
+        sketches: ArrayLike | Tensor,
+        kl_weight: float,
+        *,
+        is_training: bool | None = None,
+        share: float = 1.0,
+        group: Group = Group(),  # noqa: B008 (immutable)
+    ) -> Costs:
+        """Magenta's cost, r_cost and kl_cost of a pass.
+
+        Where several processes share a batch, the costs are those of the whole batch in each process, and their
+        gradients are those of its own rows: summed over the processes they are those of the whole batch.
+
+        Args:
+            passed: what :meth:`forward` gave.
+            sketches: what it was given, [B, T + 1, 5].
+            kl_weight: weight of the KL cost.
+            is_training: whether the pen loss counts the padding; None: as the hyperparameters say.
+            share: of the rows of the batch, those that this process has.
+            group: the processes that share the batch.
+
+        Raises:
+            LostProcess: when another process is gone.
+        """
+        if is_training is None:
+            is_training = self.hparams.is_training
+        r_cost = reconstruction_cost(passed.mixture, self.as_input(sketches)[:, 1:], is_training=is_training)
+        r_cost = group.sum(share * r_cost)
+        if passed.mu is None:
+            return Costs(r_cost, r_cost, torch.zeros_like(r_cost))
+        kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance, share=share, group=group)
+        return Costs(r_cost + kl * kl_weight, r_cost, kl)
+
+    def _mask(self, name: str, shape: tuple[int, ...], used: bool, keep_prob: float) -> Tensor | None:
+        if not (self.training and used):
+            return None
+        return self.draws.mask(name, shape, keep_prob, self.decoder.output_w)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder.
+
+        Both are written in full under other names, then renamed one after the other, the config first. So where writing
+        fails (a full disk), what was there stays; only where the second renaming fails (a folder has the name of the
+        weights, or the process ends in between) does the new config stand beside the old weights.
+
+        Raises:
+            BadInput: when the folder cannot be made or written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{folder}: cannot be made ({error.strerror})") from None
+        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+        # the one opened last is renamed first
+        with atomic_path(folder / WEIGHTS_FILE) as weights_path, atomic_path(folder / CONFIG_FILE) as config_path:
+            self.hparams.save(config_path)
+            try:
+                safetensors.torch.save_file(weights, weights_path)
+            except (OSError, safetensors.SafetensorError) as error:  # a full disk may be either
+                raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: Path | str, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    ) -> Self:
+        """Read a folder that :meth:`save_pretrained` or ``weight_port`` wrote; the model comes in eval mode.
+
+        Args:
+            folder: holds ``config.json`` and ``model.safetensors``.
+            dtype: float32 or float64; None: as stored.
+            device: where the weights go.
+
+        Raises:
+            BadInput: when a file is missing or broken, names or shapes do not fit, or dtype or device cannot be used.
+        """
+        if dtype not in (None, torch.float32, torch.float64):
+            raise BadInput(f"dtype is {dtype}, expected torch.float32, torch.float64 or None")
+        device = usable_device(device)
+        folder = Path(folder)
+        hparams = HParams.load(folder / CONFIG_FILE)
+        path = folder / WEIGHTS_FILE
+        try:
+            weights = safetensors.torch.load_file(path)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise BadInput(f"{path}: expected weights in safetensors form, but {error}") from None
+        with torch.device("meta"):
+            model = cls(hparams)
+        expected = {name: value.shape for name, value in model.state_dict().items()}
+        found = {name: value.shape for name, value in weights.items()}
+        if expected != found:
+            raise BadInput(f"{path}: does not fit {CONFIG_FILE}: {_difference(expected, found)}")
+        types = {value.dtype for value in weights.values()}
+        if types not in ({torch.float32}, {torch.float64}):
+            raise BadInput(f"{path}: expected all weights in float32 or all in float64, got {_names(types)}")
+        model.load_state_dict(weights, assign=True)
+        return model.to(device=device, dtype=dtype).eval()
+
+
+def _difference(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> str:
+    missing = sorted(set(expected) - set(found))
+    unknown = sorted(set(found) - set(expected))
+    shapes = [
+        f"{name} is {list(found[name])}, expected {list(expected[name])}"
+        for name in sorted(set(expected) & set(found))
+        if expected[name] != found[name]
+    ]
+    parts = []
+    if missing:
+        parts.append(f"missing {', '.join(missing)}")
+    if unknown:
+        parts.append(f"unknown {', '.join(unknown)}")
+    return "; ".join(parts + shapes)
+
+
+def _names(types: set[torch.dtype]) -> str:
+    return " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in types))

@@ -1,0 +1,1 @@
+"""Training: the trainer, optimizer, checkpoints, run folders, and the command behind ``train.py``."""

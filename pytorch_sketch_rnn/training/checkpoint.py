@@ -1,0 +1,188 @@
+"""The state of a training, in folders that are there whole or not at all.
+
+``<save_dir>/checkpoints/step-00000500`` holds ``config.json`` and ``model.safetensors``, so that it is a model like any
+other; ``optimizer.safetensors`` under the names that ``weight_port`` gives a Magenta checkpoint's slots; and
+``training.json``. The random numbers of a step are a function of seed and step (see :mod:`batches` and
+:class:`draws.KeyedDraws`), so that these two numbers are the whole state of all generators; the schedules are functions
+of the step.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE, SketchRNN
+from pytorch_sketch_rnn.training.optim import TF1Adam
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILE = "training.json"
+CHECKPOINTS = "checkpoints"
+_NAME = re.compile(r"step-(\d{8,})")
+_POWERS = ("beta1_power", "beta2_power")
+
+
+def checkpoint_path(save_dir: Path, step: int) -> Path:
+    """Where the checkpoint of a step stands."""
+    return save_dir / CHECKPOINTS / f"step-{step:08}"
+
+
+def checkpoints(save_dir: Path) -> dict[int, Path]:
+    """The checkpoints of a training by step, the earliest first."""
+    folder = save_dir / CHECKPOINTS
+    names = [_NAME.fullmatch(entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
+    found = {int(match[1]): folder / match[0] for match in names if match}
+    return dict(sorted(found.items()))
+
+
+def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; ``state`` is anything that JSON holds, ``step`` (steps done) among it. Replaces an older one.
+
+    Raises:
+        BadInput: when it cannot be written; then nothing of it is left.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be written ({error.strerror})") from None
+    try:
+        model.save_pretrained(temporary)
+        arrays = optimizer_arrays(model, optimizer, state["step"])
+        safetensors.torch.save_file(arrays, temporary / OPTIMIZER_FILE)
+        (temporary / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        shutil.copymode(temporary / CONFIG_FILE, temporary / OPTIMIZER_FILE)  # safetensors makes its files private
+        temporary.chmod(folder.parent.stat().st_mode & 0o777)
+        for path in temporary.iterdir():
+            _to_disk(path)
+        replace_folder(temporary, folder)
+        _to_disk(folder.parent)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise BadInput(f"{folder}: cannot be written ({error})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Let ``new`` take the place of ``folder``, which may exist."""
+    if folder.exists():
+        old = _put_aside(folder)
+        os.replace(new, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(new, folder)
+
+
+def _put_aside(folder: Path) -> Path:
+    """Rename a folder, so that what is deleted in steps is never seen in part; returns its new place."""
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
+    os.replace(folder, old)  # onto an empty folder
+    return old
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to write into: itself where it exists, else one that is renamed to it at the end."""
+    if folder.exists():
+        yield folder
+        return
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        yield new
+        new.chmod(folder.parent.stat().st_mode & 0o777)
+        os.replace(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def remove_older(save_dir: Path, keep: int) -> None:
+    """Remove all checkpoints but the last ``keep``, and what a killed process left half written."""
+    for path in list(checkpoints(save_dir).values())[:-keep]:
+        shutil.rmtree(_put_aside(path), ignore_errors=True)
+    for folder in (save_dir, *(save_dir / name for name in (CHECKPOINTS, "best", "samples"))):
+        for path in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What was saved as ``state``.
+
+    Raises:
+        BadInput: when it is missing or broken.
+    """
+    path = folder / STATE_FILE
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a checkpoint of train.py") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: expected JSON, but {error}") from None
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int) or state["step"] < 0:
+        raise BadInput(f"{path}: expected the state of a training with its step; remove this checkpoint")
+    return state
+
+
+def optimizer_arrays(model: SketchRNN, optimizer: TF1Adam, steps_done: int) -> dict[str, Tensor]:
+    """All that Adam keeps: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
+    slots = {
+        f"{slot}.{name}": optimizer.state[parameter][slot].contiguous()
+        for name, parameter in model.named_parameters()
+        for slot in ("m", "v")
+    }
+    powers = {power: torch.tensor(optimizer.param_groups[0][power], dtype=torch.float32) for power in _POWERS}
+    return slots | powers | {"global_step": torch.tensor(steps_done)}
+
+
+def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
+    """Read what :func:`optimizer_arrays` gave, or ``weight_port`` wrote; returns the steps done.
+
+    Raises:
+        BadInput: when the file is broken or does not fit the model; then the optimizer is as it was.
+    """
+    try:
+        arrays = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise BadInput(f"{path}: expected Adam's state in safetensors form, but {error}") from None
+    expected = {name: value.shape for name, value in optimizer_arrays(model, optimizer, 0).items()}
+    found = {name: value.shape for name, value in arrays.items()}
+    if found != expected:
+        wrong = sorted(n for n in found | expected if found.get(n) != expected.get(n))
+        raise BadInput(f"{path}: does not fit the model: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}")
+    for name, parameter in model.named_parameters():
+        for slot in ("m", "v"):
+            optimizer.state[parameter][slot].copy_(arrays[f"{slot}.{name}"])
+    for power in _POWERS:
+        optimizer.param_groups[0][power] = float(arrays[power])
+    return int(arrays["global_step"])
+
+
+def load_weights(folder: Path, model: SketchRNN) -> None:
+    """Read the weights of a checkpoint into a model of the same shape.
+
+    Raises:
+        BadInput: when they cannot be read, or the model is another.
+    """
+    read = SketchRNN.from_pretrained(folder, device=model.decoder.output_w.device)
+    expected = {name: value.shape for name, value in model.state_dict().items()}
+    if {name: value.shape for name, value in read.state_dict().items()} != expected:
+        raise BadInput(f"{folder / WEIGHTS_FILE}: is a model of other cells or sizes than this training's")
+    model.load_state_dict(read.state_dict())
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
