@@ -698,7 +698,7 @@ def test_a_tape_refuses_a_name_that_was_written_twice():
     model, tape = make(), Tape()
     model.encode(batch()[:, 1:], LENGTHS, tape)
     model.encode(batch()[:, 1:], LENGTHS, tape)
-    with pytest.raises(ValueError, match=r"written more than once: encoder/fw/i, .*; use a fresh tape"):
+    with pytest.raises(ValueError, match=r"recorded more than once: encoder/fw/i, .*; use a fresh tape"):
         tape.values()
 
 

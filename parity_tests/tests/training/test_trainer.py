@@ -138,16 +138,16 @@ def test_reg_covar_counts_in_validation_as_in_training():
     model.draws = draws
     with torch.no_grad():
         passed = model.eval()(batch.sketches, batch.lengths)
-    plain, shrunk = (
-        model.costs_of(passed._replace(mixture=passed.mixture.shrunk(reg)), batch.sketches, 0.5, is_training=False)
+    plain, regularized = (
+        model.costs_of(passed._replace(mixture=passed.mixture.regularized(reg)), batch.sketches, 0.5, is_training=False)
         for reg in (0.0, 1e-4)
     )
-    assert costs.r_cost == shrunk.r_cost != plain.r_cost
+    assert costs.r_cost == regularized.r_cost != plain.r_cost
 
 
 def test_reg_covar_changes_the_reconstruction_alone():
-    plain, shrunk = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=1e-4))
-    one, two = plain.step(), shrunk.step()
+    plain, regularized = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=1e-4))
+    one, two = plain.step(), regularized.step()
     assert one.r_cost != two.r_cost
     assert one.kl_cost == two.kl_cost
 
