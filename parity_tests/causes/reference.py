@@ -16,7 +16,7 @@ import torch
 
 from parity_tests import adapter, ours
 from parity_tests.adapter import Arrays
-from parity_tests.mutation.catalogue import Mutant
+from parity_tests.mutation.bugs import Mutant
 from parity_tests.mutation.planting import is_run, planted_together
 from parity_tests.record.configurations import CELL_KEEP_PROB
 from parity_tests.record.recording import Recording

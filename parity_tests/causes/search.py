@@ -18,7 +18,9 @@ from parity_tests.causes.hypotheses import HYPOTHESES
 from parity_tests.causes.proven import Cause
 from parity_tests.causes.reference import Reference
 from parity_tests.causes.sentences import SENTENCES
-from parity_tests.mutation.catalogue import HYPER, LAYER_NORM, LSTM, MUTANTS, Mutant
+from parity_tests.mutation.bugs import Mutant
+from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.catalogue.port.parts import HYPER, LAYER_NORM, LSTM
 from parity_tests.mutation.planting import Hypothesis
 from parity_tests.record.recording import Recording
 from weight_port.names import CELLS

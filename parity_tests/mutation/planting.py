@@ -8,7 +8,7 @@ from functools import cache
 from types import CodeType, ModuleType
 from typing import Any
 
-from parity_tests.mutation.catalogue import Entries, Mutant, Planting, Text, Value
+from parity_tests.mutation.bugs import Entries, Mutant, Planting, Text, Value
 
 
 @dataclasses.dataclass(frozen=True)

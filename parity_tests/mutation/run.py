@@ -30,9 +30,10 @@ from parity_tests.judge.compare import first_departure
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import Row, failures
 from parity_tests.judge.training import resumed, state_before, with_step
-from parity_tests.mutation.catalogue import MUTANTS, HarnessMutant, Mutant, ProductMutant
-from parity_tests.mutation.catalogue_harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue_product import PRODUCT_MUTANTS
+from parity_tests.mutation.bugs import HarnessMutant, Mutant, ProductMutant
+from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.table import markdown, score_line
 from parity_tests.mutation.unit_tests import run_tests, tested
 from parity_tests.ours import Adapter
@@ -84,7 +85,7 @@ def run_mutants(
 
     Args:
         out: folder for both.
-        mutants: bugs of the port; with several processes of :data:`~parity_tests.mutation.catalogue.MUTANTS`.
+        mutants: bugs of the port; with several processes of :data:`~parity_tests.mutation.catalogue.port.MUTANTS`.
         harness: bugs of the harness.
         product: bugs of what surrounds the model.
         only: a regular expression for the names of the files of the recordings to be used.

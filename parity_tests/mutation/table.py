@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from parity_tests.mutation.catalogue import LEFT_OUT
+from parity_tests.mutation.catalogue.port import LEFT_OUT
 
 
 def score_line(content: dict[str, Any]) -> str:

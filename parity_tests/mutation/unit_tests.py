@@ -14,9 +14,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity_tests.mutation.catalogue import HarnessMutant, ProductMutant
-from parity_tests.mutation.catalogue_harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue_product import PRODUCT_MUTANTS
+from parity_tests.mutation.bugs import HarnessMutant, ProductMutant
+from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from pytorch_sketch_rnn.errors import BadInput
 
 TESTS = Path(__file__).parents[1] / "tests"

@@ -1,8 +1,8 @@
 """The catalogue of scaled bugs: each part of the port, and the change of its text that multiplies it by 1 + size.
 
 Each bug names the recordings that can show it, few and small: those that hold its local quantity, and one in which it
-adds up. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue`; here the question is how small a change of
-each part the harness still finds.
+adds up. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue.port`; here the question is how small a change
+of each part the harness still finds.
 """
 
 from collections.abc import Iterator

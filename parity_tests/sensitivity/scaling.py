@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parity_tests.mutation.catalogue import Text
+from parity_tests.mutation.bugs import Text
 
 EVERYWHERE = "exact"  # acts in every precision: on what is compared bit by bit, and has one precision only
 

@@ -13,18 +13,10 @@ from parity_tests.judge.compare import failures
 from parity_tests.judge.training import replay_training
 from parity_tests.mutation import run as mutation
 from parity_tests.mutation import unit_tests
-from parity_tests.mutation.catalogue import (
-    FAMILIES,
-    LEFT_OUT,
-    MUTANTS,
-    Entries,
-    HarnessMutant,
-    Mutant,
-    Text,
-    Value,
-)
-from parity_tests.mutation.catalogue_harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue_product import PRODUCT_MUTANTS
+from parity_tests.mutation.bugs import Entries, HarnessMutant, Mutant, Text, Value
+from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.port import FAMILIES, LEFT_OUT, MUTANTS
+from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.run import LOCATED, TABLE, judge, judged_rows, run_mutants
 from parity_tests.ours import Adapter
 from parity_tests.report.report import PARTS, part_of

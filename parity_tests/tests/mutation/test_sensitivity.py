@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from parity_tests import __main__
-from parity_tests.mutation.catalogue import Text
+from parity_tests.mutation.bugs import Text
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import FOLDER
 from parity_tests.record.shipped import load_fixtures
