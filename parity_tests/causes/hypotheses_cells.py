@@ -3,9 +3,8 @@
 import itertools
 from collections.abc import Iterator
 
-from parity_tests.mutation.bugs import Entries, Text, Value
+from parity_tests.mutation.bugs import Entries, Hypothesis, Text, Value
 from parity_tests.mutation.catalogue.port.parts import HYPER, LAYER_NORM, LSTM
-from parity_tests.mutation.planting import Hypothesis
 from pytorch_sketch_rnn.model import cells
 from weight_port import names
 

@@ -1,8 +1,7 @@
 """Possible bugs of the HyperLSTM beside those of the catalogue; see :mod:`parity_tests.causes.hypotheses`."""
 
-from parity_tests.mutation.bugs import Text
+from parity_tests.mutation.bugs import Hypothesis, Text
 from parity_tests.mutation.catalogue.port.parts import HYPER
-from parity_tests.mutation.planting import Hypothesis
 from pytorch_sketch_rnn.model import cells
 
 

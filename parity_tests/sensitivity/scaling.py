@@ -40,7 +40,7 @@ class Scaling(Text):
         Raises:
             LookupError: when the code does not hold what is to be changed, or has such a name already.
         """
-        module = vars(sys.modules[self._sound().__module__])
+        module = vars(sys.modules[self.target.__module__])
         functions = _functions(size, precision)
         if taken := functions.keys() & module.keys():
             raise LookupError(f"{self.function} stands beside a {', '.join(sorted(taken))} of its own")

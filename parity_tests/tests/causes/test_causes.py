@@ -17,7 +17,7 @@ from parity_tests.examples import numpy_port
 from parity_tests.mutation.bugs import Mutant, Text, Value
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.port.parts import LSTM
-from parity_tests.mutation.planting import is_same, planted_together
+from parity_tests.mutation.combined import is_same, planted_together
 from parity_tests.ours import Adapter
 from parity_tests.record.shipped import load_fixtures
 from parity_tests.replay.model import replay
