@@ -1,0 +1,56 @@
+"""What ``training.json`` records of a run beside its weights: step, seed, best model, data and environment."""
+
+import dataclasses
+import math
+import platform
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytorch_sketch_rnn.data.batches import Sets
+from pytorch_sketch_rnn.training.checkpoint import DRAWS
+from pytorch_sketch_rnn.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The model of the lowest validation cost so far."""
+
+    step: int = 0
+    valid_cost: float = math.inf
+    test_cost: float = math.inf
+
+
+def run_state(trainer: Trainer, best: Best) -> dict[str, Any]:
+    """Everything that a resumed run needs beside weights and optimizer, ready for JSON."""
+    return {
+        "step": trainer.steps_done,
+        "seed": trainer.options.seed,
+        "draws": DRAWS,
+        "best": dataclasses.asdict(best),
+        "data": fingerprint(trainer.sets),
+    } | environment(trainer)
+
+
+def fingerprint(sets: Sets) -> dict[str, Any]:
+    """Identify the data of a run: sizes, longest sketch, scale factor, and a checksum of 64 sketches of each split."""
+    sizes = {split: len(getattr(sets, split)) for split in ("train", "valid", "test")}
+    some = b""
+    for split in (sets.train, sets.valid, sets.test):
+        for place in np.linspace(0, len(split) - 1, 64).astype(int).tolist():
+            with np.errstate(over="ignore"):  # training clamps what float32 cannot hold
+                some += np.asarray(split.sketches[place], np.float32).tobytes()
+    scale = {"max_seq_len": sets.hparams.max_seq_len, "scale_factor": float(sets.train.scale_factor)}
+    return sizes | scale | {"crc32_of_some": zlib.crc32(some)}
+
+
+def environment(trainer: Trainer) -> dict[str, Any]:
+    """What may change the rounding of a run: device, threads, processes and library versions."""
+    return {
+        "device": trainer.model.decoder.output_w.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": trainer.group.size,
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
