@@ -24,7 +24,8 @@ from pytorch_sketch_rnn.device import physical_memory, usable_device
 from pytorch_sketch_rnn.distributed import Group, LostProcess, join, local_device, under_torchrun
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, SketchRNN
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.checkpoint import OPTIMIZER_FILE, checkpoints, load_optimizer, load_weights
 from pytorch_sketch_rnn.training.run_folder import (
     Best,

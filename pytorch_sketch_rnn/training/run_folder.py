@@ -88,6 +88,7 @@ def make_folder(folder: Path, settings: Settings, trainer: Trainer) -> None:
     except OSError as error:
         raise BadInput(f"{folder}: cannot be made ({error.strerror}); choose another --save_dir") from None
     try:
+        trainer.model.scale_factor = float(trainer.sets.train.scale_factor)
         trainer.model.save_pretrained(temporary)
         settings.save(temporary)
         state = _state(trainer, Best())
@@ -197,6 +198,7 @@ class Run:
     ) -> None:
         self.folder, self.trainer, self.best, self.settings, self.say = folder, trainer, best, settings, say
         self.plot_again = 0.0  # not before this time
+        trainer.model.scale_factor = float(trainer.sets.train.scale_factor)
         if trainer.group.leads and trainer.steps_done > 0:
             self._publish(last=False)
 
