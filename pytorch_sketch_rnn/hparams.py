@@ -13,6 +13,7 @@ from typing import Any, Self
 from pytorch_sketch_rnn.errors import BadInput
 
 CELL_TYPES = ("lstm", "layer_norm", "hyper")
+SCALE_FACTOR = "scale_factor"  # the key in config.json of a saved model that is not a hyperparameter
 LARGEST_NUMBER = 1e30  # float32 must hold it
 LARGEST_SIZE = 1_000_000  # beyond it a size is a mistake, and products of sizes leave 64 bits
 
@@ -93,40 +94,55 @@ class HParams:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a JSON file that holds a dict of names and values.
+        """Read the hyperparameters in a JSON file: ``config.json`` of a saved model or Magenta's ``model_config.json``.
+
+        The ``scale_factor`` of a saved model is skipped: it is not a hyperparameter.
 
         Raises:
             BadInput: when the file is missing, is not such a dict, or holds an unknown name or a wrong value.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(
-                f"{path}: cannot be read ({error.strerror}); expected a JSON file of hyperparameters"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{path}: expected JSON, but {error}") from None
-        if isinstance(values, list):
-            raise BadInput(
-                f"{path}: holds a list of names without values, as Magenta's trainer writes today; "
-                "convert the model with weight_port, which infers the values from the weights"
-            )
-        if not isinstance(values, dict):
-            raise BadInput(f"{path}: expected a JSON dict of hyperparameters, found {type(values).__name__}")
+        values = read_config(path)
+        values.pop(SCALE_FACTOR, None)
         try:
             return cls.from_dict(values)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from None
 
-    def save(self, path: Path) -> None:
-        """To a JSON file, in the one form (true/false) that today's official ``load_model`` accepts.
+    def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
+        """Write a JSON file in the one form (true/false) that today's official ``load_model`` accepts.
 
         The two ``hyper_*`` sizes are left out at their defaults: Magenta does not know them.
+
+        Args:
+            path: of the file.
+            more: names and values that are written after the hyperparameters; Magenta would refuse them.
         """
         defaults = HParams()
         extra = {n for n in ("hyper_num_units", "hyper_embedding_size") if getattr(self, n) == getattr(defaults, n)}
-        values = {name: value for name, value in self.to_dict().items() if name not in extra}
+        values = {name: value for name, value in self.to_dict().items() if name not in extra} | dict(more or {})
         Path(path).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The names and values in a JSON file of hyperparameters, not yet checked.
+
+    Raises:
+        BadInput: when the file is missing, or does not hold a dict.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a JSON file of hyperparameters") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: expected JSON, but {error}") from None
+    if isinstance(values, list):
+        raise BadInput(
+            f"{path}: holds a list of names without values, as Magenta's trainer writes today; "
+            "convert the model with weight_port, which infers the values from the weights"
+        )
+    if not isinstance(values, dict):
+        raise BadInput(f"{path}: expected a JSON dict of hyperparameters, found {type(values).__name__}")
+    return values
 
 
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (

@@ -13,7 +13,7 @@ from parity_tests.report.report import Report
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from weight_port.convert import Plan
 from weight_port.folder import examine
 from weight_port.names import weight_names

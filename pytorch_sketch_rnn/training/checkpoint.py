@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE, SketchRNN
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.optim import TF1Adam
 
 OPTIMIZER_FILE = "optimizer.safetensors"

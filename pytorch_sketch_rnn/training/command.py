@@ -16,7 +16,8 @@ from pytorch_sketch_rnn.device import physical_memory, usable_device
 from pytorch_sketch_rnn.distributed import Group, LostProcess, join, local_device, under_torchrun
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, SketchRNN
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.checkpoint import OPTIMIZER_FILE, last_checkpoint, load_optimizer, load_weights
 from pytorch_sketch_rnn.training.flags import changes_of, named_by_flag, parser
 from pytorch_sketch_rnn.training.resume import check_draws, environment_changes, resume
@@ -180,7 +181,9 @@ def _initial_model(sets: Sets, settings: Settings, device: torch.device) -> Sket
             f"the model has {numbers:.3g} parameters, so that its training takes more than the {there / 2**30:.0f} GiB "
             f"of memory of {device}; make enc_rnn_size, dec_rnn_size, hyper_num_units, z_size or num_mixture smaller"
         )
-    return SketchRNN(sets.hparams, settings.options.seed).to(device=device, dtype=dtype)
+    model = SketchRNN(sets.hparams, settings.options.seed).to(device=device, dtype=dtype)
+    model.scale_factor = float(sets.train.scale_factor)
+    return model
 
 
 def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pytorch_sketch_rnn.data.drawing import save_drawing
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.model.draws import TorchDraws
 from pytorch_sketch_rnn.model.sampling import sample_batch
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.training.checkpoint import checkpoint_path, remove_older, whole_folder
 from pytorch_sketch_rnn.training.run_log import plot_curves
 from pytorch_sketch_rnn.training.run_state import Best

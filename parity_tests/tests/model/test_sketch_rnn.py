@@ -16,8 +16,9 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
 from pytorch_sketch_rnn.model.draws import RecordedDraws, TorchDraws
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sequence import reverse_prefix
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE, SketchRNN
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.model.tape import Tape
 
 ENC, DEC, Z, M, HYPER, EMBEDDING = 6, 7, 4, 3, 5, 2
