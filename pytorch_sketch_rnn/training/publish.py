@@ -51,7 +51,7 @@ class Publisher:
         remove_older(self.folder, self.keep)
 
     def plot(self, *, now: bool) -> None:
-        """Plot the curves; unless ``now``, only as often as it takes at most 2 % of the time (long runs plot slowly)."""
+        """Plot the curves: always if ``now``, otherwise only as often as plotting takes at most 2 % of the time."""
         started = time.monotonic()
         if now or started >= self._next_plot:
             plot_curves(self.folder / "curves.csv", self.folder / "curves.png")
