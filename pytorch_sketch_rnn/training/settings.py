@@ -10,6 +10,7 @@ from pytorch_sketch_rnn.data.download import shown
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
+from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.training.trainer import Options
 
 SETTINGS_FILE = "settings.json"
@@ -90,19 +91,15 @@ class Settings:
             BadInput: when the folder holds none, or a broken one.
         """
         path = folder / SETTINGS_FILE
+        values = read_json(path, f"the settings of a run, but {folder} is no run of train.py")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
             known = set(cls().flat())
             if not isinstance(values, dict) or set(values) != known or not isinstance(values["sha256"], list):
                 found = sorted(set(values) ^ known) if isinstance(values, dict) else type(values).__name__
                 raise BadInput(f"{path}: expected every setting of a run by its name; wrong or missing: {found}")
             return cls().changed(values | {"sha256": tuple(values["sha256"])})
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); {folder} is no run of train.py") from None
         except BadInput as error:
             raise BadInput(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{path}: expected JSON, but {error}") from None
 
     def resumed(self, changes: Mapping[str, Any], folder: Path) -> Self:
         """These, of an interrupted run, with what was said anew.
