@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, Refused, naming
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams, read_config
 
@@ -38,11 +38,11 @@ def check_scale_factor(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise BadInput(f"scale_factor is {value!r}, expected a positive, finite number")
+        raise Refused(f"scale_factor is {value!r}, expected a positive, finite number")
     try:
         return float(value)
     except OverflowError:
-        raise BadInput("scale_factor is too large, expected a positive, finite number") from None
+        raise Refused("scale_factor is too large, expected a positive, finite number") from None
 
 
 def write_config(path: Path, hparams: HParams, scale_factor: float | None) -> None:
@@ -86,13 +86,10 @@ def read_folder(folder: Path) -> SavedModel:
     Raises:
         BadInput: when a file is missing or broken.
     """
-    path = folder / CONFIG_FILE
-    values = read_config(path)
-    try:
+    values = read_config(folder / CONFIG_FILE)
+    with naming(folder / CONFIG_FILE):
         scale_factor = check_scale_factor(values.pop(SCALE_FACTOR, None))
         hparams = HParams.from_dict(values)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
     path = folder / WEIGHTS_FILE
     try:
         weights = safetensors.torch.load_file(path)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.optim import TF1Adam
@@ -145,12 +146,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         BadInput: when it is missing or broken.
     """
     path = folder / STATE_FILE
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a checkpoint of train.py") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected JSON, but {error}") from None
+    state = read_json(path, "a checkpoint of train.py")
     if not isinstance(state, dict) or not isinstance(state.get("step"), int) or state["step"] < 0:
         raise BadInput(f"{path}: expected the state of a training with its step; remove this checkpoint")
     return state

@@ -29,12 +29,6 @@ from pytorch_sketch_rnn.training.settings import Settings
 from pytorch_sketch_rnn.training.stroke_sets import read_sets
 from pytorch_sketch_rnn.training.trainer import NotFinite, Trainer
 
-# hyperparameters that an initial model determines
-SHAPE = (
-    "enc_model", "dec_model", "enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", "conditional",
-    "hyper_num_units", "hyper_embedding_size",
-)  # fmt: skip
-
 Report = Callable[[str], None]
 
 
@@ -197,7 +191,7 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
             f"{folder}: is a file, expected a folder; convert it: python -m weight_port convert {folder} DIR"
         )
     hparams = HParams.load(folder / CONFIG_FILE)
-    shape = {name: getattr(hparams, name) for name in SHAPE}
+    shape = {name: getattr(hparams, name) for name in HParams.SHAPE}
     for name in shape:
         if name in changes and changes[name] != shape[name]:
             raise BadInput(f"{name} is {changes[name]}, but the model in {folder} has {shape[name]}; leave it out")

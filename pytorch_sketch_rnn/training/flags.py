@@ -5,12 +5,13 @@ Dropout flags are DROP probabilities. Hyperparameters keep Magenta's names, here
 """
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import CELL_TYPES
+from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.training.settings import DTYPES, PRESETS, Settings, parse_hparams
 
 
@@ -20,6 +21,12 @@ class Flag(NamedTuple):
     setting: str
     type: Callable[[str], Any]
     help: str
+
+
+def _hyperparameter(name: str, help: str | None = None) -> Flag:
+    """A flag that sets the hyperparameter of a name; ``help`` where its description does not fit the flag."""
+    kinds = {field.name: field.type for field in dataclasses.fields(HParams)}
+    return Flag(name, kinds[name] if kinds[name] in (int, float) else str, help or HParams.DESCRIPTION[name])
 
 
 class DropoutFlag(NamedTuple):
@@ -32,44 +39,44 @@ class DropoutFlag(NamedTuple):
 
 FLAGS: dict[str, dict[str, Flag]] = {
     "the model": {
-        "enc_model": Flag("enc_model", str, f"cell of the encoder: {', '.join(CELL_TYPES)}"),
-        "dec_model": Flag("dec_model", str, f"cell of the decoder: {', '.join(CELL_TYPES)}"),
-        "enc_rnn_size": Flag("enc_rnn_size", int, "units of the encoder, each direction"),
-        "dec_rnn_size": Flag("dec_rnn_size", int, "units of the decoder"),
-        "z_size": Flag("z_size", int, "size of the latent vector"),
-        "num_mixture": Flag("num_mixture", int, "components of the mixture density"),
-        "max_seq_len": Flag("max_seq_len", int, "longest sketch in points; longer ones are left out"),
+        "enc_model": _hyperparameter("enc_model"),
+        "dec_model": _hyperparameter("dec_model"),
+        "enc_rnn_size": _hyperparameter("enc_rnn_size"),
+        "dec_rnn_size": _hyperparameter("dec_rnn_size"),
+        "z_size": _hyperparameter("z_size"),
+        "num_mixture": _hyperparameter("num_mixture"),
+        "max_seq_len": _hyperparameter("max_seq_len", "longest sketch in points; longer ones are left out"),
     },
     "the loss": {
-        "kl_weight": Flag("kl_weight", float, "weight of the KL cost that the schedule approaches"),
-        "kl_weight_start": Flag("kl_weight_start", float, "weight of the KL cost at step 0"),
-        "kl_tolerance": Flag("kl_tolerance", float, "floor of the KL cost, below which it has no gradient"),
-        "kl_decay_rate": Flag("kl_decay_rate", float, "factor per step of the distance to kl_weight"),
+        "kl_weight": _hyperparameter("kl_weight"),
+        "kl_weight_start": _hyperparameter("kl_weight_start"),
+        "kl_tolerance": _hyperparameter("kl_tolerance"),
+        "kl_decay_rate": _hyperparameter("kl_decay_rate"),
         "reg_covar": Flag(
             "reg_covar", float, "added to both variances of each component, not to the covariance; 0: Magenta"
         ),
     },
     "the optimizer": {
-        "batch_size": Flag("batch_size", int, "sketches per step, over all processes"),
-        "lr": Flag("learning_rate", float, "learning rate at step 0"),
-        "lr_decay": Flag("decay_rate", float, "factor per step of the distance to the minimum learning rate"),
-        "min_lr": Flag("min_learning_rate", float, "learning rate that the schedule approaches"),
-        "grad_clip": Flag("grad_clip", float, "bound of each element of each gradient"),
+        "batch_size": _hyperparameter("batch_size", "sketches per step, over all processes"),
+        "lr": _hyperparameter("learning_rate"),
+        "lr_decay": _hyperparameter("decay_rate"),
+        "min_lr": _hyperparameter("min_learning_rate"),
+        "grad_clip": _hyperparameter("grad_clip"),
     },
     "the data": {
         "data_dir": Flag(
             "data_dir", str, "folder of the stroke sets, or its URL (http, https): downloaded once, to a cache"
         ),
-        "data_set": Flag("data_set", str, "stroke sets in it, comma-separated: .npz, or one packed .h5"),
+        "data_set": _hyperparameter("data_set", "stroke sets in it, comma-separated: .npz, or one packed .h5"),
         "sha256": Flag("sha256", str, "SHA-256 of each of these files, comma-separated; checked after a download"),
-        "random_scale_factor": Flag("random_scale_factor", float, "augmentation: each axis is scaled by 1 +- this"),
-        "augment_stroke_prob": Flag("augment_stroke_prob", float, "augmentation: probability of dropping a point"),
+        "random_scale_factor": _hyperparameter("random_scale_factor"),
+        "augment_stroke_prob": _hyperparameter("augment_stroke_prob"),
     },
     "the run": {
         "num_epochs": Flag("num_epochs", float, "length of the training in epochs"),
-        "num_steps": Flag("num_steps", int, "length of the training in steps, instead of num_epochs"),
-        "save_every": Flag("save_every", int, "steps between two validations, each followed by a save"),
-        "keep": Flag("keep", int, "checkpoints to keep"),
+        "num_steps": _hyperparameter("num_steps", "length of the training in steps, instead of num_epochs"),
+        "save_every": _hyperparameter("save_every"),
+        "keep": Flag("keep", int, "number of checkpoints to keep"),
         "seed": Flag("seed", int, "seed of all random numbers"),
         "dtype": Flag("dtype", str, " or ".join(DTYPES)),
     },

@@ -1,8 +1,6 @@
 """Resuming a run from its last checkpoint. Nothing here writes: a refused resume leaves every file as it was."""
 
-import dataclasses
 from pathlib import Path
-from typing import Any
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.training.checkpoint import (
@@ -54,7 +52,12 @@ def resume(folder: Path, trainer: Trainer) -> Best:
             f"the data are not those of the run in {folder}: they were {then}, now they are {now}; give its data by "
             "--data_dir, or start another run with --init_from"
         )
-    best = _best(state, path)
+    try:
+        best = Best.from_dict(state.get("best"))
+    except ValueError:
+        raise BadInput(
+            f"{path}: does not record which model is best; remove it to resume from the checkpoint before it"
+        ) from None
     load_weights(path, trainer.model)
     if load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer) != step:
         raise BadInput(
@@ -62,19 +65,6 @@ def resume(folder: Path, trainer: Trainer) -> Best:
         )
     trainer.steps_done = step
     return best
-
-
-def _best(state: dict[str, Any], path: Path) -> Best:
-    best = state.get("best")
-    if not (
-        isinstance(best, dict)
-        and best.keys() == {field.name for field in dataclasses.fields(Best)}
-        and all(isinstance(value, int | float) for value in best.values())
-    ):
-        raise BadInput(
-            f"{path}: does not record which model is best; remove it to resume from the checkpoint before it"
-        )
-    return Best(**best)
 
 
 def environment_changes(folder: Path, trainer: Trainer) -> list[str]:

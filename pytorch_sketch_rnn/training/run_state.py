@@ -4,7 +4,7 @@ import dataclasses
 import math
 import platform
 import zlib
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,11 +16,29 @@ from pytorch_sketch_rnn.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The model of the lowest validation cost so far."""
+    """The model of the lowest validation cost so far; before the first validation, step 0 with infinite costs."""
 
     step: int = 0
     valid_cost: float = math.inf
     test_cost: float = math.inf
+
+    def to_dict(self) -> dict[str, float | None]:
+        """The values, ready for JSON, which has no infinity: None stands for a cost that is not finite."""
+        return {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: for anything that it does not return.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or values.keys() != names or type(values["step"]) is not int:
+            raise ValueError(values)
+        if not all(value is None or type(value) in (int, float) for value in values.values()):
+            raise ValueError(values)
+        return cls(**{name: math.inf if value is None else value for name, value in values.items()})
 
 
 def run_state(trainer: Trainer, best: Best) -> dict[str, Any]:
@@ -29,7 +47,7 @@ def run_state(trainer: Trainer, best: Best) -> dict[str, Any]:
         "step": trainer.steps_done,
         "seed": trainer.options.seed,
         "draws": DRAWS,
-        "best": dataclasses.asdict(best),
+        "best": best.to_dict(),
         "data": fingerprint(trainer.sets),
     } | environment(trainer)
 

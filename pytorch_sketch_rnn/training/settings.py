@@ -10,6 +10,7 @@ from pytorch_sketch_rnn.data.download import shown
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
+from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.training.trainer import Options
 
 SETTINGS_FILE = "settings.json"
@@ -91,12 +92,7 @@ class Settings:
             BadInput: when the folder holds none, or a broken one.
         """
         path = folder / SETTINGS_FILE
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); {folder} is no run of train.py") from None
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{path}: expected JSON, but {error}") from None
+        values = read_json(path, "a run of train.py")
         known = set(cls().flat())
         if not isinstance(values, dict) or set(values) != known or not isinstance(values["sha256"], list):
             found = sorted(set(values) ^ known) if isinstance(values, dict) else type(values).__name__

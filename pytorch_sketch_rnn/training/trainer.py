@@ -15,7 +15,7 @@ from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.magenta_loader import Batch
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import checked
+from pytorch_sketch_rnn.hparams import coerce
 from pytorch_sketch_rnn.model.draws import Draws, KeyedDraws
 from pytorch_sketch_rnn.model.losses import Costs
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN
@@ -40,7 +40,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, coerce(field, getattr(self, field.name)))
         if not 0 <= self.seed <= LARGEST_SEED:
             raise BadInput(f"seed is {self.seed}, expected 0 to {LARGEST_SEED}")
         if not 0 <= self.reg_covar <= LARGEST_REG_COVAR:

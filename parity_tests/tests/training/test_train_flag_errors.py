@@ -132,7 +132,7 @@ def test_a_wrong_flag_is_refused(flags, words, capsys, no_training):
         case("nothing", [], ["--save_dir is missing", "such as --save_dir=model1_save"]),
         case("no folder of data", ["--save_dir=new"], ["--data_dir is missing", "folder or URL", "--demo"]),
         case("no folder to resume", ["--resume"], ["--save_dir is missing"]),
-        case("a demo to resume that never was", ["--demo", "--resume"], ["model_demo/settings.json", "no run"]),
+        case("a demo to resume that never was", ["--demo", "--resume"], ["model_demo/settings.json", "expected a run"]),
     ],
 )
 def test_a_missing_flag_is_named(argv, words, capsys, no_training):

@@ -92,10 +92,10 @@ SETTINGS = "run/settings.json: "
 EVERY_SETTING = "expected every setting of a run by its name; wrong or missing: "
 RESUMES = [
     # what to resume
-    case("no folder", None, "--save_dir=nowhere", "nowhere/settings.json", "no run of train.py"),
-    case("no run", None, "--save_dir=data", "data/settings.json", "no run of train.py"),
-    case("a file", None, f"--save_dir={CAT}", f"{CAT}/settings.json", "no run of train.py"),
-    case("a checkpoint", None, f"--save_dir={LAST}", f"{LAST}/settings.json", "no run of train.py"),
+    case("no folder", None, "--save_dir=nowhere", "nowhere/settings.json", "expected a run of train.py"),
+    case("no run", None, "--save_dir=data", "data/settings.json", "expected a run of train.py"),
+    case("a file", None, f"--save_dir={CAT}", f"{CAT}/settings.json", "expected a run of train.py"),
+    case("a checkpoint", None, f"--save_dir={LAST}", f"{LAST}/settings.json", "expected a run of train.py"),
     # other flags
     case("another learning rate", None, "--lr=0.5", "learning_rate is 0.5", "run has 0.001", "leave it out to resume",
          "--init_from"),
