@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what ``train.py`` refuses (see ``refusals.py``)."""
+"""Fixtures of the tests that run ``train.py``, and of the tests of what it refuses (see ``refusals.py``)."""
 
 import json
 import resource
@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 from refusals import CAT, SETS, TINY, Began
+from training_sets import random_splits
 
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.training import run
 from pytorch_sketch_rnn.training.command import main
 
 ADDRESS_SPACE = 1 << 40  # bytes: more than any of these models needs, less than the refused ones need
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """A folder with a stroke set, ``set.npz``."""
+    write_npz(tmp_path / "set.npz", random_splits(train=20))
+    return tmp_path
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,11 @@ def elsewhere() -> None:
     CAT.replace("other/cat.npz")
 
 
+def damage_curves() -> None:
+    path = Path("run/curves.csv")
+    path.write_text(path.read_text().replace("train", "trian", 1))
+
+
 def no_checkpoints() -> None:
     shutil.rmtree("run/checkpoints")
 
@@ -135,6 +140,9 @@ RESUMES = [
          "a folder or a URL"),
     case("settings of another model", partial(settings, dec_rnn_size=6), "", f"{LAST}/model.safetensors: ",
          "other cells or sizes"),
+    # curves.csv
+    case("curves with a damaged line", damage_curves, "--keep=9", "run/curves.csv: line 2: expected a row of",
+         "repair that line or delete the file"),
     # checkpoints
     case("no checkpoint", no_checkpoints, "", "run: holds no checkpoint", "run/checkpoints"),
     case("a file as checkpoint", lambda: write(Path("run/checkpoints/step-00000009"), b""), "", "step-00000009",
@@ -162,8 +170,12 @@ RESUMES = [
          "remove this checkpoint"),
     case("state nested without end", partial(write, LAST / "training.json", b"[" * 100_000), "", "training.json: "),
     case("state of a negative step", partial(state, step=-1), "", "training.json: expected the state"),
-    case("state of another step", partial(state, step=1), "", f"{LAST}: says that it is of step 1", "remove it"),
+    case("state of another step", partial(state, step=1), "", f"{LAST}: records step 1", "remove it"),
     case("state without data", partial(state_without, "data"), "", "the data are not those", "they were None"),
+    case("state without the version of its draws", partial(state_without, "draws"), "", f"{LAST}/training.json: ",
+         "expected random draws of version 2, found no version", "that began it", f"--init_from={LAST}"),
+    case("state of other draws", partial(state, draws=1), "--keep=9", f"{LAST}/training.json: ",
+         "expected random draws of version 2, found version 1"),
     case("state without the best", partial(state_without, "best"), "", f"{LAST}: ", "best", "remove it"),
     case("state with an empty best", partial(state, best={}), "", f"{LAST}: ", "best", "remove it"),
     case("state with a best in words", partial(state, best={"step": 2, "valid_cost": "low", "test_cost": 1.0}), "",
