@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Iterator
 
-from parity_tests.mutation.catalogue import HYPER, LAYER_NORM, LSTM, Entries, Text, Value
-from parity_tests.mutation.planting import Hypothesis
+from parity_tests.mutation.bugs import Entries, Hypothesis, Text, Value
+from parity_tests.mutation.catalogue.port.parts import HYPER, LAYER_NORM, LSTM
 from pytorch_sketch_rnn.model import cells
 from weight_port import names
 

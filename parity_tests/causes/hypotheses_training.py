@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from parity_tests.mutation.catalogue import ADAM_M, ADAM_V, CLIPPED, LOADER, RATES, SAMPLED, WEIGHTS, Text, Value
-from parity_tests.mutation.planting import Hypothesis
+from parity_tests.mutation.bugs import Hypothesis, Text, Value
+from parity_tests.mutation.catalogue.port.parts import ADAM_M, ADAM_V, CLIPPED, LOADER, RATES, SAMPLED, WEIGHTS
 from pytorch_sketch_rnn.data import magenta_loader as data
 from pytorch_sketch_rnn.model import sampling
 from pytorch_sketch_rnn.training import optim, schedules

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 from parity_tests import ours
-from parity_tests.mutation.catalogue import Text, Value
+from parity_tests.mutation.bugs import Text, Value
 from pytorch_sketch_rnn.data import magenta_loader as data
 from pytorch_sketch_rnn.model import cells, encoder, losses, sampling
 from pytorch_sketch_rnn.training import optim
