@@ -201,9 +201,7 @@ _CLIPS = (
     Hypothesis(
         "clips a norm of each gradient by scaling to the bound always",
         "clipping",
-        Text(
-            optim, "clip_by_value", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")
-        ),
+        Text(optim, "clip_by_value", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")),
         CLIPPED,
         sentence="each gradient is scaled to the norm grad_clip, Magenta clips each element to +-grad_clip",
     ),

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -16,7 +14,6 @@ from torch import Tensor, nn
 from pytorch_sketch_rnn.device import usable_device
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.decoder import Decoder
@@ -25,11 +22,9 @@ from pytorch_sketch_rnn.model.encoder import Encoder
 from pytorch_sketch_rnn.model.initializers import gaussian_, glorot_uniform_
 from pytorch_sketch_rnn.model.losses import Costs, kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model.mixture import Mixture
+from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE, SavedModel, check_weights, read_folder, write_folder
 from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 class Forward(NamedTuple):
@@ -54,11 +49,15 @@ class SketchRNN(nn.Module):
     Strokes and latent vectors may be anything that ``torch.as_tensor`` takes, NumPy arrays and lists included; they are
     converted to the dtype and device of the weights. ``eval()`` switches all dropout off. Every method that needs random
     numbers takes ``draws``, their source; without it they come from torch's global generator.
+
+    ``scale_factor`` is part of a saved model: offsets in data units are normalised offsets times ``scale_factor``. It
+    is None where it is not known.
     """
 
     def __init__(self, hparams: HParams, seed: int | None = None) -> None:
         super().__init__()
         self.hparams = hparams
+        self.scale_factor: float | None = None
         z_size = hparams.z_size if hparams.conditional else None
         self.encoder = None
         if hparams.conditional:
@@ -259,26 +258,12 @@ class SketchRNN(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder.
 
-        Both are written in full under other names, then renamed one after the other, the config first. So where writing
-        fails (a full disk), what was there stays; only where the second renaming fails (a folder has the name of the
-        weights, or the process ends in between) does the new config stand beside the old weights.
+        If writing fails, the old files stay; see :func:`saved_model.write_folder`.
 
         Raises:
-            BadInput: when the folder cannot be made or written.
+            BadInput: when the folder or a file cannot be written, or ``scale_factor`` is not a positive, finite number.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"{folder}: cannot be made ({error.strerror})") from None
-        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
-        # the one opened last is renamed first
-        with atomic_path(folder / WEIGHTS_FILE) as weights_path, atomic_path(folder / CONFIG_FILE) as config_path:
-            self.hparams.save(config_path)
-            try:
-                safetensors.torch.save_file(weights, weights_path)
-            except (OSError, safetensors.SafetensorError) as error:  # a full disk may be either
-                raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
+        write_folder(Path(folder), SavedModel(self.hparams, self.state_dict(), self.scale_factor))
 
     @classmethod
     def from_pretrained(
@@ -296,42 +281,11 @@ class SketchRNN(nn.Module):
         """
         if dtype not in (None, torch.float32, torch.float64):
             raise BadInput(f"dtype is {dtype}, expected torch.float32, torch.float64 or None")
-        device = usable_device(device)
-        folder = Path(folder)
-        hparams = HParams.load(folder / CONFIG_FILE)
-        path = folder / WEIGHTS_FILE
-        try:
-            weights = safetensors.torch.load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise BadInput(f"{path}: expected weights in safetensors form, but {error}") from None
+        device, folder = usable_device(device), Path(folder)
+        saved = read_folder(folder)
         with torch.device("meta"):
-            model = cls(hparams)
-        expected = {name: value.shape for name, value in model.state_dict().items()}
-        found = {name: value.shape for name, value in weights.items()}
-        if expected != found:
-            raise BadInput(f"{path}: does not fit {CONFIG_FILE}: {_difference(expected, found)}")
-        types = {value.dtype for value in weights.values()}
-        if types not in ({torch.float32}, {torch.float64}):
-            raise BadInput(f"{path}: expected all weights in float32 or all in float64, got {_names(types)}")
-        model.load_state_dict(weights, assign=True)
+            model = cls(saved.hparams)
+        check_weights(folder / WEIGHTS_FILE, saved.weights, model.state_dict())
+        model.load_state_dict(saved.weights, assign=True)
+        model.scale_factor = saved.scale_factor
         return model.to(device=device, dtype=dtype).eval()
-
-
-def _difference(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> str:
-    missing = sorted(set(expected) - set(found))
-    unknown = sorted(set(found) - set(expected))
-    shapes = [
-        f"{name} is {list(found[name])}, expected {list(expected[name])}"
-        for name in sorted(set(expected) & set(found))
-        if expected[name] != found[name]
-    ]
-    parts = []
-    if missing:
-        parts.append(f"missing {', '.join(missing)}")
-    if unknown:
-        parts.append(f"unknown {', '.join(unknown)}")
-    return "; ".join(parts + shapes)
-
-
-def _names(types: set[torch.dtype]) -> str:
-    return " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in types))

@@ -4,7 +4,7 @@ Source: Magenta ``sketch_rnn_train.py`` (``train``, ``evaluate_model``) and ``mo
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.magenta_loader import Batch
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import checked
+from pytorch_sketch_rnn.hparams import coerce
 from pytorch_sketch_rnn.model.draws import Draws, KeyedDraws
 from pytorch_sketch_rnn.model.losses import Costs
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN
@@ -38,7 +38,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, coerce(field, getattr(self, field.name)))
         if not 0 <= self.seed <= LARGEST_SEED:
             raise BadInput(f"seed is {self.seed}, expected 0 to {LARGEST_SEED}")
         if not 0 <= self.reg_covar <= LARGEST_REG_COVAR:
@@ -46,14 +46,18 @@ class Options:
 
 
 class StepResult(NamedTuple):
-    """What a step did. Costs are those before the weights moved: scalars on the device, read when someone asks."""
+    """What a step did; costs are those before the weights moved, scalars on the device until :meth:`on_host`."""
 
     step: int
-    cost: Tensor
-    r_cost: Tensor
-    kl_cost: Tensor
+    cost: Tensor | float
+    r_cost: Tensor | float
+    kl_cost: Tensor | float
     learning_rate: float
     kl_weight: float
+
+    def on_host(self) -> Self:
+        """The same with the costs as Python floats; on a GPU this waits for the step."""
+        return self._replace(cost=float(self.cost), r_cost=float(self.r_cost), kl_cost=float(self.kl_cost))
 
 
 class NotFinite(ArithmeticError):

@@ -16,8 +16,9 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
 from pytorch_sketch_rnn.model.draws import RecordedDraws, RecordedMask, TorchDraws
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sequence import reverse_prefix
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE, SketchRNN
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.model.tape import Tape
 
 ENC, DEC, Z, M, HYPER, EMBEDDING = 6, 7, 4, 3, 5, 2
@@ -620,7 +621,11 @@ def test_the_tape_holds_every_intermediate_under_its_name_and_changes_nothing(en
     with_tape = model(batch(), LENGTHS, tape, draws=SpyDraws())
     names = recorded_names(dec_model, "decoder")
     if enc_model:
-        names |= recorded_names(enc_model, "encoder/fw") | recorded_names(enc_model, "encoder/bw") | {"decoder/initial_state"}
+        names |= (
+            recorded_names(enc_model, "encoder/fw")
+            | recorded_names(enc_model, "encoder/bw")
+            | {"decoder/initial_state"}
+        )
         names |= {"mu", "presig", "z"}
     values = tape.values()
     assert set(values) == names

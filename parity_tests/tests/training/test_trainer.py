@@ -5,12 +5,12 @@ import pytest
 import torch
 from training_sets import SMALL, make_trainer, random_splits
 
-from pytorch_sketch_rnn.model.draws import KeyedDraws, TorchDraws
+from pytorch_sketch_rnn.model.draws import KeyedDraws
 from pytorch_sketch_rnn.model.losses import Costs
 from pytorch_sketch_rnn.model.sampling import sample_batch
 from pytorch_sketch_rnn.model.tape import Tape
 from pytorch_sketch_rnn.training import schedules
-from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value, flat_gradient
+from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value
 from pytorch_sketch_rnn.training.trainer import VALIDATION, NotFinite, Options
 
 UNCONDITIONAL = SMALL.replace(conditional=False)
