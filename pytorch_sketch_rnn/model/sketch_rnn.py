@@ -47,8 +47,8 @@ class SketchRNN(nn.Module):
     """The whole model, built from hyperparameters, with weights drawn as Magenta draws them.
 
     Strokes and latent vectors may be anything that ``torch.as_tensor`` takes, NumPy arrays and lists included; they are
-    converted to the dtype and device of the weights. ``eval()`` switches all dropout off. Every method that needs random
-    numbers takes ``draws``, their source; without it they come from torch's global generator.
+    converted to the dtype and device of the weights. ``eval()`` switches all dropout off. Every method that needs
+    random numbers takes ``draws``, their source; without it they come from torch's global generator.
 
     ``scale_factor`` is part of a saved model: offsets in data units are normalised offsets times ``scale_factor``. It
     is None where it is not known.

@@ -151,9 +151,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 def optimizer_arrays(model: SketchRNN, optimizer: TF1Adam, steps_done: int) -> dict[str, Tensor]:
     """Adam's state: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
     slots = {
-        f"{slot}.{name}": optimizer.state[parameter][
-            slot
-        ].clone()  # a part of a larger vector, which is not saved whole
+        f"{slot}.{name}": optimizer.state[parameter][slot].clone()  # it shares memory with the others
         for name, parameter in model.named_parameters()
         for slot in SLOTS
     }

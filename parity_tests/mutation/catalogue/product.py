@@ -18,7 +18,7 @@ _TRAINING = (
         "reg_covar left out of validation", "training step",
         Text(
             trainer.Trainer, "_pass",
-            (".regularized(self.options.reg_covar)", ".regularized(self.options.reg_covar if self.model.training else 0.0)"),
+            (".regularized(self.options.reg_covar", ".regularized(self.options.reg_covar * self.model.training"),
         ),
         _STEP,
     ),

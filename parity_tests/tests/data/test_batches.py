@@ -80,7 +80,7 @@ def test_a_row_is_what_magentas_loader_makes_of_that_sketch_and_its_numbers():
 
 
 def test_scales_and_dropped_points_have_magentas_distribution():
-    """Uniform in 1 +- random_scale_factor, x and y on their own; points that may go are dropped with the probability."""
+    """Scales are uniform in 1 +- random_scale_factor for x and y each; droppable points go with the probability."""
     line = np.ones((50, 3)) * [4, 4, 0]
     line[-1, 2] = 1
     plain = Split([line] * 100, np.float32(1), 50, random_scale_factor=0.15)
