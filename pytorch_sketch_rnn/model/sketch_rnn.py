@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from pytorch_sketch_rnn.device import usable_device
+from pytorch_sketch_rnn.device import on_device, usable_device
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
@@ -92,7 +92,7 @@ class SketchRNN(nn.Module):
         """
         weight = self.decoder.output_w
         try:
-            return torch.as_tensor(value, dtype=weight.dtype, device=weight.device)
+            return on_device(torch.as_tensor(value, dtype=weight.dtype), weight.device)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"expected numbers of one shape, got {type(value).__name__}: {error}") from None
 
@@ -132,7 +132,7 @@ class SketchRNN(nn.Module):
         strokes = strokes[:, :longest]
         shape = (len(strokes), longest, self.hparams.enc_rnn_size)
         fw_mask, bw_mask = (self._mask(f"encoder/{side}/recurrent", shape, draws) for side in ("fw", "bw"))
-        return self.encoder(strokes, lengths.to(strokes.device), (fw_mask, bw_mask), tape.scope("encoder"))
+        return self.encoder(strokes, on_device(lengths, strokes.device), (fw_mask, bw_mask), tape.scope("encoder"))
 
     def sample_latent(self, mu: Tensor, presig: Tensor, draws: Draws | None = None) -> Tensor:
         """z [B, z] from N(mu, exp(presig)), with the draw ``latent``."""
