@@ -10,7 +10,6 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-from bundle_writer import write_bundle
 from sample_models import checkpoint, tiny
 
 from parity_tests.__main__ import main
@@ -24,6 +23,7 @@ from weight_port.__main__ import main as weight_port
 from weight_port.names import weight_names
 from weight_port.sketch_rnn_js import DECODER_ORDER
 from weight_port.source import open_source
+from weight_port.tensor_bundle_writer import write_bundle
 
 HPARAMS = tiny("layer_norm", "hyper")
 VARIABLES = checkpoint(HPARAMS)

@@ -62,7 +62,7 @@ def write_js_model(path):
 
 
 def write_checkpoint(folder):
-    from bundle_writer import write_bundle
+    from weight_port.tensor_bundle_writer import write_bundle
 
     folder.mkdir(parents=True)
     write_bundle(folder / "vector-10", shipped()["layer_norm/as_is"]["weights"])
