@@ -1,10 +1,10 @@
-"""The state of a training, in folders that are there whole or not at all.
+"""Checkpoints of a training: folders that exist whole or not at all.
 
 ``<save_dir>/checkpoints/step-00000500`` holds ``config.json`` and ``model.safetensors``, so that it is a model like any
-other; ``optimizer.safetensors`` under the names that ``weight_port`` gives a Magenta checkpoint's slots; and
+other; ``optimizer.safetensors``, under the names that ``weight_port`` gives the slots of a Magenta checkpoint; and
 ``training.json``. The random numbers of a step are a function of seed and step (see :mod:`batches` and
-:class:`draws.KeyedDraws`), so that these two numbers are the whole state of all generators; the schedules are functions
-of the step.
+:class:`draws.KeyedDraws`), so these two numbers are the whole state of all generators. The schedules are functions of
+the step.
 """
 
 import json
@@ -35,7 +35,7 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 
 def checkpoint_path(save_dir: Path, step: int) -> Path:
-    """Where the checkpoint of a step stands."""
+    """The folder of the checkpoint of a step."""
     return save_dir / CHECKPOINTS / f"step-{step:08}"
 
 
@@ -47,8 +47,27 @@ def checkpoints(save_dir: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def last_checkpoint(save_dir: Path) -> tuple[int, Path]:
+    """The step and folder of the last checkpoint of a training.
+
+    Raises:
+        BadInput: when there is none.
+    """
+    found = checkpoints(save_dir)
+    if not found:
+        raise BadInput(f"{save_dir}: holds no checkpoint; expected one in {save_dir / CHECKPOINTS}")
+    step = max(found)
+    return step, found[step]
+
+
 def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; ``state`` is anything that JSON holds, ``step`` (steps done) among it. Replaces an older one.
+    """Write a checkpoint, replacing one of the same name.
+
+    Args:
+        folder: of the checkpoint.
+        model: the model.
+        optimizer: its optimizer.
+        state: written to ``training.json``; ``step`` (steps done) is required.
 
     Raises:
         BadInput: when it cannot be written; then nothing of it is left.
@@ -63,7 +82,7 @@ def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapp
         arrays = optimizer_arrays(model, optimizer, state["step"])
         safetensors.torch.save_file(arrays, temporary / OPTIMIZER_FILE)
         (temporary / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        shutil.copymode(temporary / CONFIG_FILE, temporary / OPTIMIZER_FILE)  # safetensors makes its files private
+        shutil.copymode(temporary / CONFIG_FILE, temporary / OPTIMIZER_FILE)  # safetensors writes private files
         temporary.chmod(folder.parent.stat().st_mode & 0o777)
         for path in temporary.iterdir():
             _to_disk(path)
@@ -76,7 +95,7 @@ def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapp
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Let ``new`` take the place of ``folder``, which may exist."""
+    """Rename ``new`` to ``folder``, removing an older folder of that name."""
     if folder.exists():
         old = _put_aside(folder)
         os.replace(new, folder)
@@ -86,15 +105,15 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def _put_aside(folder: Path) -> Path:
-    """Rename a folder, so that what is deleted in steps is never seen in part; returns its new place."""
+    """Rename a folder before it is deleted, so that it is never seen half deleted; returns its new path."""
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-    os.replace(folder, old)  # onto an empty folder
+    os.replace(folder, old)  # replaces the empty folder
     return old
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder to write into: itself where it exists, else one that is renamed to it at the end."""
+    """Yield a folder to write into: ``folder`` if it exists, else a temporary one that is renamed to it at the end."""
     if folder.exists():
         yield folder
         return
@@ -108,7 +127,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_older(save_dir: Path, keep: int) -> None:
-    """Remove all checkpoints but the last ``keep``, and what a killed process left half written."""
+    """Remove all checkpoints but the last ``keep``, and the temporary files and folders of a killed process."""
     for path in list(checkpoints(save_dir).values())[:-keep]:
         shutil.rmtree(_put_aside(path), ignore_errors=True)
     for folder in (save_dir, *(save_dir / name for name in (CHECKPOINTS, "best", "samples"))):
@@ -117,7 +136,7 @@ def remove_older(save_dir: Path, keep: int) -> None:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What was saved as ``state``.
+    """Read the ``state`` of a checkpoint.
 
     Raises:
         BadInput: when it is missing or broken.
@@ -130,21 +149,24 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def optimizer_arrays(model: SketchRNN, optimizer: TF1Adam, steps_done: int) -> dict[str, Tensor]:
-    """All that Adam keeps: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
+    """Adam's state: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
     slots = {
-        slot_key(slot, name): optimizer.state[parameter][slot].contiguous()
+        slot_key(slot, name): optimizer.state[parameter][slot].clone()  # it shares memory with the others
         for name, parameter in model.named_parameters()
         for slot in SLOTS
     }
-    powers = {power: torch.tensor(optimizer.param_groups[0][power], dtype=torch.float32) for power in POWERS}
+    powers = {name: torch.tensor(power, dtype=torch.float32) for name, power in optimizer.powers().items()}
     return slots | powers | {STEP: torch.tensor(steps_done)}
 
 
 def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
-    """Read what :func:`optimizer_arrays` gave, or ``weight_port`` wrote; returns the steps done.
+    """Read Adam's state, written by :func:`write_folder` or ``weight_port``, into an optimizer.
+
+    Returns:
+        The steps done.
 
     Raises:
-        BadInput: when the file is broken or does not fit the model; then the optimizer is as it was.
+        BadInput: when the file is broken or does not fit the model; then the optimizer is unchanged.
     """
     try:
         arrays = safetensors.torch.load_file(path)
@@ -164,15 +186,14 @@ def set_optimizer(arrays: Mapping[str, Tensor], model: SketchRNN, optimizer: TF1
     for name, parameter in model.named_parameters():
         for slot in SLOTS:
             optimizer.state[parameter][slot].copy_(arrays[slot_key(slot, name)])
-    for power in POWERS:
-        optimizer.param_groups[0][power] = float(arrays[power])
+    optimizer.set_powers({name: float(arrays[name]) for name in POWERS})
 
 
 def load_weights(folder: Path, model: SketchRNN) -> None:
     """Read the weights of a checkpoint into a model of the same shape.
 
     Raises:
-        BadInput: when they cannot be read, or the model is another.
+        BadInput: when they cannot be read, or have other shapes.
     """
     read = SketchRNN.from_pretrained(folder, device=model.decoder.output_w.device)
     expected = {name: value.shape for name, value in model.state_dict().items()}
