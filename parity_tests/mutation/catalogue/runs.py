@@ -29,7 +29,10 @@ _CHECKPOINTS = (
     ),
     ProductMutant(
         "Adam's powers are not read", "checkpoints",
-        Text(checkpoint, "set_optimizer", ("optimizer.set_powers({name: float(arrays[name]) for name in POWERS})", "pass")),
+        Text(
+            checkpoint, "set_optimizer",
+            ("optimizer.set_powers({name: float(arrays[name]) for name in POWERS})", "pass"),
+        ),
         _SAVED,
     ),
     ProductMutant(

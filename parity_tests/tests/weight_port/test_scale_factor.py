@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_files import as_base64, call, js_model, write_checkpoint
-from training_sets import make_trainer, random_splits
+from training_sets import random_splits
 
 from pytorch_sketch_rnn.data.magenta_loader import load_dataset
 from pytorch_sketch_rnn.data.npz import write_npz
@@ -15,9 +15,8 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training import command
 from pytorch_sketch_rnn.training.checkpoint import checkpoint_path
-from pytorch_sketch_rnn.training.run_folder import Best, Run, make_folder
-from pytorch_sketch_rnn.training.settings import Settings
 from weight_port.scale_factor import scale_factor_of_sets
 
 SMALL = HParams(dec_rnn_size=2, num_mixture=1, conditional=False)
@@ -60,15 +59,16 @@ def test_a_wrong_scale_factor_in_a_config_is_bad_input_that_names_the_file(tmp_p
         SketchRNN.from_pretrained(tmp_path)
 
 
-def test_a_run_publishes_the_scale_factor_of_its_training_set(tmp_path):
-    trainer = make_trainer()
-    expected = float(trainer.sets.train.scale_factor)
-    make_folder(tmp_path / "run", Settings(), trainer)
-    for folder in (tmp_path / "run", checkpoint_path(tmp_path / "run", 0)):
-        assert SketchRNN.from_pretrained(folder).scale_factor == expected
-    resumed = make_trainer()  # its model is new
-    Run(tmp_path / "run", resumed, Best(), Settings(), print)
-    assert resumed.model.scale_factor == expected
+def test_a_run_saves_the_scale_factor_of_its_training_set_with_every_model_and_after_a_resume(tmp_path):
+    write_npz(tmp_path / "cat.npz", random_splits())
+    expected = load_dataset(tmp_path, HParams(data_set=("cat.npz",), batch_size=1), np.random.RandomState(0))
+    run = tmp_path / "run"
+    sizes = ["--dec_rnn_size=2", "--num_mixture=1", "--batch_size=2", "--save_every=1", "--unconditional"]
+    data = [f"--data_dir={tmp_path}", "--data_set=cat.npz", f"--save_dir={run}"]
+    assert command.main([*data, *sizes, "--num_steps=1"]) == 0
+    assert command.main([f"--save_dir={run}", "--resume", "--num_steps=2"]) == 0
+    for folder in (run, run / "best", checkpoint_path(run, 1), checkpoint_path(run, 2)):
+        assert SketchRNN.from_pretrained(folder).scale_factor == float(expected.scale_factor)
 
 
 def test_the_scale_factor_of_a_sketch_rnn_js_model_is_converted(tmp_path, capsys):
