@@ -38,9 +38,9 @@ from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE
-from weight_port.convert import optimizer_names
-from weight_port.folder import OPTIMIZER_FILE, convert_source
-from weight_port.names import GLOBAL_STEP, weight_names
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
+from weight_port.folder import convert_source
+from weight_port.names import GLOBAL_STEP, table
 from weight_port.source import Source, open_source
 
 SEED = 1
@@ -300,12 +300,11 @@ def compare_converted(
     ours = safetensors.numpy.load_file(converted / WEIGHTS_FILE)
     if plan.optimizer:
         ours |= safetensors.numpy.load_file(converted / OPTIMIZER_FILE)
-    weights = weight_names(inferred.hparams)
-    official_names = {ours: official for official, ours in (weights | optimizer_names(weights)).items()}
-    ours = {f"converted/{official_names[name]}": value for name, value in ours.items()}
+    names = table(inferred.hparams)
+    ours = {f"converted/{names.official(name)}": value for name, value in ours.items()}
     theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name not in plan.skipped}
     if not plan.optimizer:  # the official graph has slots of its own then
-        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in weights}
+        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in names.weights}
     bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
     return compare(ours, bare, "exact")
 

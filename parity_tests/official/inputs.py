@@ -3,6 +3,7 @@
 import numpy as np
 
 from parity_tests.official.standin import utils
+from weight_port.names import OUTPUT
 
 
 def make_batch(
@@ -30,7 +31,7 @@ def moved(weights: dict[str, np.ndarray], trainable: set[str], scale: float, see
     for name in sorted(trainable):
         value = weights[name]
         deviation = scale / np.sqrt(len(value)) if value.ndim == 2 else scale
-        if name.startswith("vector_rnn/RNN/output_"):
+        if name in OUTPUT:
             deviation *= 4
         result[name] = (value + rng.normal(0.0, deviation, value.shape)).astype(np.float32)
     return result

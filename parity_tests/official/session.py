@@ -11,9 +11,10 @@ from parity_tests.official.standin import model as official_model
 from parity_tests.record.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.record.draws import PREFIXES, Wanted, draws_of
 from parity_tests.record.mixtures import PARAMETERS
+from weight_port.names import CONSTANTS, GLOBAL_STEP
 
 # learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
-NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
+NOT_COMPUTED = (*CONSTANTS, GLOBAL_STEP)
 
 
 def official_hparams(values: dict[str, Any]) -> Any:

@@ -153,12 +153,12 @@ class _Form:
                 self.refuse(f"lacks float64/{prefix}gradient/{name}")
             shape = self.array("weights", name, *gradient.shape[bool(prefix) :]).shape
             self.arrays("weights", {slot_name(name, slot): shape for slot in "mv"})
-        self.arrays("weights", dict.fromkeys(ADAM_POWERS.values(), ()))
+        self.arrays("weights", dict.fromkeys(ADAM_POWERS, ()))
         return names
 
     def _weights_everywhere(self, prefix: str, names: list[str], steps: Shape) -> None:
         """A gradient, clipped, and what a step leaves of every variable."""
-        left = [*names, *(slot_name(name, slot) for name in names for slot in "mv"), *ADAM_POWERS.values()]
+        left = [*names, *(slot_name(name, slot) for name in names for slot in "mv"), *ADAM_POWERS]
         for kind, wanted in (("gradient", names), ("clipped", names), ("after", left)):
             for name in wanted:
                 self.array("float64", f"{prefix}{kind}/{name}", *steps, *self.groups["weights"][name].shape)

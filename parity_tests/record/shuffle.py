@@ -249,7 +249,7 @@ def _weight_axes(layers: list[Layer], conditional: bool) -> dict[str, Axes]:
     for layer in layers:
         table |= {f"{layer.scope}/{CELLS[layer.kind][0]}/{name}": axes for name, axes in _cell_axes(layer)}
     slots = {slot_name(name, slot): axes for name, axes in table.items() for slot in SLOTS}
-    return table | slots | dict.fromkeys((*ADAM_POWERS.values(), GLOBAL_STEP), SCALAR)
+    return table | slots | dict.fromkeys((*ADAM_POWERS, GLOBAL_STEP), SCALAR)
 
 
 def _cell_axes(layer: Layer) -> Iterator[tuple[str, Axes]]:

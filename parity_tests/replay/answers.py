@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from parity_tests.adapter import FAILURES, Arrays, told
-from weight_port.names import ADAM_POWERS, GLOBAL_STEP, ROOT
+from weight_port.names import ADAM_POWERS, CONSTANTS, GLOBAL_STEP
 
 NO_ARRAYS = "expected a mapping of names to NumPy arrays"
 
@@ -58,6 +58,5 @@ class Answers:
 
 def in_precision(variables: Mapping[str, np.ndarray], precision: str) -> Arrays:
     """Variables in a precision, but for the step, and for the powers, which are float32 always."""
-    kept = {GLOBAL_STEP, *ADAM_POWERS.values()}
-    scalars = {name for name in variables if name in kept or name.startswith(f"{ROOT}Variable")}
+    scalars = {GLOBAL_STEP, *ADAM_POWERS, *CONSTANTS}
     return {name: value if name in scalars else value.astype(precision) for name, value in variables.items()}

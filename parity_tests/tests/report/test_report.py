@@ -30,8 +30,7 @@ from parity_tests.report.report import (
 )
 from parity_tests.report.score import FalseAlarms, Score
 from pytorch_sketch_rnn.errors import BadInput
-from weight_port.convert import optimizer_names
-from weight_port.names import weight_names
+from weight_port.names import table
 
 INF, NAN = float("inf"), float("nan")
 
@@ -719,8 +718,8 @@ def test_what_stands_in_no_recording_belongs_to_a_part_as_well(recording, quanti
 
 @pytest.mark.parametrize(("enc", "dec"), ALL_CELLS)
 def test_every_converted_variable_belongs_to_a_part(enc, dec):
-    names = weight_names(tiny(enc, dec))
-    for some, part in ((names, "weights"), (optimizer_names(names), "optimizer state")):
+    names = table(tiny(enc, dec))
+    for some, part in ((names.weights, "weights"), (names.state, "optimizer state")):
         assert {part_of(a_row("x/as_is", f"converted/{name}", "exact")) for name in some} == {
             f"checkpoint: {part} as converted"
         }
