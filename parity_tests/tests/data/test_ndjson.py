@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.sources.ndjson and .simplify: QuickDraw's drawings become lines, all else BadInput with its line."""
+"""QuickDraw's drawings become lines; everything else is BadInput with the number of its line."""
 
 import json
 import tracemalloc

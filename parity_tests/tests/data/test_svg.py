@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.sources.svg: the outlines of SVG files in their order, and BadInput for what is no drawing."""
+"""The outlines of SVG files are read in order; a file without a drawing is BadInput."""
 
 import math
 import tracemalloc
