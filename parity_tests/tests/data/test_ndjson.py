@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.ndjson and .simplify: QuickDraw's drawings become lines, all else BadInput with its line."""
+"""QuickDraw's drawings become lines; everything else is BadInput with the number of its line."""
 
 import json
 import tracemalloc
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytorch_sketch_rnn.data import ndjson
-from pytorch_sketch_rnn.data.ndjson import NOT_RECOGNIZED, read_ndjson
-from pytorch_sketch_rnn.data.simplify import scale_lines, simplify_lines, sketch_of
+from pytorch_sketch_rnn.data.sources import ndjson
+from pytorch_sketch_rnn.data.sources.ndjson import NOT_RECOGNIZED, read_ndjson
+from pytorch_sketch_rnn.data.sources.simplify import scale_lines, simplify_lines, sketch_of
 from pytorch_sketch_rnn.errors import BadInput
 
 SIMPLE = [[[0, 10, 255], [5, 6, 7]], [[1, 2], [3, 4]]]

@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.svg: the outlines of SVG files in their order, and BadInput for what is no drawing."""
+"""The outlines of SVG files are read in order; a file without a drawing is BadInput."""
 
 import math
 import tracemalloc
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytorch_sketch_rnn.data import svg
-from pytorch_sketch_rnn.data.svg import read_svg, svg_files
+from pytorch_sketch_rnn.data.sources import svg
+from pytorch_sketch_rnn.data.sources.svg import read_svg, svg_files
 from pytorch_sketch_rnn.errors import BadInput
 
 pytest.importorskip("svgelements")
