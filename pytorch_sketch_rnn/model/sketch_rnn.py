@@ -17,7 +17,7 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.decoder import Decoder
-from pytorch_sketch_rnn.model.draws import Draws, TorchDraws
+from pytorch_sketch_rnn.model.draws import Draws, Mask, TorchDraws
 from pytorch_sketch_rnn.model.encoder import Encoder
 from pytorch_sketch_rnn.model.initializers import gaussian_, glorot_uniform_
 from pytorch_sketch_rnn.model.losses import Costs, kl_cost, reconstruction_cost
@@ -47,8 +47,8 @@ class SketchRNN(nn.Module):
     """The whole model, built from hyperparameters, with weights drawn as Magenta draws them.
 
     Strokes and latent vectors may be anything that ``torch.as_tensor`` takes, NumPy arrays and lists included; they are
-    brought to the dtype and device of the weights. ``eval()`` switches all dropout off. ``draws`` answers for every
-    random number; replace it to replay recorded ones.
+    converted to the dtype and device of the weights. ``eval()`` switches all dropout off. Every method that needs
+    random numbers takes ``draws``, their source; without it they come from torch's global generator.
 
     ``scale_factor`` is part of a saved model: offsets in data units are normalised offsets times ``scale_factor``. It
     is None where it is not known.
@@ -58,7 +58,6 @@ class SketchRNN(nn.Module):
         super().__init__()
         self.hparams = hparams
         self.scale_factor: float | None = None
-        self.draws: Draws = TorchDraws()
         z_size = hparams.z_size if hparams.conditional else None
         self.encoder = None
         if hparams.conditional:
@@ -70,7 +69,7 @@ class SketchRNN(nn.Module):
             self.reset_parameters(seed)
 
     def reset_parameters(self, seed: int | None = None) -> None:
-        """Draw the random weights anew; without a seed, torch's global generator gives one."""
+        """Redraw the random weights; without a seed, torch's global generator gives one."""
         if seed is None:
             seed = int(torch.randint(2**31, ()))
         rng = np.random.RandomState(seed)
@@ -98,14 +97,20 @@ class SketchRNN(nn.Module):
             raise BadInput(f"expected numbers of one shape, got {type(value).__name__}: {error}") from None
 
     def encode(
-        self, strokes: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE
+        self,
+        strokes: ArrayLike | Tensor,
+        lengths: ArrayLike | Tensor,
+        tape: Tape = NO_TAPE,
+        *,
+        draws: Draws | None = None,
     ) -> tuple[Tensor, Tensor]:
         """mu and presig [B, z] of a batch of sketches.
 
         Args:
             strokes: stroke-5 WITHOUT the start token, [B, T, 5].
             lengths: points of each sketch [B], each 1..T.
-            tape: takes down ``encoder/...``.
+            tape: records ``encoder/...``.
+            draws: the source of dropout masks.
 
         Raises:
             BadInput: for an unconditional model, or lengths or shapes that do not fit.
@@ -113,7 +118,7 @@ class SketchRNN(nn.Module):
         if self.encoder is None:
             raise BadInput("this model is unconditional (decoder only): it has no encoder")
         strokes = self.as_input(strokes)
-        lengths = torch.as_tensor(lengths, device=strokes.device)
+        lengths = torch.as_tensor(lengths)  # checked where they are: on a GPU, reading them back would stall it
         if strokes.ndim != 3 or strokes.shape[2] != 5 or len(strokes) < 1 or lengths.shape != strokes.shape[:1]:
             raise BadInput(
                 "expected strokes [B, T, 5] and lengths [B] with B at least 1, "
@@ -125,28 +130,29 @@ class SketchRNN(nn.Module):
         if int(lengths.min()) < 1 or longest > strokes.shape[1]:
             raise BadInput(f"lengths must lie in 1..{strokes.shape[1]}, got {lengths.tolist()}")
         strokes = strokes[:, :longest]
-        fw_mask, bw_mask = (
-            self._mask(
-                f"encoder/{side}/recurrent",
-                (longest, len(strokes), self.hparams.enc_rnn_size),
-                self.hparams.use_recurrent_dropout,
-                self.hparams.recurrent_dropout_prob,
-            )
-            for side in ("fw", "bw")
-        )
-        return self.encoder(strokes, lengths, fw_mask, bw_mask, tape.scope("encoder"))
+        shape = (len(strokes), longest, self.hparams.enc_rnn_size)
+        fw_mask, bw_mask = (self._mask(f"encoder/{side}/recurrent", shape, draws) for side in ("fw", "bw"))
+        return self.encoder(strokes, lengths.to(strokes.device), (fw_mask, bw_mask), tape.scope("encoder"))
 
-    def sample_latent(self, mu: Tensor, presig: Tensor) -> Tensor:
+    def sample_latent(self, mu: Tensor, presig: Tensor, draws: Draws | None = None) -> Tensor:
         """z [B, z] from N(mu, exp(presig)), with the draw ``latent``."""
-        return mu + torch.exp(presig / 2) * self.draws.normal("latent", tuple(mu.shape), mu)
+        return mu + torch.exp(presig / 2) * (draws or TorchDraws()).normal("latent", tuple(mu.shape), mu)
 
-    def decode(self, inputs: ArrayLike | Tensor, z: ArrayLike | Tensor | None = None, tape: Tape = NO_TAPE) -> Mixture:
+    def decode(
+        self,
+        inputs: ArrayLike | Tensor,
+        z: ArrayLike | Tensor | None = None,
+        tape: Tape = NO_TAPE,
+        *,
+        draws: Draws | None = None,
+    ) -> Mixture:
         """The mixture at each step of a batch.
 
         Args:
             inputs: stroke-5 WITH the start token first, [B, T, 5], any T >= 1.
             z: latent vectors [B, z]; None for an unconditional model.
-            tape: takes down ``decoder/...``.
+            tape: records ``decoder/...``.
+            draws: the source of dropout masks.
 
         Raises:
             BadInput: where z is missing, is not wanted, or a shape does not fit.
@@ -164,37 +170,36 @@ class SketchRNN(nn.Module):
         batch, steps, _ = inputs.shape
         input_size, units = self.decoder.cell.input_size, self.decoder.cell.num_units
         masks = Masks(
-            self._mask(
-                "decoder/recurrent",
-                (steps, batch, units),
-                hparams.use_recurrent_dropout,
-                hparams.recurrent_dropout_prob,
-            ),
-            self._mask(
-                "decoder/input", (steps, batch, input_size), hparams.use_input_dropout, hparams.input_dropout_prob
-            ),
-            self._mask(
-                "decoder/output", (steps, batch, units), hparams.use_output_dropout, hparams.output_dropout_prob
-            ),
+            self._mask("decoder/recurrent", (batch, steps, units), draws),
+            self._mask("decoder/input", (batch, steps, input_size), draws),
+            self._mask("decoder/output", (batch, steps, units), draws),
         )
         mixture, _ = self.decoder(inputs, z, None, masks, tape.scope("decoder"))
         return mixture
 
-    def forward(self, sketches: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE) -> Forward:
+    def forward(
+        self,
+        sketches: ArrayLike | Tensor,
+        lengths: ArrayLike | Tensor,
+        tape: Tape = NO_TAPE,
+        *,
+        draws: Draws | None = None,
+    ) -> Forward:
         """Encode, draw z and decode.
 
         Args:
             sketches: stroke-5 WITH the start token first, [B, T + 1, 5].
             lengths: points of each sketch, without the start token [B].
-            tape: takes down ``encoder/...``, ``mu``, ``presig``, ``z`` and ``decoder/...``.
+            tape: records ``encoder/...``, ``mu``, ``presig``, ``z`` and ``decoder/...``.
+            draws: the source of latent noise and dropout masks.
         """
         sketches = self.as_input(sketches)
         mu = presig = z = None
         if self.encoder is not None:
-            mu, presig = self.encode(sketches[:, 1:], lengths, tape)
-            z = self.sample_latent(mu, presig)
+            mu, presig = self.encode(sketches[:, 1:], lengths, tape, draws=draws)
+            z = self.sample_latent(mu, presig, draws)
             tape(mu=mu, presig=presig, z=z)
-        return Forward(self.decode(sketches[:, :-1], z, tape), mu, presig, z)
+        return Forward(self.decode(sketches[:, :-1], z, tape, draws=draws), mu, presig, z)
 
     def costs(
         self,
@@ -203,9 +208,10 @@ class SketchRNN(nn.Module):
         kl_weight: float,
         *,
         is_training: bool | None = None,
+        draws: Draws | None = None,
     ) -> Costs:
         """Magenta's cost, r_cost and kl_cost of a batch; the arguments are those of ``forward`` and ``costs_of``."""
-        return self.costs_of(self(sketches, lengths), sketches, kl_weight, is_training=is_training)
+        return self.costs_of(self(sketches, lengths, draws=draws), sketches, kl_weight, is_training=is_training)
 
     def costs_of(
         self,
@@ -219,19 +225,19 @@ class SketchRNN(nn.Module):
     ) -> Costs:
         """Magenta's cost, r_cost and kl_cost of a pass.
 
-        Where several processes share a batch, the costs are those of the whole batch in each process, and their
-        gradients are those of its own rows: summed over the processes they are those of the whole batch.
+        Where several processes share a batch, each gets the costs of the whole batch, with the gradients of its own
+        rows: summed over the processes, these are the gradients of the whole batch.
 
         Args:
-            passed: what :meth:`forward` gave.
-            sketches: what it was given, [B, T + 1, 5].
+            passed: the result of :meth:`forward`.
+            sketches: its argument, [B, T + 1, 5].
             kl_weight: weight of the KL cost.
             is_training: whether the pen loss counts the padding; None: as the hyperparameters say.
-            share: of the rows of the batch, those that this process has.
+            share: the fraction of the batch's rows that this process holds.
             group: the processes that share the batch.
 
         Raises:
-            LostProcess: when another process is gone.
+            LostProcess: when another process has ended.
         """
         if is_training is None:
             is_training = self.hparams.is_training
@@ -242,10 +248,12 @@ class SketchRNN(nn.Module):
         kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance, share=share, group=group)
         return Costs(r_cost + kl * kl_weight, r_cost, kl)
 
-    def _mask(self, name: str, shape: tuple[int, ...], used: bool, keep_prob: float) -> Tensor | None:
-        if not (self.training and used):
+    def _mask(self, name: str, shape: tuple[int, ...], draws: Draws | None) -> Mask | None:
+        """The dropout mask of that name, or None where that dropout is off."""
+        kind = name.rpartition("/")[2]
+        if not (self.training and getattr(self.hparams, f"use_{kind}_dropout")):
             return None
-        return self.draws.mask(name, shape, keep_prob, self.decoder.output_w)
+        return (draws or TorchDraws()).mask(name, shape, getattr(self.hparams, f"{kind}_dropout_prob"))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder.

@@ -26,16 +26,12 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from pytorch_sketch_rnn.training.optim import TF1Adam
+from pytorch_sketch_rnn.training.optim import POWERS, SLOTS, TF1Adam
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
-# The version of the random draws: with the same seed and step, versions differ in their masks and noise. A checkpoint
-# records it.
-DRAWS = 2
 CHECKPOINTS = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})")
-_POWERS = ("beta1_power", "beta2_power")
 
 
 def checkpoint_path(save_dir: Path, step: int) -> Path:
@@ -155,11 +151,11 @@ def read_state(folder: Path) -> dict[str, Any]:
 def optimizer_arrays(model: SketchRNN, optimizer: TF1Adam, steps_done: int) -> dict[str, Tensor]:
     """Adam's state: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
     slots = {
-        f"{slot}.{name}": optimizer.state[parameter][slot].contiguous()
+        f"{slot}.{name}": optimizer.state[parameter][slot].clone()  # it shares memory with the others
         for name, parameter in model.named_parameters()
-        for slot in ("m", "v")
+        for slot in SLOTS
     }
-    powers = {power: torch.tensor(optimizer.param_groups[0][power], dtype=torch.float32) for power in _POWERS}
+    powers = {name: torch.tensor(power, dtype=torch.float32) for name, power in optimizer.powers().items()}
     return slots | powers | {"global_step": torch.tensor(steps_done)}
 
 
@@ -182,10 +178,9 @@ def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
         wrong = sorted(n for n in found | expected if found.get(n) != expected.get(n))
         raise BadInput(f"{path}: does not fit the model: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}")
     for name, parameter in model.named_parameters():
-        for slot in ("m", "v"):
+        for slot in SLOTS:
             optimizer.state[parameter][slot].copy_(arrays[f"{slot}.{name}"])
-    for power in _POWERS:
-        optimizer.param_groups[0][power] = float(arrays[power])
+    optimizer.set_powers({name: float(arrays[name]) for name in POWERS})
     return int(arrays["global_step"])
 
 

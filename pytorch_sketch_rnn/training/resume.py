@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.model.draws import DRAWS
 from pytorch_sketch_rnn.training.checkpoint import (
-    DRAWS,
     OPTIMIZER_FILE,
     STATE_FILE,
     last_checkpoint,

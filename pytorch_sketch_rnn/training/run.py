@@ -17,7 +17,10 @@ from pytorch_sketch_rnn.training.publish import Publisher, samples_path
 from pytorch_sketch_rnn.training.run_log import RunLog, trim_curves
 from pytorch_sketch_rnn.training.run_state import Best, run_state
 from pytorch_sketch_rnn.training.stop_signal import stop_requests
-from pytorch_sketch_rnn.training.trainer import NotFinite, Trainer
+from pytorch_sketch_rnn.training.trainer import NotFinite, StepResult, Trainer
+
+# Steps that are started before the host looks at their numbers: it would wait for a GPU after each one otherwise.
+STEPS_IN_FLIGHT = 4
 
 
 class Run:
@@ -71,19 +74,31 @@ class Run:
 
     def _steps(self, num_steps: int, stop: Callable[[], bool], log: RunLog | None, progress: Progress) -> bool:
         trainer, stopped = self.trainer, False
+        device = trainer.model.decoder.output_w.device
+        together = 1 if device.type == "cpu" else STEPS_IN_FLIGHT
         while trainer.steps_done < num_steps and not stopped:
-            started = time.monotonic()
-            result = trainer.step()
-            if log is not None:
-                log.train(result, seconds=time.monotonic() - started)
-                progress.update(result)
-            stopped = trainer.group.any(stop(), trainer.model.decoder.output_w.device)
-            done = trainer.steps_done
-            due = self._validates(done) or done == num_steps
+            started, results, due = time.monotonic(), [], False
+            while len(results) < together and not due:
+                results.append(trainer.step())
+                done = trainer.steps_done
+                due = self._validates(done) or done == num_steps
+            self._check(results, started, log, progress)
+            stopped = trainer.group.any(stop(), device)
             if due or stopped:
                 with progress.paused():
                     self._save(log, validate=due, last=stopped or done == num_steps)
         return stopped
+
+    def _check(self, results: list[StepResult], started: float, log: RunLog | None, progress: Progress) -> None:
+        """Log and show the steps since the last check, up to the first that was not finite."""
+        try:
+            self.trainer.check()
+        finally:
+            results = [result.on_host() for result in results if result.step < self.trainer.steps_done]
+            seconds = (time.monotonic() - started) / max(len(results), 1)
+            for result in results if log is not None else ():
+                log.train(result, seconds)
+                progress.update(result)
 
     def _validates(self, done: int) -> bool:
         """Whether to validate after ``done`` steps.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.training.checkpoint import DRAWS
+from pytorch_sketch_rnn.model.draws import DRAWS
 from pytorch_sketch_rnn.training.trainer import Trainer
 
 

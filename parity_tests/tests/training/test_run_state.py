@@ -6,7 +6,7 @@ from training_sets import SMALL, make_trainer, random_splits
 
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.npz import SPLITS
-from pytorch_sketch_rnn.training.checkpoint import DRAWS
+from pytorch_sketch_rnn.model.draws import DRAWS
 from pytorch_sketch_rnn.training.run_state import Best, fingerprint, run_state
 
 
