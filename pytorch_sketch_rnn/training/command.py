@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.data.download import fetch_sets, is_url, shown
+from pytorch_sketch_rnn.data.download import fetch_sets, is_url, without_query
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
@@ -310,7 +310,7 @@ def read_sets(settings: Settings, files: ExitStack) -> Sets:
     except BadInput as error:
         if str(data_dir) in str(error):
             raise
-        raise BadInput(f"{shown(settings.data_dir)}: {', '.join(names)}: {error}") from None
+        raise BadInput(f"{without_query(settings.data_dir)}: {', '.join(names)}: {error}") from None
 
 
 def _local(settings: Settings, names: Sequence[str]) -> Path:
@@ -401,7 +401,7 @@ def _num_steps(settings: Settings, sets: Sets) -> int:
 
 def _told(settings: Settings, sets: Sets, model: SketchRNN, num_steps: int, group: Group, device: torch.device) -> str:
     hparams = sets.hparams
-    source = shown(settings.data_dir or "kanjivg")
+    source = without_query(settings.data_dir or "kanjivg")
     cells = hparams.dec_model if not hparams.conditional else f"{hparams.enc_model} -> {hparams.dec_model}"
     where = f"{group.size} processes, " if group.size > 1 else ""
     validation = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pytorch_sketch_rnn.data.download import shown
+from pytorch_sketch_rnn.data.download import without_query
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
@@ -74,7 +74,7 @@ class Settings:
         """Write ``settings.json``."""
         with atomic_path(folder / SETTINGS_FILE) as path:
             path.write_text(json.dumps(self.flat(), indent=1) + "\n", encoding="utf-8")
-        if self.data_dir is not None and shown(self.data_dir) != self.data_dir:
+        if self.data_dir is not None and without_query(self.data_dir) != self.data_dir:
             (folder / SETTINGS_FILE).chmod(0o600)
 
     def save_if_other(self, folder: Path) -> None:

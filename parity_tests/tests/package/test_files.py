@@ -52,6 +52,6 @@ def test_an_error_about_another_file_is_not_blamed_on_this_one(tmp_path):
 
 
 def test_a_full_disk_is_bad_input_that_names_the_file(tmp_path):
-    with pytest.raises(BadInput, match=f"^{tmp_path}/file: cannot be written"), atomic_path(tmp_path / "file"):  # noqa: PT012
+    with pytest.raises(BadInput, match=f"^{tmp_path}/file: cannot be written"), atomic_path(tmp_path / "file"):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,7 @@ import torch
 from _pytest.mark.structures import ParameterSet
 
 from pytorch_sketch_rnn.data.npz import write_npz
-from pytorch_sketch_rnn.data.packed import PackedWriter
+from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import run_command
 from pytorch_sketch_rnn.training import run_folder as run
 from pytorch_sketch_rnn.training.command import main
