@@ -216,7 +216,7 @@ def test_another_kind_of_url_is_refused_and_no_password_is_shown(tmp_path, url):
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_file_that_is_not_there_is_bad_input_and_those_before_it_stay(server, tmp_path, status):
+def test_a_missing_file_is_bad_input_and_those_before_it_are_kept(server, tmp_path, status):
     server.serve("/a.npz")
     server.serve("/b.npz", b"the server's own words", status)
     with pytest.raises(BadInput, match=rf"^{server.url}/b\.npz: expected a stroke set, got HTTP status {status} \("):

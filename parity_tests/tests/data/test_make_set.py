@@ -34,7 +34,7 @@ def test_a_packed_set_holds_the_same_sketches_in_the_same_splits(tmp_path, many,
     assert listed(made(tmp_path / name)) == listed(read_npz(tmp_path / "npz.npz"))
 
 
-def test_the_summary_says_what_was_made_and_what_comes_next(tmp_path, capsys):
+def test_the_summary_describes_the_set_and_gives_the_next_command(tmp_path, capsys):
     records = [drawing(number) for number in range(10, 30)] + [
         drawing(9, 40),
         {"drawing": []},
@@ -63,7 +63,7 @@ def test_the_summary_gives_the_median_of_all_points(tmp_path, capsys):
     assert "points: median 4, longest 20\n" in capsys.readouterr().out
 
 
-def test_the_next_command_raises_max_seq_len_where_it_must(tmp_path, capsys):
+def test_the_next_command_raises_max_seq_len_if_needed(tmp_path, capsys):
     source = write(tmp_path / "a.ndjson", *[drawing(number, 251) for number in range(10, 13)])
     assert run(source, tmp_path / "out.npz", "--max_points", 300) == 0
     output = capsys.readouterr().out
@@ -218,7 +218,7 @@ def test_epsilon_and_count_apply_to_kanjivg(tmp_path, kanjivg):
     assert sum(map(len, read_npz(tmp_path / "out.npz").values())) == 4
 
 
-def test_a_npz_stays_as_it_is_and_keeps_its_splits(tmp_path, stroke_set, many):
+def test_a_npz_is_not_changed_and_keeps_its_splits(tmp_path, stroke_set, many):
     assert run(stroke_set, many, tmp_path / "out.npz") == 0
     before, after = listed(read_npz(stroke_set)), listed(read_npz(tmp_path / "out.npz"))
     assert {split: sketches[:3] for split, sketches in after.items()} == before
@@ -242,7 +242,7 @@ def test_a_npz_is_simplified_where_that_is_asked_for_and_no_line_is_lost(tmp_pat
 
 
 @pytest.mark.parametrize(("dtype", "step"), [("int32", 100_000), ("float32", 0.25)])
-def test_dtype_decides_what_numbers_fit(tmp_path, capsys, dtype, step):
+def test_dtype_decides_which_numbers_fit(tmp_path, capsys, dtype, step):
     sketch = np.array([[0, 0, 0], [step, 1, 1]], dtype)
     write_npz(tmp_path / "set.npz", {split: [sketch] for split in SPLITS})
     assert run(tmp_path / "set.npz", tmp_path / "out.npz") == 2

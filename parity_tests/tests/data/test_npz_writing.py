@@ -28,7 +28,7 @@ def test_what_is_written_is_read_by_numpy_and_by_us(tmp_path, dtype, length):
         assert_same(result[split], items)
 
 
-def test_sketches_that_are_views_are_written_as_they_are(tmp_path):
+def test_sketches_that_are_views_are_written_correctly(tmp_path):
     whole = np.arange(60, dtype="int16").reshape(10, 6)
     whole[:, [2, 4, 5]] %= 2  # what each view has in its third column
     expected = [whole[::2, ::2], np.asfortranarray(whole[:, :3]), whole[::-1, 3:]]
@@ -76,7 +76,7 @@ def test_neither_layout_nor_time_changes_the_bytes(tmp_path):
         ([np.zeros((1, 3), dtype=object)], "sketch 0: expected integers or floats, got object"),
     ],
 )
-def test_what_could_not_be_read_is_not_written_and_the_old_file_stays(tmp_path, items, message):
+def test_what_could_not_be_read_is_not_written_and_the_old_file_is_kept(tmp_path, items, message):
     (tmp_path / "a.npz").write_bytes(b"old")
     with pytest.raises(BadInput, match=rf"a\.npz: valid\.npy: {message}"):
         write_npz(tmp_path / "a.npz", {"train": sketches(1), "valid": items})
@@ -101,7 +101,7 @@ def test_a_pen_is_0_or_1_where_it_is_read_and_where_it_is_written(tmp_path, pen)
     assert not (tmp_path / "written.npz").exists()
 
 
-def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_after_a_failed_write_the_old_file_is_kept_and_nothing_else_is_left(tmp_path, monkeypatch):
     (tmp_path / "a.npz").write_bytes(b"old")
 
     def fail(*_):

@@ -56,7 +56,7 @@ def test_sketches_of_all_splits_can_be_added_in_any_order(tmp_path):
         assert_same(everything(opened), SETS)
 
 
-def test_the_file_is_flat_contiguous_arrays_that_any_hdf5_reader_reads(saved):
+def test_the_file_holds_contiguous_arrays_that_any_hdf5_reader_reads(saved):
     with h5py.File(saved) as file:
         assert sorted(file) == sorted(f"{split}_{part}" for split in SPLITS for part in ("points", "offsets"))
         for split, items in SETS.items():
