@@ -563,7 +563,7 @@ def of_version_2() -> None:
         file.attrs["version"] = np.int64(2)
 
 
-ANEW = "make it anew with `python -m pytorch_sketch_rnn dataset`"
+ANEW = "create it again with `python -m pytorch_sketch_rnn dataset`"
 HDF5 = [
     case("cut short", partial(packed_with, lambda data: data[: len(data) // 2]), "", "data/cat.h5: ", ANEW),
     case("without its last byte", partial(packed_with, lambda data: data[:-1]), "", "data/cat.h5: ", ANEW),
