@@ -1,6 +1,6 @@
 """Bugs of what is read and written: stroke files, and Magenta's models on their way into PyTorch."""
 
-from parity_tests.mutation.catalogue import Entries, ProductMutant, Text, Value
+from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import hparams
 from pytorch_sketch_rnn.data import npz, packed, packed_writer, scale, splitting
 from pytorch_sketch_rnn.data.sources import ndjson, read, simplify, svg
