@@ -14,7 +14,9 @@ from pytorch_sketch_rnn.errors import BadInput
 def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on any failure.
 
-    Only the file's owner can read it when ``private``, from the start.
+    Args:
+        path: the file to write.
+        private: whether only the file's owner may read it, from the start.
 
     Raises:
         BadInput: if the folder does not exist or cannot be written, or the disk is full. An OSError about another
@@ -23,7 +25,7 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        # Not tempfile.mkstemp, which ignores the umask and makes the file private.
+        # Not tempfile.mkstemp, which makes every file private, whatever the umask.
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 if private else 0o666)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); expected a folder that exists") from None

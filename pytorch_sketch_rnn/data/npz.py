@@ -3,9 +3,9 @@
 A file is a zip archive with a member ``<split>.npy`` for each split. A member is an object array [N] of sketches
 [n, 3], which NumPy stores as a pickle, or, if all sketches have the same length, a plain array [N, n, 3].
 
-A pickle is a program, and ``np.load(allow_pickle=True)`` runs it, even if a stranger wrote it. Here nothing is run: a call or a
-state in the pickle is only recorded, as a :class:`_Call`. When the pickle has ended, the records are compared with the
-structure of NumPy's own pickles, and only then are arrays made from the bytes in them.
+A pickle is a program, and ``np.load(allow_pickle=True)`` runs it, even if a stranger wrote it. Here nothing is run: a
+call or a state in the pickle is only recorded, as a :class:`_Call`. When the pickle has ended, the records are compared
+with the structure of NumPy's own pickles, and only then are arrays made from the bytes in them.
 
 Sources: the docstring of ``numpy.lib.format`` for the .npy format, ``pickletools`` of the Python standard library for
 the pickle instructions, Magenta ``sketch_rnn_train.py`` (``load_dataset``) for the members.

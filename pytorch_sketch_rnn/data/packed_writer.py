@@ -39,7 +39,7 @@ _BLOCK = 2**18  # rows of a dataset that are copied at once
 class PackedWriter:
     """Writes a packed set, sketch by sketch; a context manager.
 
-    The file appears when the ``with`` block ends. If the block or the writing fails, nothing is left behind and an
+    The file appears when the ``with`` block ends. If the block or the writing fails, no new file is left and an
     existing file is kept.
 
     Args:
