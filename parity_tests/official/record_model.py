@@ -13,7 +13,7 @@ from parity_tests.official.standin import tf, utils
 from parity_tests.record.configurations import DTYPES, MODEL_VARIANTS, SAMPLING_MODES
 from parity_tests.record.draws import MEMBERS, PREFIXES, nudged
 from parity_tests.record.error_norms import sizes
-from parity_tests.record.mixtures import NAMES, PARAMETERS, nll
+from parity_tests.record.mixtures import DENSITY_PARAMETERS, PARAMETERS, nll
 from parity_tests.record.recording import Recording
 from parity_tests.record.shuffle import Shuffle
 
@@ -209,7 +209,7 @@ def computed(
     if shuffle is not None:
         result = shuffle.back(result)
     for model in ("eval", "train"):
-        mixture = {name: result[f"{model}/{name}"] for name in NAMES}
+        mixture = {name: result[f"{model}/{name}"] for name in DENSITY_PARAMETERS}
         result[f"{model}/nll"] = nll(mixture, recording["inputs"]["sketches"][:, 1:])
     return result | {f"prefix/{name}": result[f"eval/{name}"][:, : max(PREFIXES)] for name in PARAMETERS}
 

@@ -14,6 +14,7 @@ from parity_tests.record.draws import PREFIXES
 from parity_tests.record.error_norms import by_step
 from parity_tests.record.layers import layers_of
 from parity_tests.record.mixtures import PARAMETERS
+from parity_tests.record.quantities import COSTS
 from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.errors import BadInput
@@ -37,7 +38,6 @@ GIVEN = {
     "training": ("weights", "inputs", "official_drift", "float64_ensemble"),
     "initial": (),
 }
-COSTS = ("cost", "r_cost", "kl_cost")
 Shape = tuple[int | None, ...]  # None: any length
 
 

@@ -5,10 +5,11 @@ import pytest
 from judging import INF, NAN, NUMBERS, exact, free, held, recording_of, with_item
 
 from parity_tests.adapter import INTERMEDIATES
-from parity_tests.judge.compare import compare, first_departure, missing_verdict, official_names
+from parity_tests.judge.compare import compare, missing_verdict, official_names
+from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.limits import EPSILON32, FLOAT32_FLOOR, FLOAT64_ALLOWED
-from parity_tests.judge.place import place
 from parity_tests.judge.row import Row, failures
+from parity_tests.judge.tensor.place import place
 from parity_tests.record.quantities import FED, VARIABLES
 from parity_tests.report.report import Report
 
@@ -281,7 +282,7 @@ def test_a_departure_is_told_with_its_likely_cause():
     behind = theirs + (np.arange(4)[:, None] >= lengths[:, None, None])
     drift = {"train/decoder/i": np.zeros((3, 2, 4))}
     recording = recording_of(float64={"train/decoder/i": theirs}, float64_ensemble=drift, inputs={"lengths": lengths})
-    assert "behind the end" in compare({"train/decoder/i": behind}, recording, "float64")[0].cause
+    assert "after the end" in compare({"train/decoder/i": behind}, recording, "float64")[0].cause
 
 
 @pytest.mark.parametrize(("precision", "which"), [("float64", 1), ("float32", 0)])

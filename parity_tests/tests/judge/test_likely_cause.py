@@ -131,7 +131,7 @@ EVERY_ELEMENT = {
     "a step too many": Example("converted/vector_rnn/global_step", 11, 10, "ours is theirs + 1"),
     "padding": Example(
         "train/encoder/fw/output", LAYER, PADDED,
-        "differs only behind the end of the sketches: length handling or padding", lengths=LENGTHS,
+        "differs only after the end of the sketches: length handling or padding", lengths=LENGTHS,
         spoil=LAYER[0].size,
     ),
     "transposed": Example(
@@ -189,12 +189,12 @@ EVERY_ELEMENT = {
     ),
     "a floor": Example(
         "train/presig", LAYER.clip(-0.5)[0], LAYER[0],
-        f"equal but for {(LAYER[0] < -0.5).sum()} elements, where ours stays at -0.5: a floor or bound too many",
+        f"equal except for {(LAYER[0] < -0.5).sum()} elements, where ours stays at -0.5: an extra floor or bound",
     ),
     "no bounds": Example(
         "clipped/vector_rnn/RNN/output_w", MATRIX, MATRIX.clip(-0.5, 1.5),
-        f"equal but for {((MATRIX < -0.5) | (MATRIX > 1.5)).sum()} elements, "
-        "where theirs stays at -0.5 and 1.5: a floor or bound left out",
+        f"equal except for {((MATRIX < -0.5) | (MATRIX > 1.5)).sum()} elements, "
+        "where theirs stays at -0.5 and 1.5: a missing floor or bound",
         spoil=int(np.abs(MATRIX).argmin()),
     ),
     "no dropout": Example(
@@ -444,7 +444,7 @@ SEVERAL = {
     ),
     "padding, not dropout": Example(
         "train/encoder/fw/g", np.where(EARLY, LAYER * MASK, 5), PADDED * MASK,
-        "differs only behind the end of the sketches: length handling or padding", lengths=LENGTHS,
+        "differs only after the end of the sketches: length handling or padding", lengths=LENGTHS,
     ),
     "all steps reversed, not those of each sketch": Example(
         "h", LAYER[:, ::-1], LAYER, "steps in reverse order", lengths=np.full(4, 9)

@@ -12,13 +12,15 @@ from shipped import shipped
 
 from parity_tests import adapter, ours
 from parity_tests.examples import numpy_port
-from parity_tests.judge import training
-from parity_tests.judge.compare import first_departure
+from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.limits import CHAOTIC64, FLOAT64_ALLOWED, SPREAD_FACTOR64, WINDOW
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import failures
-from parity_tests.judge.training import COSTS, Curves, replay_training, resumed, state_before, with_step
+from parity_tests.judge.training import Curves, judge_resumed, judge_training
+from parity_tests.judge.training_steps import StepComparison, _largest_nearby
 from parity_tests.record.draws import VALIDATION_DRAWS, Wanted, draws_of, dropout_mask
+from parity_tests.record.quantities import COSTS
+from parity_tests.replay.training import recorded_draws, state_before, with_step
 from parity_tests.report.report import Report, part_of
 from pytorch_sketch_rnn.training import optim
 from weight_port.names import GLOBAL_STEP, slot_name
@@ -76,7 +78,7 @@ def raising(error):
 @pytest.fixture(scope="module")
 def whole():
     """What our own port makes of each run."""
-    return {name: replay_training(recording, ours.Adapter()) for name, recording in RUNS.items()}
+    return {name: judge_training(recording, ours.Adapter()) for name, recording in RUNS.items()}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -93,7 +95,7 @@ def test_our_port_equals_the_official_trainer_in_everything_that_was_recorded(na
 
 def test_a_proof_of_a_training_gives_the_rows_and_the_curves():
     findings = prove(SHORT, ours.Adapter())
-    rows, curves = replay_training(SHORT, ours.Adapter())
+    rows, curves = judge_training(SHORT, ours.Adapter())
     assert (findings.rows, findings.training, findings.mixtures) == (rows, [curves], [])
 
 
@@ -167,7 +169,7 @@ def test_the_runs_hold_what_a_training_can_show():
         cut = [not np.array_equal(official[f"steps/clipped/{n}"][0], v[0]) for n, v in gradients.items()]
         assert any(cut)
         assert len(set(official["steps/lr"])) == len(set(official["steps/kl_weight"])) == STEPS
-        draws = training.wanted_draws(recording, "draws")
+        draws = recorded_draws(recording, "draws")
         assert {n for n, wanted in draws.items() if wanted.keep_prob is not None} == {
             "encoder/fw/recurrent", "encoder/bw/recurrent", "decoder/recurrent", "decoder/input", "decoder/output"
         }  # fmt: skip
@@ -333,7 +335,7 @@ ERRING = [
 
 @pytest.mark.parametrize(("port", "quantity", "step", "part"), ERRING, ids=[case[0].__name__ for case in ERRING])
 def test_the_first_departure_names_the_part_and_the_step(port, quantity, step, part):
-    rows, curves = replay_training(SHORT if step < 2 else LAYER_NORM, port())
+    rows, curves = judge_training(SHORT if step < 2 else LAYER_NORM, port())
     first = first_departure(rows)
     assert quantity in (None, first.quantity)
     assert part_of(first) == part
@@ -347,7 +349,7 @@ def test_the_first_departure_names_the_part_and_the_step(port, quantity, step, p
 @pytest.mark.parametrize(("port", "fresh"), [(ForgetsToMove, False), (IgnoresLoad, True), (Restless, True)])
 def test_what_shows_in_the_free_run_alone_fails_its_rows_alone(port, fresh):
     short = begin_of(LAYER_NORM, 3)
-    rows, curves = replay_training(short, port())
+    rows, curves = judge_training(short, port())
     failed = {row.quantity for row in failures(rows)}
     assert DRIFT in failed <= fresh_of(short) | set(DRIFTS)
     assert (f"fresh/after/{OUTPUT_W}" in failed) is fresh
@@ -361,19 +363,19 @@ def test_what_shows_in_the_free_run_alone_fails_its_rows_alone(port, fresh):
 
 def test_noise_of_1e_9_in_the_free_run_alone_fails_the_drift_and_rounding_does_not():
     port = Restless()
-    row = one(replay_training(SHORT, port)[0], DRIFT)
+    row = one(judge_training(SHORT, port)[0], DRIFT)
     assert row.verdict == "different"
     assert 1e-10 < row.error < 1e-5
     port = Restless()
     port.noise = 1e-16
-    assert failures(replay_training(SHORT, port)[0]) == []
+    assert failures(judge_training(SHORT, port)[0]) == []
 
 
 def test_a_validation_is_the_cost_of_a_training_on_the_validation_set():
     def worse(answer):
         return answer | {"r_cost": answer["r_cost"] * (1 + 1e-8)}
 
-    rows, _ = replay_training(LAYER_NORM, changed("loss", worse))
+    rows, _ = judge_training(LAYER_NORM, changed("loss", worse))
     assert [row.quantity for row in failures(rows)] == ["validation/cost", "validation/r_cost"]
     assert {part_of(row) for row in failures(rows)} == {"training: validation costs"}
     assert {row.where["step"] for row in failures(rows)} == {SAVE_EVERY}
@@ -382,7 +384,7 @@ def test_a_validation_is_the_cost_of_a_training_on_the_validation_set():
         def loss(self, mixture, targets, latent, *, is_training):
             return super().loss(mixture, targets, latent, is_training=False)
 
-    failed = failures(replay_training(LAYER_NORM, CountsNoPadding())[0])
+    failed = failures(judge_training(LAYER_NORM, CountsNoPadding())[0])
     assert [row.quantity for row in failed] == ["validation/cost", "validation/r_cost"]
 
 
@@ -390,7 +392,7 @@ def test_a_validation_shows_an_error_in_the_small_kl_cost_alone():
     def worse(answer):
         return answer | {"kl_cost": answer["kl_cost"] * (1 + 3e-10)}
 
-    failed = failures(replay_training(LAYER_NORM, changed("loss", worse))[0])
+    failed = failures(judge_training(LAYER_NORM, changed("loss", worse))[0])
     assert [row.quantity for row in failed] == ["validation/kl_cost"]
 
 
@@ -405,13 +407,13 @@ def test_a_cost_that_drifts_in_the_free_run_alone_fails_its_row():
             answer = super().train_step(*arguments)
             return answer | {"kl_cost": answer["kl_cost"] + 1e-9 * (self.taken > 1)}
 
-    assert [row.quantity for row in failures(replay_training(SHORT, Drifting())[0])] == [DRIFTS[3]]
+    assert [row.quantity for row in failures(judge_training(SHORT, Drifting())[0])] == [DRIFTS[3]]
 
 
 def test_a_variable_that_the_official_side_lacks_is_a_failure():
     for kind in ("gradient", "clipped", "after"):
         port = changed("train_step", lambda answer, k=kind: answer | {f"{k}/owl": np.zeros(2)})
-        (row,) = failures(replay_training(SHORT, port)[0])
+        (row,) = failures(judge_training(SHORT, port)[0])
         assert (row.quantity, row.note) == (f"steps/{kind}/owl", "missing on the official side")
 
 
@@ -426,7 +428,7 @@ def test_a_variable_that_the_official_side_lacks_is_a_failure():
 def test_an_array_that_cannot_be_compared_says_why_and_at_which_step(damage, told):
     name = f"gradient/{OUTPUT_W}"
     port = changed("train_step", lambda answer: answer | {name: damage(answer[name])})
-    row = one(replay_training(SHORT, port)[0], f"steps/{name}")
+    row = one(judge_training(SHORT, port)[0], f"steps/{name}")
     assert (row.verdict, row.note, row.where) == ("different", told, {"step": 0})
 
 
@@ -474,7 +476,7 @@ def off_by(relative, where=0):
     ],
 )
 def test_a_step_may_be_off_by_ten_times_the_official_spread_and_no_more(relative, spread, verdict):
-    rows, _ = replay_training(with_spread(SHORT, spread, 0.0), off_by(relative))
+    rows, _ = judge_training(with_spread(SHORT, spread, 0.0), off_by(relative))
     row = one(rows, GRADIENT)
     assert (row.verdict, row.where["step"]) == (verdict, 0)
     assert row.error == pytest.approx(relative, rel=1e-3)
@@ -486,15 +488,15 @@ def test_a_step_may_be_off_by_ten_times_the_official_spread_and_no_more(relative
 def test_the_spread_of_a_step_is_the_largest_of_the_steps_around_it():
     spread = np.zeros(40)
     spread[[10, 30]] = 3.0, 2.0
-    windowed = training._windowed(spread)
+    windowed = _largest_nearby(spread)
     expected = np.zeros(40)
     expected[10 - WINDOW : 10 + WINDOW + 1], expected[30 - WINDOW : 30 + WINDOW + 1] = 3.0, 2.0
     np.testing.assert_array_equal(windowed, expected)
-    np.testing.assert_array_equal(training._windowed(np.array([1.0])), [1.0])
+    np.testing.assert_array_equal(_largest_nearby(np.array([1.0])), [1.0])
     # and the judgement reads it: the spread of the second step is that of the first as well
     both = with_spread(SHORT, 0.0, 1e-9)
-    assert one(replay_training(both, off_by(5e-9))[0], GRADIENT).verdict == "equal"
-    assert one(replay_training(SHORT, off_by(5e-9))[0], GRADIENT).verdict == "different"
+    assert one(judge_training(both, off_by(5e-9))[0], GRADIENT).verdict == "equal"
+    assert one(judge_training(SHORT, off_by(5e-9))[0], GRADIENT).verdict == "different"
 
 
 def far_apart(spread):
@@ -508,10 +510,10 @@ def far_apart(spread):
 
 def judged_by(recording, change=lambda step, value: value):
     """The row of a gradient of which the port answers the official value, changed at some steps."""
-    fed = training._Fed(recording)
+    steps = StepComparison(recording)
     for step, theirs in enumerate(recording["float64"][GRADIENT]):
-        fed.take(GRADIENT, step, change(step, theirs), theirs, float(np.abs(theirs).max()), exact=False)
-    return fed.row(GRADIENT)
+        steps._compare(GRADIENT, step, change(step, theirs), theirs, float(np.abs(theirs).max()))
+    return steps.row(GRADIENT)
 
 
 def test_steps_where_official_runs_drift_apart_are_not_judged_and_are_counted():
@@ -531,7 +533,7 @@ def test_steps_where_official_runs_drift_apart_are_not_judged_and_are_counted():
 
 
 def test_a_quantity_that_is_chaotic_throughout_is_not_judged_and_has_no_number():
-    row = one(replay_training(with_spread(SHORT, 1e-5, 1e-5), ours.Adapter())[0], GRADIENT)
+    row = one(judge_training(with_spread(SHORT, 1e-5, 1e-5), ours.Adapter())[0], GRADIENT)
     assert (row.verdict, row.note, row.ours) == ("not judged", "chaotic at 2 of 2 steps", None)
 
 
@@ -546,7 +548,7 @@ def test_a_quantity_that_is_chaotic_throughout_is_not_judged_and_has_no_number()
 def test_what_is_no_such_array_is_different_at_a_chaotic_step_too(damage, told):
     name = f"gradient/{OUTPUT_W}"
     port = changed("train_step", lambda answer: answer | {name: damage(answer[name])})
-    row = one(replay_training(with_spread(SHORT, 1e-5, 1e-5), port)[0], GRADIENT)
+    row = one(judge_training(with_spread(SHORT, 1e-5, 1e-5), port)[0], GRADIENT)
     assert (row.verdict, row.note, row.where) == ("different", told, {"step": 0})
 
 
@@ -574,7 +576,7 @@ class FullSlots(ours.Adapter):
 
 
 def test_a_wrong_power_at_the_start_of_a_fresh_optimizer_is_found_in_its_first_step():
-    rows, _ = replay_training(SHORT, WrongStart())
+    rows, _ = judge_training(SHORT, WrongStart())
     first = first_departure(rows)
     assert first.quantity.startswith("fresh/after/")
     assert part_of(first) == "training: the first step of a fresh optimizer"
@@ -586,7 +588,7 @@ def test_a_wrong_power_at_the_start_of_a_fresh_optimizer_is_found_in_its_first_s
 
 
 def test_slots_that_are_not_empty_at_the_start_are_found_in_the_first_step():
-    failed = {row.quantity for row in failures(replay_training(SHORT, FullSlots())[0])}
+    failed = {row.quantity for row in failures(judge_training(SHORT, FullSlots())[0])}
     assert {n for n in fresh_of(SHORT) if n.endswith(("/Adam", "/Adam_1"))} <= failed
     assert failed <= fresh_of(SHORT) | set(DRIFTS)
 
@@ -597,14 +599,14 @@ def test_slots_that_are_not_empty_at_the_start_are_found_in_the_first_step():
 @pytest.mark.parametrize("error", [RuntimeError("owl"), SystemExit("owl")])
 @pytest.mark.parametrize("method", ["load", "schedules", "data", "train_step"])
 def test_what_a_method_raises_is_a_failing_row_that_names_it(method, error):
-    rows, curves = replay_training(SHORT, changed(method, raising(error)))
+    rows, curves = judge_training(SHORT, changed(method, raising(error)))
     assert curves is None
     assert [(row.verdict, row.note) for row in rows] == [("different", f"{method} failed: {type(error).__name__}: owl")]
 
 
 @pytest.mark.parametrize("method", ["encode", "decode", "loss"])
 def test_what_a_validation_raises_is_a_failing_row_that_names_it(method):
-    rows, curves = replay_training(LAYER_NORM, changed(method, raising(RuntimeError("owl"))))
+    rows, curves = judge_training(LAYER_NORM, changed(method, raising(RuntimeError("owl"))))
     assert curves is None
     assert [(row.verdict, row.note) for row in failures(rows)] == [("different", f"{method} failed: RuntimeError: owl")]
 
@@ -619,13 +621,13 @@ def test_what_a_validation_raises_is_a_failing_row_that_names_it(method):
     ],
 )
 def test_an_answer_that_is_none_is_a_failing_row_that_says_so(change, told):
-    rows, _ = replay_training(SHORT, changed("train_step", change))
+    rows, _ = judge_training(SHORT, changed("train_step", change))
     assert [(row.verdict, row.note) for row in rows] == [("different", f"train_step failed: {told}")]
 
 
 @pytest.mark.parametrize("answer", [None, 3, (1,), (1, 2, 3), ("owl", "owl")])
 def test_schedules_that_are_no_two_numbers_are_a_failing_row(answer):
-    rows, _ = replay_training(SHORT, changed("schedules", lambda _: answer))
+    rows, _ = judge_training(SHORT, changed("schedules", lambda _: answer))
     assert len(rows) == 1
     assert rows[0].note.startswith("schedules failed: ")
 
@@ -633,7 +635,7 @@ def test_schedules_that_are_no_two_numbers_are_a_failing_row(answer):
 def test_ctrl_c_goes_through():
     for method in ("load", "schedules", "data", "train_step"):
         with pytest.raises(KeyboardInterrupt):
-            replay_training(SHORT, changed(method, raising(KeyboardInterrupt())))
+            judge_training(SHORT, changed(method, raising(KeyboardInterrupt())))
 
 
 class FailsLate(ours.Adapter):
@@ -651,7 +653,7 @@ class FailsLate(ours.Adapter):
 def test_a_free_run_that_fails_leaves_what_was_compared_before():
     port = FailsLate()
     port.steps = 3  # two from the official state, one more
-    rows, curves = replay_training(SHORT, port)
+    rows, curves = judge_training(SHORT, port)
     assert curves is None
     assert {row.verdict for row in rows[:-1]} == {"equal"}
     assert {row.quantity for row in rows[:-1]} == set(SHORT["float64"])
@@ -665,7 +667,7 @@ def test_what_departed_before_a_run_came_to_its_end_is_not_forgotten(error):
 
     port = Port()
     port.steps, port.error = 1, error
-    rows, _ = replay_training(SHORT, port)
+    rows, _ = judge_training(SHORT, port)
     first = first_departure(rows)
     assert (first.quantity, first.verdict, first.where["step"]) == ("steps/lr", "different", 0)
     assert not Report("", rows, {}, {}, partial=True).passed
@@ -680,7 +682,7 @@ class TrainsAlone(adapter.Adapter):
 
 
 def test_a_port_without_data_schedules_and_encoder_is_given_the_official_ones():
-    rows, curves = replay_training(LAYER_NORM, TrainsAlone())
+    rows, curves = judge_training(LAYER_NORM, TrainsAlone())
     assert failures(rows) == []
     untested = {row.quantity for row in rows if row.verdict == "untested"}
     assert untested == {"steps/lr", "steps/kl_weight", "steps/sketches", "steps/lengths", *VALIDATION}
@@ -695,7 +697,7 @@ def test_a_port_without_an_encoder_is_judged_by_its_steps():
         def schedules(self, hparams, step):
             return ours.Adapter.schedules(self, hparams, step + 1)
 
-    rows, _ = replay_training(LAYER_NORM, Port())
+    rows, _ = judge_training(LAYER_NORM, Port())
     assert {one(rows, name).verdict for name in VALIDATION} == {"untested"}
     assert one(rows, "steps/lr").verdict == "different"
     assert one(rows, "steps/sketches").verdict == "equal"
@@ -744,7 +746,7 @@ def test_a_port_may_take_what_it_is_given_to_pieces():
             return answer
 
     recording = copy.deepcopy(SHORT)
-    assert failures(replay_training(recording, Port())[0]) == []
+    assert failures(judge_training(recording, Port())[0]) == []
     assert recording.digest() == SHORT.digest()
 
 
@@ -753,7 +755,7 @@ def test_a_port_may_take_what_it_is_given_to_pieces():
 
 @pytest.mark.parametrize("step", [1, SAVE_EVERY + 1, STEPS - 1])
 def test_the_step_behind_a_state_is_the_official_one(step):
-    rows = resumed(LAYER_NORM, ours.Adapter(), with_step(state_before(LAYER_NORM, step), step), step)
+    rows = judge_resumed(LAYER_NORM, ours.Adapter(), with_step(state_before(LAYER_NORM, step), step), step)
     assert {row.verdict for row in rows} == {"equal"}
     official = {name.replace("steps/", "resumed/") for name in LAYER_NORM["float64"]} - {"validation"}
     assert {row.quantity for row in rows} == official
@@ -770,7 +772,7 @@ def test_the_step_behind_a_state_is_the_official_one(step):
     ],
 )
 def test_a_checkpoint_continued_wrongly_departs(port, state, part):
-    rows = resumed(LAYER_NORM, port(), with_step(state_before(LAYER_NORM, state), 2), 2)
+    rows = judge_resumed(LAYER_NORM, port(), with_step(state_before(LAYER_NORM, state), 2), 2)
     first = first_departure(rows)
     assert part_of(first) == part
     assert first.quantity.startswith("resumed/")
@@ -846,9 +848,9 @@ def test_what_a_run_was_fed_is_what_a_port_is_given():
             seen.append(draws)
             return super().train_step(sketches, lengths, draws, lr, kl_weight)
 
-    replay_training(SHORT, Port())
+    judge_training(SHORT, Port())
     assert len(seen) == 4  # two steps, from the official state and freely
-    wanted = training.wanted_draws(SHORT, "draws")
+    wanted = recorded_draws(SHORT, "draws")
     for step, draws in enumerate(seen):
         expected = draws_of(wanted, SHORT.provenance["seed"], step % 2)
         assert draws.keys() == expected.keys()

@@ -10,7 +10,7 @@ from shipped import shipped
 
 from parity_tests.judge import compare
 from parity_tests.judge.compare import failures
-from parity_tests.judge.training import replay_training
+from parity_tests.judge.training import judge_training
 from parity_tests.mutation import run as mutation
 from parity_tests.mutation import unit_tests
 from parity_tests.mutation.catalogue import (
@@ -376,5 +376,5 @@ GRADIENT = "gradient/vector_rnn/RNN/output_w"
 
 
 def test_a_training_must_show_a_quantity_at_every_step(fixtures):
-    rows, _ = replay_training(fixtures["training/layer_norm"], LeavesOneOut())
+    rows, _ = judge_training(fixtures["training/layer_norm"], LeavesOneOut())
     assert [(row.quantity, row.verdict) for row in failures(rows)] == [(f"steps/{GRADIENT}", "not compared")]

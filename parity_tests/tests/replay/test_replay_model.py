@@ -11,9 +11,9 @@ import torch
 from shipped import shipped
 
 from parity_tests import ours
-from parity_tests.adapter import EVERYTHING, INTERMEDIATES, told
+from parity_tests.adapter import EVERYTHING, INTERMEDIATES, describe_error
 from parity_tests.examples import numpy_port, torch_lstm
-from parity_tests.judge.compare import first_departure
+from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import failures
 from parity_tests.record.quantities import FED
@@ -120,7 +120,7 @@ def test_a_port_that_would_end_the_process_fails_instead(recording):
 @pytest.mark.parametrize("error", [KeyError("owl"), MemoryError(), AssertionError(), ZeroDivisionError("a\nb")])
 def test_any_error_is_told_with_its_kind(error):
     rows = broken(rows_of(changed("step_cell", raising(error)), CELL), "step_cell")
-    assert {row.note for row in rows} == {f"step_cell failed: {told(error)}"}
+    assert {row.note for row in rows} == {f"step_cell failed: {describe_error(error)}"}
 
 
 @pytest.mark.parametrize("method", ASKED)
