@@ -1,8 +1,9 @@
 """The official process: ``python -m parity_tests.official JOB.json`` runs the tasks of a job one after the other.
 
 A task is a dict. ``{"do": "train", ...}`` trains with official Magenta and saves a checkpoint;
-``{"do": "record", ...}`` records models, cells, trainings, the costs of many trainings (curves), initial values and the data loader;
-``{"do": "study", ...}`` is for the study of false alarms. Jobs are written by :mod:`parity_tests.record.launch`.
+``{"do": "record", ...}`` records models, cells, trainings, the costs of many trainings (curves), initial values and the
+data loader; ``{"do": "study", ...}`` is for the study of false alarms. Jobs are written by
+:mod:`parity_tests.record.launch`.
 """
 
 import json

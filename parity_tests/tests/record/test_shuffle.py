@@ -38,7 +38,7 @@ def departures(recording, shuffle):
     assert not answers.broken
     free = {name: value for name, value in answers.arrays.items() if not name.startswith((FED, VARIABLES))}
     official = recording["float64"]
-    if shuffle.sampling_moves:
+    if shuffle.changes_samples:
         free, official = ({n: v for n, v in side.items() if not n.startswith(SAMPLED)} for side in (free, official))
     back = shuffle.back(free)
     assert set(back) == set(official)
