@@ -139,7 +139,7 @@ HARNESS_MUTANTS = (
     HarnessMutant(
         "names the last departure, not the first",
         Text(first_departure, "first_departure", ("own[0]", "own[-1]")),
-        _SELF,
+        ("judge/test_first_departure.py",),
     ),
     HarnessMutant(
         "the root of the mean square in the place of the largest element",
@@ -195,7 +195,7 @@ HARNESS_MUTANTS = (
             training_steps.StepComparison, "_compare",
             ("before is None or (not before.departs and found.used >= before.used)", "True"),
         ),
-        ("judge/test_training.py::test_the_first_departure_names_the_part_and_the_step",),
+        ("judge/test_training_departures.py::test_the_first_departure_names_the_part_and_the_step",),
     ),
     HarnessMutant(
         "a training may leave steps out",
@@ -205,7 +205,7 @@ HARNESS_MUTANTS = (
     HarnessMutant(
         "the drift of a free run never fails",
         Text(training, "_drift_row", ("EQUAL if error <= allowed[step] else DIFFERENT", "EQUAL")),
-        ("judge/test_training.py::test_what_shows_in_the_free_run_alone_fails_its_rows_alone",),
+        ("judge/test_training_departures.py::test_what_shows_in_the_free_run_alone_fails_its_rows_alone",),
     ),
     HarnessMutant(
         "what is untested counts as passed",
