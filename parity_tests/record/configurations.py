@@ -89,7 +89,7 @@ TRAINING_SKETCHES = {"sketches": 80, "longest": 30}  # number of kanji, and thei
 TRAINING_FIXTURE_SKETCHES = {"sketches": 30, "longest": 26}
 
 # What `make curves` trains many times, with schedules that change within this few steps, so that errors in them show.
-# Dropout, augmentation and batch size are Magenta's defaults; the validation set is one full batch, so it is used whole.
+# Dropout, augmentation and batch size are Magenta's defaults; the validation set is one full batch, and all of it counts
 _CURVES = _sizes(32, 48, 16, 5) | {
     "batch_size": 100, "num_steps": 301, "save_every": 50, "learning_rate": 0.003, "min_learning_rate": 0.0003,
     "decay_rate": 0.99, "kl_decay_rate": 0.99, "kl_tolerance": 0.05,
