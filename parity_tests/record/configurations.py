@@ -88,8 +88,8 @@ TRAINING_FIXTURES = (
 TRAINING_SKETCHES = {"sketches": 80, "longest": 30}  # number of kanji, and their largest number of points
 TRAINING_FIXTURE_SKETCHES = {"sketches": 30, "longest": 26}
 
-# What `make curves` trains many times, with schedules that change within this few steps, so that errors in them show.
-# Dropout, augmentation and batch size are Magenta's defaults; the validation set is one full batch, and all of it counts
+# What `make curves` trains many times, with schedules that change within this few steps, so that their errors show.
+# Dropout, augmentation and batch size are Magenta's defaults; the validation set is exactly one batch.
 _CURVES = _sizes(32, 48, 16, 5) | {
     "batch_size": 100, "num_steps": 301, "save_every": 50, "learning_rate": 0.003, "min_learning_rate": 0.0003,
     "decay_rate": 0.99, "kl_decay_rate": 0.99, "kl_tolerance": 0.05,
