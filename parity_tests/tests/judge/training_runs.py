@@ -7,6 +7,7 @@ from shipped import shipped
 
 from parity_tests import ours
 from parity_tests.record.quantities import COSTS
+from pytorch_sketch_rnn.training.optim import POWERS
 from weight_port.names import GLOBAL_STEP
 
 RUNS = {name: recording for name, recording in shipped().items() if recording.kind == "training"}
@@ -93,5 +94,4 @@ class WrongStart(ours.Adapter):
     def load(self, hparams, variables):
         super().load(hparams, variables)
         if GLOBAL_STEP not in variables:
-            for group in self.optimizer.param_groups:
-                group["beta2_power"] = group["beta1_power"]
+            self.optimizer.set_powers(dict.fromkeys(POWERS, self.optimizer.powers()["beta1_power"]))
