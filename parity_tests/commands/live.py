@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, load_adapter, told
+from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, describe_error, load_adapter
 from parity_tests.judge.compare import compare
 from parity_tests.judge.coverage import coverage
 from parity_tests.judge.limits import FLOAT64_ALLOWED
 from parity_tests.judge.proof import Findings, prove
 from parity_tests.judge.row import DIFFERENT, EQUAL, UNTESTED, Row
-from parity_tests.judge.training import resumed
+from parity_tests.judge.training import judge_resumed
 from parity_tests.record.configurations import (
     DATA_HPARAMS,
-    DTYPES,
     HYPER_DEFAULT,
     INITIALS,
     LIVE,
@@ -142,7 +141,7 @@ def report_of(
         met,
         provenance_of(recordings),
         subject=port.name,
-        partial=not (port.offers >= EVERYTHING and set(port.precisions) >= set(DTYPES)),
+        partial=not port.offers_everything,
         training=findings.training,
         mixtures=findings.mixtures,
         coverage=coverage(recordings, findings.rows),
@@ -182,10 +181,10 @@ def _continued(recording: Recording, path: Path, port: Adapter) -> list[Row]:
         variables: Arrays = {name: source.variables.read(name) for name in source.variables.names()}
     step = int(variables[GLOBAL_STEP])
     try:
-        return resumed(recording, port, variables, step)
+        return judge_resumed(recording, port, variables, step)
     except FAILURES as error:
         verdict = UNTESTED if isinstance(error, NotImplementedError) else DIFFERENT
-        return [Row.failed(recording.name, "resumed/", "float64", verdict, told(error))]
+        return [Row.failed(recording.name, "resumed/", "float64", verdict, describe_error(error))]
 
 
 def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:

@@ -10,7 +10,7 @@ from sample_models import ALL_CELLS, tiny
 from shipped import shipped
 
 from parity_tests.judge.compare import FED, Row, official_names
-from parity_tests.judge.together import TOGETHER
+from parity_tests.judge.tensor.together import TOGETHER
 from parity_tests.judge.training import Curves
 from parity_tests.report import profiles
 from parity_tests.report.our_side import our_provenance
@@ -279,7 +279,7 @@ def test_a_chaotic_model_is_called_that_and_its_algorithm_equal_where_all_local_
 
 
 def test_a_decision_that_hangs_by_a_thread_is_no_chaos():
-    note = "from step 9 on: a decision of the official run hangs on less than its own drift of 1e-15"
+    note = "from step 9 on: a decision of the official run depends on less than its own drift of 1e-15"
     tied = a_row("lstm/as_is", "sample/greedy/pi", "float64", "not judged", note=note)
     (remark,) = Report("title", [*GOOD, tied], {}, {}).remarks()
     assert remark.startswith("In sampling 1 tensor is not judged from some step on")

@@ -155,7 +155,7 @@ OFFICIAL = [("lstm", "hyper"), ("layer_norm", "lstm"), ("hyper", "layer_norm")]
 OFFICIAL += [(None, "lstm"), (None, "layer_norm"), (None, "hyper")]
 SCRIPT = """
 import json
-from parity_tests.official.standin import model, tf
+from parity_tests.official.magenta import model, tf
 for index, values in enumerate(json.loads(str(inputs["jobs"]))):
     tf.reset_default_graph()
     hparams = model.get_default_hparams()
