@@ -1,6 +1,6 @@
 """``make docs``: put the results of the last runs into ``README.md`` and ``docs/``.
 
-The README has short forms, each between a pair of markers such as ``<!-- parity:begin -->`` and ``<!-- parity:end -->``.
+The README has short forms of them, each between a pair of markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 The full tables are pages of their own in ``docs/``. The scores are also copied to ``fixtures/``, where later reports
 read them. A study of false alarms replaces the committed one only if it judged at least as many recordings.
 """

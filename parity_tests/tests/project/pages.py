@@ -15,14 +15,9 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    """The commands in the sh blocks of a page, each on one line."""
+    """The commands in the sh blocks of a page, each on one line, with the comment that gives its exit code."""
     lines = [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
-    return [" ".join(line.split()) if "  #" not in line else _commented(line) for line in lines if line.strip()]
-
-
-def _commented(line: str) -> str:
-    command, _, comment = line.partition("  #")
-    return f"{' '.join(command.split())}  #{comment}"
+    return [re.sub(r"\s+", " ", line) for line in lines if line]
 
 
 # A command that is on several pages counts once.
