@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
         "--model", action="append", default=[], type=Path, metavar="SRC", help="record this model as well; repeatable"
     )
     mutants.add_argument("--scaled", action="store_true", help="measure how small a change of each part is found")
+    mutants.add_argument("--fresh", action="store_true", help="start over; default: continue an interrupted run")
     curves.add_argument("--out", type=Path, default=Path("out/curves"), help="folder for tables, pictures, recordings")
     curves.add_argument("--quick", action="store_true", help="shorter and fewer runs: a look at whether all works")
     record.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
@@ -158,10 +159,10 @@ def _mutants(arguments: argparse.Namespace) -> int:
     if arguments.scaled:
         from parity_tests.sensitivity.run import run_sensitivity
 
-        return run_sensitivity(arguments.out)
+        return run_sensitivity(arguments.out, fresh=arguments.fresh)
     from parity_tests.mutation.run import run_mutants
 
-    return run_mutants(arguments.out)
+    return run_mutants(arguments.out, fresh=arguments.fresh)
 
 
 def _false_alarms(arguments: argparse.Namespace) -> int:

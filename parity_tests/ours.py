@@ -15,16 +15,17 @@ from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.device import device_name, usable_device
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.cells import Cell
-from pytorch_sketch_rnn.model.draws import RecordedDraws, TorchDraws
+from pytorch_sketch_rnn.model.draws import RecordedDraws, RecordedMask, TorchDraws
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model.mixture import Mixture
 from pytorch_sketch_rnn.model.sampling import sample
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN, make_cell
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 from pytorch_sketch_rnn.training import schedules
+from pytorch_sketch_rnn.training.checkpoint import set_optimizer
 from pytorch_sketch_rnn.training.trainer import Trainer
 from weight_port.convert import convert_variables, make_plan
-from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
+from weight_port.names import ADAM_POWERS, CELLS, inverse, slot_name, table
 
 
 class Adapter(adapter.Adapter):
@@ -59,6 +60,7 @@ class Adapter(adapter.Adapter):
     def load(self, hparams: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
         """See :class:`parity_tests.adapter.Adapter`."""
         self.hparams = HParams.from_dict(hparams)
+        names = table(self.hparams)
         plan = make_plan({name: value.shape for name, value in variables.items()}, self.hparams)
         converted = convert_variables(variables, plan)
         with torch.device("meta"):
@@ -67,26 +69,23 @@ class Adapter(adapter.Adapter):
         self.model.load_state_dict(weights, assign=True)
         self.trainer = Trainer(self.model, None)
         self.optimizer = self.trainer.optimizer
-        if any(name.startswith("m.") for name in converted.optimizer):  # else it begins as a new training does
-            for name, parameter in self.model.named_parameters():
-                for slot in ("m", "v"):
-                    self.optimizer.state[parameter][slot].copy_(self._tensor(converted.optimizer[f"{slot}.{name}"]))
-            for group in self.optimizer.param_groups:
-                group.update({power: float(converted.optimizer[power]) for power in ADAM_POWERS})
+        if any(official in names.slots for official in plan.optimizer):  # else it begins as a new training does
+            arrays = {name: self._tensor(value) for name, value in converted.optimizer.items()}
+            set_optimizer(arrays, self.model, self.optimizer)
 
     def encode(self, strokes: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray]) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        tape = self._begin(draws, lengths)
+        tape, replayed = self._begin(draws, lengths)
         with torch.no_grad():
-            mu, presig = self.model.encode(strokes, lengths, tape)
-            z = self.model.sample_latent(mu, presig)
+            mu, presig = self.model.encode(strokes, lengths, tape, draws=replayed)
+            z = self.model.sample_latent(mu, presig, replayed)
         return _arrays(_padded(tape.values(), lengths, strokes.shape[1]) | {"mu": mu, "presig": presig, "z": z})
 
     def decode(self, inputs: np.ndarray, z: np.ndarray | None, draws: Mapping[str, np.ndarray]) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        tape = self._begin(draws)
+        tape, replayed = self._begin(draws)
         with torch.no_grad():
-            self.mixture = self.model.decode(inputs, z, tape)
+            self.mixture = self.model.decode(inputs, z, tape, draws=replayed)
         self.decoded = _arrays(tape.values() | {"head": self.mixture.output()} | self.mixture.parameters())
         return self.decoded
 
@@ -108,12 +107,12 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         tape, replayed = self._tape(), Replayed(draws, int(np.max(lengths)))
         self.trainer.step_on(Batch([], sketches, lengths), replayed, float(lr), float(kl_weight), tape)
+        self.trainer.check()
         values = _padded(tape.values(), lengths, sketches.shape[1] - 1)
-        officials = {ours: official for official, ours in weight_names(self.hparams).items()}
-        names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for ours, o in officials.items()}
+        weights = table(self.hparams).weights
+        names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for o, ours in weights.items()}
         result = replayed.keep_prob | _arrays({names.get(name, name): value for name, value in values.items()})
-        parameters = {officials[name]: parameter for name, parameter in self.model.named_parameters()}
-        return result | self._after(parameters)
+        return result | self._after(self._official_parameters(self.model))
 
     @property
     def offers(self) -> frozenset[str]:
@@ -131,13 +130,12 @@ class Adapter(adapter.Adapter):
         d_state: np.ndarray,
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        _, table = CELLS[kind]
         cell = self._cell(kind, weights, x.shape[1])
-        return self._vjp(cell, {ours: official for official, ours in table.items()}, x, state, mask, d_output, d_state)
+        return self._vjp(cell, kind, x, state, mask, d_output, d_state)
 
     def variables(self) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        return _arrays({official: self.model.get_parameter(o) for official, o in weight_names(self.hparams).items()})
+        return _arrays(self._official_parameters(self.model))
 
     def step_layer(self, layer: str, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -153,9 +151,8 @@ class Adapter(adapter.Adapter):
         d_state: np.ndarray,
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        _, table = CELLS[self.hparams.dec_model if layer == "decoder" else self.hparams.enc_model]
-        officials = {ours: official for official, ours in table.items()}
-        return self._vjp(self._layer(layer), officials, x, state, mask, d_output, d_state)
+        kind = self.hparams.dec_model if layer == "decoder" else self.hparams.enc_model
+        return self._vjp(self._layer(layer), kind, x, state, mask, d_output, d_state)
 
     def posterior(self, fw_state: np.ndarray, bw_state: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -168,8 +165,8 @@ class Adapter(adapter.Adapter):
 
     def latent(self, mu: np.ndarray, presig: np.ndarray, noise: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        self.model.draws = RecordedDraws({"latent": noise})
-        return _arrays({"z": self.model.sample_latent(self._tensor(mu), self._tensor(presig))})
+        draws = RecordedDraws({"latent": noise})
+        return _arrays({"z": self.model.sample_latent(self._tensor(mu), self._tensor(presig), draws)})
 
     def initial_state(self, z: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -207,14 +204,15 @@ class Adapter(adapter.Adapter):
 
     def optimize(self, gradients: Mapping[str, np.ndarray], lr: float) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        names = {official: self.model.get_parameter(ours) for official, ours in weight_names(self.hparams).items()}
-        for official, parameter in names.items():
+        names = table(self.hparams)
+        parameters = self._official_parameters(self.model)
+        for official, parameter in parameters.items():
             parameter.grad = self._tensor(gradients[official])
         tape = Tape()
         self.trainer.apply_gradients(float(lr), tape)
-        officials = {f"clipped/{ours}": f"clipped/{o}" for o, ours in weight_names(self.hparams).items()}
-        result = _arrays({officials[name]: value for name, value in tape.values().items()})
-        return result | self._after(names)
+        clipped = {name.removeprefix("clipped/"): value for name, value in tape.values().items()}
+        result = _arrays({f"clipped/{names.official(name)}": value for name, value in clipped.items()})
+        return result | self._after(parameters)
 
     def sample(
         self,
@@ -261,13 +259,13 @@ class Adapter(adapter.Adapter):
     def dropout_mask(self, size: int, keep_prob: float) -> np.ndarray:
         """See :class:`parity_tests.adapter.Adapter`."""
         draws = TorchDraws(torch.Generator(self.device).manual_seed(0))
-        return draws.mask("", (size,), keep_prob, torch.empty(0, device=self.device)).cpu().numpy()
+        return draws.mask("", (size,), keep_prob).tensor(torch.empty(0, device=self.device)).cpu().numpy()
 
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         with torch.device("cpu"):  # a training draws its first weights there, whatever its device
             model = SketchRNN(HParams.from_dict(hparams), seed)
-        return _arrays({official: model.get_parameter(o) for official, o in weight_names(model.hparams).items()})
+        return _arrays(self._official_parameters(model))
 
     def _cell(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
         """A cell of no model, with these weights by their official names."""
@@ -277,14 +275,14 @@ class Adapter(adapter.Adapter):
             sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
         with torch.device("meta"):
             cell = make_cell(kind, input_size, len(weights["W_hh"]), HParams(**sizes))
-        table = CELLS[kind][1]
-        cell.load_state_dict({ours: self._tensor(weights[official]) for official, ours in table.items()}, assign=True)
+        names = CELLS[kind][1]
+        cell.load_state_dict({ours: self._tensor(weights[official]) for official, ours in names.items()}, assign=True)
         return cell
 
     def _vjp(
         self,
         cell: Cell,
-        officials: Mapping[str, str],
+        kind: str,
         x: np.ndarray,
         state: np.ndarray,
         mask: np.ndarray | None,
@@ -293,13 +291,19 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """The vector-Jacobian product of one step, weights by their official names."""
         given = {"x": self._tensor(x).requires_grad_(), "state": self._tensor(state).requires_grad_()}
-        weights = {officials[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
+        names = inverse(CELLS[kind][1])
+        weights = {names[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
         output, new_state = cell(given["x"], cell.unpack(given["state"]), None if mask is None else self._tensor(mask))
         ends = given | weights
         found = torch.autograd.grad(
             [output, cell.pack(new_state)], list(ends.values()), [self._tensor(d_output), self._tensor(d_state)]
         )
         return _arrays(dict(zip(ends, found, strict=True)))
+
+    @staticmethod
+    def _official_parameters(model: SketchRNN) -> dict[str, Tensor]:
+        """The parameters of a model by their official names."""
+        return {official: model.get_parameter(ours) for official, ours in table(model.hparams).weights.items()}
 
     def _layer(self, layer: str) -> Cell:
         encoder, decoder = self.model.encoder, self.model.decoder
@@ -316,12 +320,11 @@ class Adapter(adapter.Adapter):
     def _tensor(self, value: np.ndarray) -> Tensor:
         return torch.tensor(value, device=self.device)
 
-    def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> Tape:
+    def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> tuple[Tape, "Replayed"]:
         """Set the model up for these draws: without a mask it evaluates."""
         self.model.train(any(name != "latent" for name in draws))
         longest = None if lengths is None else int(np.max(lengths))
-        self.model.draws = Replayed(draws, longest)
-        return self._tape()
+        return self._tape(), Replayed(draws, longest)
 
     def _tape(self) -> Tape:
         return Tape() if self.looks_inside else _Outside()
@@ -332,8 +335,8 @@ class Adapter(adapter.Adapter):
             slots = self.optimizer.state[parameter]
             result |= _arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
         result |= _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
-        group = self.optimizer.param_groups[0]
-        powers = {f"after/{official}": np.asarray(group[power], np.float32) for power, official in ADAM_POWERS.items()}
+        held = self.optimizer.powers()
+        powers = {f"after/{official}": np.asarray(held[power], np.float32) for official, power in ADAM_POWERS.items()}
         return result | powers
 
 
@@ -353,17 +356,23 @@ class WithoutTape(Adapter):
 
 
 class Replayed(RecordedDraws):
-    """Recorded draws that remember the keep probability with which each mask was asked for."""
+    """Recorded draws that remember the keep probability with which each mask was asked for.
+
+    Args:
+        draws: masks [T, B, n], as TensorFlow's loop has them, and latent noise [B, z].
+        longest: the encoder takes as many steps as the longest sketch has points and asks for no later masks.
+    """
 
     def __init__(self, draws: Mapping[str, np.ndarray], longest: int | None) -> None:
-        # the encoder takes as many steps as the longest sketch has points; the masks of later steps are not asked for
-        super().__init__({name: v[:longest] if name.startswith("encoder/") else v for name, v in draws.items()})
+        masks = {name: v.swapaxes(0, 1) for name, v in draws.items() if v.ndim == 3}
+        masks = {name: v[:, :longest] if name.startswith("encoder/") else v for name, v in masks.items()}
+        super().__init__({**draws, **masks})
         self.keep_prob: Arrays = {}
 
-    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> RecordedMask:
         """The recorded mask of that name."""
         self.keep_prob[f"keep_prob/{name}"] = np.asarray(keep_prob, np.float32)  # as TensorFlow holds it
-        return super().mask(name, shape, keep_prob, like)
+        return super().mask(name, shape, keep_prob)
 
 
 def _mixture(parameters: Mapping[str, Tensor]) -> Mixture:

@@ -13,10 +13,11 @@ from parity_tests.report.report import Report
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.json_file import read_json
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from weight_port.convert import Plan
 from weight_port.folder import examine
-from weight_port.names import weight_names
+from weight_port.names import inverse, table
 from weight_port.source import Source, open_source
 
 FILE = "certificate.json"
@@ -86,22 +87,16 @@ def _source_hashes(model: Path, member: str | None) -> dict[str, str]:
 
 def _converted_hashes(folder: Path) -> dict[str, str]:
     """Those of a converted model, under the official names."""
-    names = weight_names(HParams.load(folder / CONFIG_FILE))
+    officials = inverse(table(HParams.load(folder / CONFIG_FILE)).weights)
     try:
         weights = safetensors.numpy.load_file(folder / WEIGHTS_FILE)
     except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:  # NumPy lacks some of its types
         raise BadInput(f"{folder / WEIGHTS_FILE}: expected weights in safetensors form, but {error}") from None
-    officials = {ours: official for official, ours in names.items()}
     return {officials.get(name, name): _sha256(value) for name, value in weights.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a {FILE} that verify wrote") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected JSON, but {error}") from None
+    content = read_json(path, f"a {FILE} that verify wrote")
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise BadInput(f"{path}: expected a {FILE} that verify wrote, found other JSON")
     if content.get("schema") != SCHEMA:

@@ -7,10 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from bundle_writer import write_bundle
 from shipped import shipped
 
 from weight_port.sketch_rnn_js import DECODER_ORDER
+from weight_port.tensor_bundle_writer import write_bundle
 
 FEW_KANJI = "few_kanji"  # a folder for PYTHONPATH
 
@@ -28,7 +28,7 @@ def write_js_model(path: Path) -> None:
     units, rng = 16, np.random.RandomState(0)
     shapes = {"W_xh": [5, 4 * units], "W_hh": [units, 4 * units], "bias": [4 * units]}
     shapes |= {"output_w": [units, 123], "output_b": [123]}
-    shapes = [shapes[name.split("/")[-1]] for name in DECODER_ORDER]
+    shapes = [shapes[name.split(".")[-1]] for name in DECODER_ORDER]
     blobs = [base64.b64encode(rng.randint(-900, 900, shape).astype("<i2").tobytes()).decode() for shape in shapes]
     info = {"mode": 2, "version": 6, "max_seq_len": 20, "name": "bird", "scale_factor": 70.0}
     path.write_text(json.dumps([info, shapes, blobs]))

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 from pages import PAGES, README, ROOT
 
-from parity_tests.mutation.catalogue import MUTANTS
-from parity_tests.mutation.catalogue_harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue_product import PRODUCT_MUTANTS
+from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.record.recording import FOLDER
 from parity_tests.report.score import FalseAlarms, Score
 

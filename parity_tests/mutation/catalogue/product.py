@@ -1,0 +1,283 @@
+"""Bugs outside the model's equations, each planted in the real code for as long as a ``with``.
+
+They are what a port or a refactoring leaves in the trainer, its data, its checkpoints and its files; each names the
+unit tests that must find it. Those of runs and of files are in :mod:`parity_tests.mutation.catalogue.runs` and
+:mod:`parity_tests.mutation.catalogue.files`.
+"""
+
+from parity_tests.mutation.bugs import ProductMutant, Text
+from parity_tests.mutation.catalogue.files import FILE_MUTANTS
+from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
+from pytorch_sketch_rnn.data import batches
+from pytorch_sketch_rnn.model import draws, mixture, sampling, sketch_rnn
+from pytorch_sketch_rnn.training import optim, trainer
+
+_STEP = ("training/test_trainer.py",)
+_TRAINING = (
+    ProductMutant(
+        "reg_covar left out of validation", "training step",
+        Text(
+            trainer.Trainer, "_pass",
+            (".regularized(self.options.reg_covar", ".regularized(self.options.reg_covar * self.model.training"),
+        ),
+        _STEP,
+    ),
+    ProductMutant(
+        "reg_covar added to the deviations", "training step",
+        Text(
+            mixture.Mixture, "regularized",
+            ("logaddexp(2 * s, torch.full_like(s, log_reg)) / 2", "logaddexp(s, torch.full_like(s, log_reg))"),
+        ),
+        ("model/test_regularized.py",),
+    ),
+    ProductMutant(
+        "reg_covar that keeps the correlation", "training step",
+        Text(mixture.Mixture, "regularized", ("(above.log() - below.log()) / 2", "self.corr_logits")),
+        ("model/test_regularized.py",),
+    ),
+    ProductMutant(
+        "KL tolerance of kl_weight * KL", "training step",
+        Text(
+            sketch_rnn.SketchRNN, "costs_of",
+            (
+                "r_cost + kl * kl_weight",
+                "r_cost + (kl_cost(passed.mu, passed.presig, 0.0, share=share, group=group) * kl_weight)"
+                ".clamp(min=self.hparams.kl_tolerance)",
+            ),
+        ),
+        _STEP,
+    ),
+    ProductMutant(
+        "gradients add up from step to step", "training step",
+        Text(trainer.Trainer, "step_on", ("self.optimizer.zero_grad()", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "schedules a step ahead", "training step",
+        Text(trainer.Trainer, "step", ("(f(self.hparams, step) for f in", "(f(self.hparams, step + 1) for f in")),
+        _STEP,
+    ),
+    ProductMutant(
+        "KL weight of the end from the first step on", "training step",
+        Text(
+            trainer.Trainer, "step",
+            ("draws, learning_rate, kl_weight)", "draws, learning_rate, self.hparams.kl_weight)"),
+        ),
+        _STEP,
+    ),
+    ProductMutant(
+        "the same masks and noise at every step", "training step",
+        Text(trainer.Trainer, "step", ("KeyedDraws(seed, step, self.rows", "KeyedDraws(seed, 0, self.rows")),
+        _STEP,
+    ),
+    ProductMutant(
+        "dropout stays off after the first validation", "training step",
+        Text(trainer.Trainer, "step_on", ("self.model.train()", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "infinite gradients move the weights", "training step",
+        Text(
+            trainer.Trainer, "step_on",
+            ("torch.isfinite(costs.cost) & torch.isfinite(gradients).all()", "torch.isfinite(costs.cost)"),
+        ),
+        _STEP,
+    ),
+    ProductMutant(
+        "the model goes on drawing the step's numbers", "training step",
+        Text(trainer.Trainer, "_drawing_from", ("self.model.draws = own", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "a new Adam begins with beta2_power of a step later", "training step",
+        Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA2**2)')),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a new Adam begins with both powers alike", "training step",
+        Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA1)')),
+        ("training/test_optim.py",),
+    ),
+)  # fmt: skip
+
+_VALIDATION = (
+    ProductMutant(
+        "dropout on in validation", "validation",
+        Text(trainer.Trainer, "validate_on", ("self.model.eval()", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "the validation's noise follows the step", "validation",
+        Text(trainer.Trainer, "validate", ("VALIDATION, rows", "self.steps_done, rows")),
+        _STEP,
+    ),
+    ProductMutant(
+        "the validation's noise is alike in all batches", "validation",
+        Text(trainer.Trainer, "validate", ("VALIDATION, rows", "VALIDATION, range(len(rows))")),
+        _STEP,
+    ),
+    ProductMutant(
+        "a smaller last batch weighs as much as a whole one", "validation",
+        Text(trainer.Trainer, "validate", ("sums += len(rows) *", "sums += size *")),
+        _STEP,
+    ),
+    ProductMutant(
+        "validation as Magenta counts a part of a batch", "validation",
+        Text(trainer.Trainer, "validate", ("count -= count % size", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "validation weighs the KL as the first step does", "validation",
+        Text(
+            trainer.Trainer, "validate_on",
+            ("hparams.kl_weight_start if as_magenta else hparams.kl_weight", "hparams.kl_weight_start"),
+        ),
+        _STEP,
+    ),
+    ProductMutant(
+        "validation counts the padding", "validation",
+        Text(trainer.Trainer, "validate_on", ("hparams.is_training if as_magenta else False", "hparams.is_training")),
+        _STEP,
+    ),
+)  # fmt: skip
+
+_BATCH = ("data/test_batches.py",)
+_BATCHES = (
+    ProductMutant(
+        "a sketch may come twice in a batch", "batches",
+        Text(batches.Split, "random_rows", ("batch_size, replace=False", "batch_size")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "all rows of a batch are augmented alike", "batches",
+        Text(batches.Split, "random_rows", ("[seed, _AUGMENTATION, step, row]", "[seed, _AUGMENTATION, step]")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "augmentation is the same at every step", "batches",
+        Text(batches.Split, "random_rows", ("[seed, _AUGMENTATION, step, row]", "[seed, _AUGMENTATION, row]")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "every process takes the first rows of a batch", "batches",
+        Text(batches.Split, "random_rows", ("chosen[row]", "chosen[row - rows[0]]")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "the longest sketch is never trained on", "batches",
+        Text(batches.Split, "random_rows", ("rng.choice(len(self), ", "rng.choice(len(self) - 1, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "scale factor of all three splits", "batches",
+        Text(
+            batches.Sets, "from_splits",
+            (
+                "joined.scale_factor",
+                "np.float32(np.std(np.concatenate([s[:, :2] for split in kept.values() for s in split])))",
+            ),
+        ),
+        _BATCH,
+    ),
+    ProductMutant(
+        "a sketch of max_seq_len points is left out", "batches",
+        Text(batches.Sets, "from_splits", ("len(s) <= limit", "len(s) < limit")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "max_seq_len stays as it was given", "batches",
+        Text(batches.Sets, "from_splits", ("joined.hparams, left_out", "hparams, left_out")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "max_seq_len of a packed set stays as it was given", "batches",
+        Text(batches.Sets, "from_packed", ("hparams = hparams.replace(max_seq_len=packed.longest)", "pass")),
+        _BATCH,
+    ),
+)  # fmt: skip
+
+_KEYED = ("model/test_keyed_draws.py",)
+_DRAWS = (
+    ProductMutant(
+        "forward and backward encoder get the same masks", "keyed draws",
+        Text(draws.KeyedDraws, "_of_rows", ("name.encode()", "name.replace('/bw/', '/fw/').encode()")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "input and output masks are drawn alike", "keyed draws",
+        Text(draws.KeyedDraws, "_of_rows", ("name.encode()", "name.split('/')[0].encode()")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "masks drop what they should keep", "keyed draws",
+        Text(draws.KeyedDraws, "mask", ("units), keep_prob, like)", "units), 1 - keep_prob, like)")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "rows are numbered from 0 in every process", "keyed draws",
+        Text(draws.KeyedDraws, "_of_rows", ("for row in self.rows:", "for row in range(len(self.rows)):")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "one mask for all steps of a sketch", "keyed draws",
+        Text(
+            draws.KeyedDraws, "mask",
+            (
+                "(self.max_seq_len, units), keep_prob, like)",
+                "(1, units), keep_prob, like).expand(self.max_seq_len, units)",
+            ),
+        ),
+        _KEYED,
+    ),
+    ProductMutant(
+        "the next seed draws what the next step does", "keyed draws",
+        Text(draws.KeyedDraws, "_of_rows", ("[self.seed, self.step, ", "[self.seed + self.step, ")),
+        _KEYED,
+    ),
+)  # fmt: skip
+
+_MANY = ("model/test_sampling.py",)
+_SAMPLING = (
+    ProductMutant(
+        "many: deviations scaled by the root of the temperature", "sampling of many",
+        Text(sampling, "_draw_points", ("temperature * sigma1 * e1", "temperature**0.5 * sigma1 * e1")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: the pen ignores the temperature", "sampling of many",
+        Text(sampling, "_draw_points", ('here["pen"], temperature)', 'here["pen"], 1.0)')),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: offsets without correlation", "sampling of many",
+        Text(sampling, "_draw_points", ("(corr * e1 + torch.sqrt((1 - corr.square()).clamp(min=0)) * e2)", "e2")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: one number picks component and pen", "sampling of many",
+        Text(sampling, "_draw_points", ("sample/pen/{step}", "sample/component/{step}")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: the first latent vectors stay, whoever has ended", "sampling of many",
+        Text(sampling, "sample_batch", ("z[going]", "z[: len(rows)]")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: the first states stay, whoever has ended", "sampling of many",
+        Text(sampling, "sample_batch", ("field[going] for", "field[: len(rows)] for")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: points go to the first sketches, whoever has ended", "sampling of many",
+        Text(sampling, "sample_batch", ("points[rows, step, :2] = offset", "points[: len(rows), step, :2] = offset")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: the end of a sketch counts as a point", "sampling of many",
+        Text(sampling, "sample_batch", ("lengths[rows[ended].cpu()] = step", "lengths[rows[ended].cpu()] = step + 1")),
+        _MANY,
+    ),
+)  # fmt: skip
+
+PRODUCT_MUTANTS = (*_TRAINING, *_VALIDATION, *_BATCHES, *_DRAWS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS)
