@@ -1,4 +1,4 @@
-"""What is measured of ours: ``python -m benchmarks.our_side JOB.json`` prints one line of JSON."""
+"""Times our side: ``python -m benchmarks.our_side JOB.json`` prints one line of JSON."""
 
 import json
 import random
@@ -20,7 +20,7 @@ from weight_port.source import open_source
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of each training step and of sampling, for one decoder; seconds and memory of converting it."""
+    """Seconds of each training step and of sampling with one decoder; seconds and memory of its conversion."""
     converted = Path(job["converted"])
     result = measure_conversion(Path(job["checkpoint"]), converted)
     arrays = np.load(job["batch"])
@@ -45,7 +45,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_conversion(checkpoint: Path, converted: Path) -> dict[str, float]:
-    """Seconds, and the growth of resident memory (pages of the mapped checkpoint included), as MB and in weights."""
+    """Seconds, and the growth of resident memory in MiB and relative to the checkpoint, mapped pages included."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _status("VmRSS")
     start = time.perf_counter()
