@@ -92,6 +92,7 @@ def test_command_runs(command, folder):
     # `dataset kanjivg` draws all kanji; the demo need not do so again
     done = run(arguments, folder, [folder / "few_kanji"] if "--demo" in arguments else [])
     assert done.returncode == code, done.stdout[-3000:] + done.stderr
+    assert "Traceback" not in done.stderr  # whose exit code is 1, too
 
 
 @pytest.mark.oracle
