@@ -8,6 +8,7 @@ from parity_tests.adapter import OURS
 from parity_tests.record.configurations import SEED
 from parity_tests.record.recording import FOLDER
 from parity_tests.report.report import Report
+from parity_tests.report.writing import save_report, text_of
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 PRECISIONS = ("highest", "high", "medium")  # the values of torch.set_float32_matmul_precision
@@ -36,15 +37,15 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_parity(parity: argparse.ArgumentParser) -> None:
     parity.add_argument("--only", choices=("models", "training"), help="run only this part of the proof; default: both")
-    parity.add_argument(
-        "--seed", metavar="N", help=f"seed of all random numbers of the official runs; default: {SEED}"
-    )
+    parity.add_argument("--seed", metavar="N", help=f"seed of all random numbers of the official runs; default: {SEED}")
     _add_port(parity)
     parity.add_argument("--out", type=Path, default=Path("out/parity"), help="folder for the report and all recordings")
 
 
 def _add_verify(verify: argparse.ArgumentParser) -> None:
-    verify.add_argument("source", metavar="SRC", type=Path, nargs="?", help="a model in any form that weight_port takes")
+    verify.add_argument(
+        "source", metavar="SRC", type=Path, nargs="?", help="a model in any form that weight_port takes"
+    )
     verify.add_argument("--member", help="name of the model, if a .zip archive holds several")
     verify.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, as for weight_port convert"
@@ -74,7 +75,9 @@ def _add_port(command: argparse.ArgumentParser) -> None:
 
 def _add_check(check: argparse.ArgumentParser) -> None:
     check.add_argument("certificate", metavar="CERTIFICATE", type=Path, help="certificate.json, written by verify")
-    check.add_argument("model", metavar="MODEL", type=Path, help="a converted model, or any form that weight_port takes")
+    check.add_argument(
+        "model", metavar="MODEL", type=Path, help="a converted model, or any form that weight_port takes"
+    )
     check.add_argument("--member", help="name of the model, if a .zip archive holds several")
 
 
@@ -218,8 +221,6 @@ def _fixtures(arguments: argparse.Namespace) -> int:
 
 
 def _finish(report: Report, out: Path) -> int:
-    from parity_tests.report.writing import save_report, text_of
-
     print("\n" + text_of(report))
     print("wrote " + ", ".join(map(str, save_report(report, out))))
     return 0 if report.passed else 1

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity_tests.commands.live import compare_converted
 from parity_tests.judge.compare import first_departure
+from parity_tests.judge.conversion import compare_converted
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import Row, failures
 from parity_tests.judge.training import resumed, state_before, with_step
@@ -38,10 +38,10 @@ from parity_tests.mutation.unit_tests import run_tests, tested
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
-from parity_tests.report.report import PARTS, describe, part_of
+from parity_tests.report.out_folder import start_folder, write_results
+from parity_tests.report.parts import PARTS, part_of
 from parity_tests.report.score import FILE
-from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.files import atomic_path
+from parity_tests.report.sentences import describe
 from weight_port.source import ArrayVariables, Source
 
 TABLE = "mutants.md"
@@ -101,7 +101,7 @@ def run_mutants(
     for planting in (mutant.planting for mutant in (*mutants, *harness, *product)):
         with planting.planted():  # a catalogue that does not fit the code is told now, not after minutes
             pass
-    _start(out)
+    start_folder(out, (FILE, TABLE))
     started = time.monotonic()
     recordings = _recordings(only)
     sound = judged_rows(recordings)
@@ -121,21 +121,11 @@ def run_mutants(
     if found is None:
         return 1
     content = _content(results, caught, found, sound)
-    _write(out, content)
+    write_results(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
     say(f"{score_line(content)} ({time.monotonic() - started:.0f} s)")
     say(f"wrote {out / FILE}, {out / TABLE}")
     all_found = all(result.killed for result in results) and all(row["killed"] for row in (*caught, *found))
     return 0 if all_found and content["located"] >= LOCATED * content["killed"] else 1
-
-
-def _start(out: Path) -> None:
-    """Make the folder, and remove an earlier score from it, so that it is not taken for the new one."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (FILE, TABLE):
-            (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
 
 
 # --- bugs of the port ---
@@ -286,13 +276,6 @@ def _parts() -> Iterator[str]:
     """All parts of the report; without a title of its own, a quantity is its own part."""
     for pattern, part in PARTS:
         yield from (part,) if part else pattern.rpartition("(")[2].rstrip(")").split("|")
-
-
-def _write(out: Path, content: dict[str, Any]) -> None:
-    texts = {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)}
-    for name, text in texts.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
 
 
 def _told(result: Result) -> str:

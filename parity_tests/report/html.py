@@ -155,7 +155,9 @@ def _other_numbers(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for row in rows:
         if row["verdict"] != UNTESTED:
             found.setdefault(row["part"], set()).add(_kind(row))
-    return {part: next((text for kind, text in OTHER_NUMBERS.items() if each == {kind}), "") for part, each in found.items()}
+    return {
+        part: next((text for kind, text in OTHER_NUMBERS.items() if each == {kind}), "") for part, each in found.items()
+    }
 
 
 def _kind(row: Mapping[str, Any]) -> str:
@@ -185,7 +187,9 @@ def _answer(
         holes = [f"Not seen: {'; '.join(unmet)}."] if unmet else []
         holes += [f"Untested: {', '.join(content['untested'])}."] if content.get("untested") else []
         return ["Not proven. Nothing that was compared differs, but the proof has a hole.", *holes]
-    sentences = ["Yes." if not content.get("untested") else "Yes, for what was tested; nothing is known about the rest."]
+    sentences = [
+        "Yes." if not content.get("untested") else "Yes, for what was tested; nothing is known about the rest."
+    ]
     equal = [row for row in rows if row["verdict"] == EQUAL and row["allowed"]]
     if local := [row for row in equal if row["kind"] == LOCAL and row["precision"] == "float64"]:
         sentences += _local_sentences(local)

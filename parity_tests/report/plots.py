@@ -187,7 +187,9 @@ def _listed(values: np.ndarray) -> Values:
 def _drift_plot(drift: Values, official: Values) -> Markup:
     own = np.array(official, dtype=np.float64)
     allowed = np.maximum(DRIFT_FACTOR * np.fmax.accumulate(own), DRIFT_FLOOR)
-    return _error_plot("drift", {"spread": np.fmax.accumulate(own).tolist(), "ours": drift, "allowed": _listed(allowed)})
+    return _error_plot(
+        "drift", {"spread": np.fmax.accumulate(own).tolist(), "ours": drift, "allowed": _listed(allowed)}
+    )
 
 
 def _fed_plot(errors: Values) -> Markup:

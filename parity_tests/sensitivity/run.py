@@ -25,11 +25,12 @@ from parity_tests.judge.row import Row, failures
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
-from parity_tests.report.report import describe, part_of
+from parity_tests.report.markdown import markdown_table
+from parity_tests.report.out_folder import start_folder, write_results
+from parity_tests.report.parts import part_of
+from parity_tests.report.sentences import describe
 from parity_tests.sensitivity.scaled import SCALED_BUGS
 from parity_tests.sensitivity.scaling import EVERYWHERE, ScaledBug
-from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.files import atomic_path
 
 FILE, TABLE = "sensitivity.json", "sensitivity.md"
 PROCESSES = 2
@@ -127,12 +128,7 @@ def run_sensitivity(
     Raises:
         BadInput: when the folder cannot be written, or the recordings are not there.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (FILE, TABLE):
-            (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
+    start_folder(out, (FILE, TABLE))
     started = time.monotonic()
     recordings = _recordings(bugs)
     sound = [row for each in recordings.values() for p in PRECISIONS[:2] for row in departures_of(each, p)]
@@ -147,10 +143,7 @@ def run_sensitivity(
         results.append(result)
         say(f"[{len(results)}/{len(jobs)}] {_told(result)}")
     content = _content(results)
-    texts = {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)}
-    for name, text in texts.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_results(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
     say(f"wrote {out / FILE}, {out / TABLE} ({time.monotonic() - started:.0f} s)")
     return 0 if all(result.found is not None for result in results) else 1
 
@@ -226,10 +219,8 @@ def markdown(content: Mapping[str, Any]) -> str:
         content: what :data:`FILE` holds.
     """
     rows = content["rows"]
-    lines = [
-        ("part, multiplied by 1 + size", "float64: found", "missed", "by", "float32: found", "missed", "by"),
-        ("---",) * 7,
-    ]
+    head = ("part, multiplied by 1 + size", "float64: found", "missed", "by", "float32: found", "missed", "by")
+    lines = []
     for name in dict.fromkeys(row["name"] for row in rows):
         here = {row["precision"]: row for row in rows if row["name"] == name}
         if EVERYWHERE in here:
@@ -246,7 +237,7 @@ def markdown(content: Mapping[str, Any]) -> str:
             "`python -m parity_tests mutants --scaled`, on the recordings that ship; whole bugs stand in "
             "[mutants.md](mutants.md).",
             *(sentence for precision in PRECISIONS[:2] if (sentence := _summary(rows, precision))),
-            "\n".join(f"| {' | '.join(line)} |" for line in lines),
+            markdown_table(head, lines),
         ]
     ) + "\n"  # fmt: skip
 

@@ -19,7 +19,8 @@ from parity_tests.judge.proof import prove
 from parity_tests.judge.row import failures
 from parity_tests.judge.training import COSTS, Curves, replay_training, resumed, state_before, with_step
 from parity_tests.record.draws import VALIDATION_DRAWS, Wanted, draws_of, dropout_mask
-from parity_tests.report.report import Report, part_of
+from parity_tests.report.parts import part_of
+from parity_tests.report.report import Report
 from pytorch_sketch_rnn.training import optim
 from weight_port.names import GLOBAL_STEP, slot_name
 

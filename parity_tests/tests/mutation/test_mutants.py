@@ -27,7 +27,7 @@ from parity_tests.mutation.catalogue_harness import HARNESS_MUTANTS
 from parity_tests.mutation.catalogue_product import PRODUCT_MUTANTS
 from parity_tests.mutation.run import LOCATED, TABLE, judge, judged_rows, run_mutants
 from parity_tests.ours import Adapter
-from parity_tests.report.report import PARTS, part_of
+from parity_tests.report.parts import PARTS, part_of
 from parity_tests.report.score import FILE, Score
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model import cells

@@ -18,7 +18,9 @@ from parity_tests.judge.proof import prove
 from parity_tests.judge.row import failures
 from parity_tests.record.quantities import FED
 from parity_tests.replay.model import replay
-from parity_tests.report.report import Report, explain, part_of
+from parity_tests.report.parts import part_of
+from parity_tests.report.report import Report
+from parity_tests.report.sentences import explain
 
 RECORDINGS = shipped()
 RNN = "vector_rnn/RNN/LSTMCell"
@@ -555,8 +557,8 @@ class KeepsItsInput(ours.Adapter):
         return super().train_step(sketches, lengths, draws, lr, kl_weight)
 
 
-LOCAL = "  it departs from the official state as well: the error is made in this step"
-GIVEN = "  from the official state the same step is equal: the error comes from what the step is given"
+LOCAL = "  the same step departs from the official state as well: the error is made in this step"
+GIVEN = "  the same step is equal from the official state: the error comes from the step's inputs"
 
 
 @pytest.mark.parametrize("port", [WrongInitialState, WrongConcatenation])
