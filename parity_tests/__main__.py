@@ -113,7 +113,7 @@ def main(argv: list[str]) -> int:
     if arguments.command in ("parity", "verify", "mutants", "curves"):
         import torch
 
-        # the tensors are small: a second thread costs more time than it saves, and would compete with official processes
+        # the tensors are small: a second thread costs more time than it saves, and competes with the official processes
         threads = getattr(arguments, "threads", 1)
         if not 1 <= threads <= MOST_THREADS:
             raise BadInput(f"--threads is {threads}, expected 1 to {MOST_THREADS}")

@@ -25,7 +25,7 @@ def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
     """Judge recordings, and summarise each.
 
     Args:
-        job: ``recordings`` (paths), and ``answers`` (a folder with the answers of the official code; None: ours answers).
+        job: ``recordings`` (paths), and ``answers`` (a folder of official answers, or None: ours answers).
 
     Returns:
         For each recording its :func:`summary`, and the linear algebra library that it was ``recorded_with``.

@@ -48,8 +48,8 @@ def markdown(found: Mapping[str, Any]) -> str:
 def _machine(found: Mapping[str, Any]) -> str:
     sentences = [
         f"Machine: {found['machine']}.",
-        f"The official recordings were made with {' and '.join(found['recorded_with'])}; the condition of that name, if "
-        "there is one, runs the same program a second time.",
+        f"The official recordings were made with {' and '.join(found['recorded_with'])}; the condition of that name "
+        "runs the same program a second time.",
     ]
     if found["skipped"]:
         sentences.append(f"Not available on this machine: {', '.join(found['skipped'])}.")
@@ -80,7 +80,7 @@ def _tables(found: Mapping[str, Any]) -> list[str]:
     ]
     return [
         markdown_table(
-            ("condition", "recordings", "called different", "closest row used of its allowance"), conditions
+            ("condition", "recordings", "called different", "closest row, share of its allowance"), conditions
         ),
         markdown_table(
             ("model", "recordings", "called different", "rows", "not judged", "official overflow", "closest row used"),

@@ -14,9 +14,9 @@ from bundle_writer import write_bundle
 from sample_models import checkpoint, tiny
 
 from parity_tests.__main__ import main
-from parity_tests.commands import certificate
-from parity_tests.commands.certificate import FILE, KIND, SCHEMA, check, hashes, write_certificate
+from parity_tests.commands.check import check
 from parity_tests.judge.compare import Row
+from parity_tests.report.certificate import FILE, KIND, SCHEMA, hash_of, hashes, write_certificate
 from parity_tests.report.report import Report
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
@@ -235,11 +235,11 @@ def test_the_same_numbers_in_another_type_or_shape_are_other_numbers(change, mod
 
 def test_what_is_stored_in_another_byte_order_has_the_same_hash():
     value = np.arange(6, dtype="<f4").reshape(2, 3)
-    expected = certificate._sha256(value)
-    assert certificate._sha256(value.astype(">f4")) == expected
-    assert certificate._sha256(np.asfortranarray(value)) == expected
-    assert certificate._sha256(value.astype("<f8")) != expected
-    assert certificate._sha256(value.reshape(3, 2)) != expected
+    expected = hash_of(value)
+    assert hash_of(value.astype(">f4")) == expected
+    assert hash_of(np.asfortranarray(value)) == expected
+    assert hash_of(value.astype("<f8")) != expected
+    assert hash_of(value.reshape(3, 2)) != expected
 
 
 def test_of_many_differences_the_first_are_shown_and_the_rest_counted(certified, tmp_path, capsys):
@@ -302,15 +302,15 @@ def test_what_is_no_certificate_is_told(content, told, model, tmp_path, capsys):
     ("change", "told"),
     [
         ({"kind": "certificate of owls"}, "found other JSON"),
-        ({"schema": SCHEMA + 1}, f"a certificate of schema {SCHEMA + 1}, expected {SCHEMA}; verify anew"),
-        ({"schema": None}, f"a certificate of schema None, expected {SCHEMA}; verify anew"),
-        ({"model": None}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"model": {}}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"model": {"sha256": {}}}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"model": {"sha256": ["a"]}}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"equal": "yes"}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"equal": None}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"equal": False}, "says that the model was found different; nothing is certified by it"),
+        ({"schema": SCHEMA + 1}, f"a certificate of schema {SCHEMA + 1}, expected {SCHEMA}; run verify again"),
+        ({"schema": None}, f"a certificate of schema None, expected {SCHEMA}; run verify again"),
+        ({"model": None}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"model": {}}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"model": {"sha256": {}}}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"model": {"sha256": ["a"]}}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"equal": "yes"}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"equal": None}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"equal": False}, "says that the model was found different, so it certifies nothing"),
     ],
 )
 def test_a_certificate_that_certifies_nothing_is_told(change, told, model, certified, capsys):
