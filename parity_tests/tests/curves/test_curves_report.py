@@ -95,7 +95,7 @@ def test_the_text_has_a_table_for_each_part_and_names_pictures_seeds_and_version
     assert re.search(r"\| the rate is halved \| tiny \| train/cost \| .* \| 0\.0022 \| found \|", text)
     assert "](replayed-layer_norm.png)" in text
     assert "](independent-tiny.png)" in text
-    assert "all 462 ways to part the 12 runs" in " ".join(text.split())
+    assert "all 462 ways to split the 12 runs" in " ".join(text.split())
     assert "magenta 2.1.4" in text
     assert "Magenta 1001 to 1006, ours 2001 to 2006" in text
     assert "learning_rate 0.01" in text
