@@ -17,7 +17,7 @@ REPLAYED = """\
 Batches, augmentation, masks and latent noise are the same on both sides. *From the official state*: each step starts
 from the official weights and Adam state; the number is the largest error of anything that a step computes. *Free run*:
 ours starts from the initial weights and continues by itself; the number is the largest difference of a cost, relative
-to its largest value. Training is chaotic, so beside it stands the same number for the official code against itself
+to its largest value. Training is chaotic, so the table also has this number for the official code against itself,
 with its initial weights perturbed by 1e-15."""
 METHOD = """\
 Each side trains {runs} times with {runs} seeds, all from the same initial weights. The mean of our runs must lie

@@ -256,8 +256,8 @@ def _svg(figure: Figure) -> Markup:
 
     matplotlib writes a whole document, which cannot be embedded as it is: the ids of many plots would collide on one
     page, its metadata name addresses on the web, its colours would not follow dark mode, and its groups, fonts and
-    digits make it three times as large. So ids, metadata, groups and fonts are removed, colours become variables of the
-    page's style sheet, and coordinates are rounded to 0.1 point.
+    digits make it nearly three times as large. So ids, metadata, groups and fonts are removed, colours become variables
+    of the page's style sheet, and coordinates are rounded to 0.1 point.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
