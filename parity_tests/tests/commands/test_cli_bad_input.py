@@ -15,23 +15,23 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 
 
 def test_either_a_model_or_a_recording_is_expected(out, tmp_path, capsys):
-    told = "expected either a model SRC or --recording FILE; see --help"
-    assert refused(capsys, tmp_path, "verify", "--out", out) == told
-    assert refused(capsys, tmp_path, "verify", "model", "--recording", "all", "--out", out) == told
+    message = "expected either a model SRC or --recording FILE; see --help"
+    assert refused(capsys, tmp_path, "verify", "--out", out) == message
+    assert refused(capsys, tmp_path, "verify", "model", "--recording", "all", "--out", out) == message
 
 
 @pytest.mark.parametrize("option", [["--member", "owl"], ["--set", "z_size=3"], ["--data", "owl.npz"]])
 def test_what_belongs_to_a_model_does_not_go_with_a_recording(option, out, tmp_path, capsys):
-    told = refused(capsys, tmp_path, "verify", "--recording", "data", *option, "--out", out)
-    assert told == "--member, --set and --data apply to a model SRC, not to a recording"
+    message = refused(capsys, tmp_path, "verify", "--recording", "data", *option, "--out", out)
+    assert message == "--member, --set and --data apply to a model SRC, not to a recording"
 
 
 @pytest.mark.parametrize("name", ["owl", "lstm", "lstm/moved", "lstm-moved.h5", ""])
-def test_an_unknown_recording_is_told_with_those_that_ship(name, out, tmp_path, capsys, monkeypatch):
+def test_an_unknown_recording_is_refused_with_a_list_of_those_that_ship(name, out, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = refused(capsys, tmp_path, "verify", "--recording", "data", "--recording", name, "--out", out)
+    message = refused(capsys, tmp_path, "verify", "--recording", "data", "--recording", name, "--out", out)
     shipped = ", ".join(path.stem for path in fixture_paths())
-    assert told == (
+    assert message == (
         f"--recording {name}: no such file or folder, and none of the recordings in {FOLDER}; expected one of "
         f"{shipped}, or all"
     )
@@ -54,17 +54,17 @@ def test_a_folder_means_every_recording_in_it_and_below_in_order(tmp_path, capsy
     assert one_model.recording_paths("data") == [FOLDER / "data.h5"]
 
 
-def test_a_folder_without_recordings_is_told(out, tmp_path, capsys):
+def test_a_folder_without_recordings_is_refused(out, tmp_path, capsys):
     folder = tmp_path / "empty"
     (folder / "below").mkdir(parents=True)
-    told = refused(capsys, tmp_path, "verify", "--recording", folder, "--out", out)
-    assert told == f"--recording {folder}: no recording (*.h5) in this folder or below it"
+    message = refused(capsys, tmp_path, "verify", "--recording", folder, "--out", out)
+    assert message == f"--recording {folder}: no recording (*.h5) in this folder or below it"
 
 
 @pytest.mark.parametrize("seed", ["owl", "-1", "1.5", "", str(2**31), "9" * 5000, "1e3", "٣"])
-def test_a_seed_that_is_none_is_told(seed, out, tmp_path, capsys):
-    told = refused(capsys, tmp_path, "parity", f"--seed={seed}", "--out", out)
-    assert told == f"--seed is {seed!r}, expected a whole number from 0 to 2147483647"
+def test_a_seed_that_is_no_number_is_refused(seed, out, tmp_path, capsys):
+    message = refused(capsys, tmp_path, "parity", f"--seed={seed}", "--out", out)
+    assert message == f"--seed is {seed!r}, expected a whole number from 0 to 2147483647"
 
 
 @pytest.mark.parametrize(("given", "seed"), [([], SEED), (["--seed", "0"], 0), (["--seed", "2147483647"], 2**31 - 1)])
@@ -80,7 +80,7 @@ def test_the_seed_goes_to_the_official_runs(given, seed, tmp_path, capsys, monke
     assert seen == [(seed, True, True)]
 
 
-def test_help_tells_the_default_seed(capsys):
+def test_help_names_the_default_seed(capsys):
     with pytest.raises(SystemExit):
         run_command(main, ["parity", "--help"])
     assert f"default: {SEED}\n" in capsys.readouterr().out
@@ -110,18 +110,18 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_recording_that_cannot_be_used_is_told(what, out, tmp_path, capsys):
-    change, told = BROKEN[what]
+def test_a_damaged_recording_is_refused(what, out, tmp_path, capsys):
+    change, message = BROKEN[what]
     path = broken_recording(tmp_path, change)
     code, printed, _ = run(capsys, "verify", "--recording", path, "--out", out)
     assert (code, printed) == (2, "")
     assert [left.name for left in out.iterdir()] == ["notes.txt"]  # an earlier report might be taken for this one's
     for arguments in ([path], ["data", "--recording", path], [path, *port("WrongDecoder")]):
         err = refused(capsys, tmp_path, "verify", "--recording", *arguments, "--out", out)
-        assert err == f"{path}: {told}; record it anew"
+        assert err == f"{path}: {message}; record it anew"
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path, capsys):
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("owl")
     err = refused(capsys, tmp_path, "verify", "--recording", "cell-lstm", "--out", tmp_path / "file")
     assert err.startswith(f"{tmp_path / 'file'}: cannot be written (")
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments", [[], ["owl"], ["verify", "--owl"], ["check"], ["check", "one"], ["mutants", "owl"]]
 )
-def test_a_command_that_is_none_is_told_with_the_usage(arguments, capsys):
+def test_an_unknown_command_gives_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         run_command(main, arguments)
     assert caught.value.code == 2

@@ -71,7 +71,7 @@ def test_the_torch_example_departs_under_dropout(tmp_path, capsys):
     assert verdicts["train/pi"] == verdicts["train/r_cost"] == verdicts["fed/train/decoder/output"] == "different"
 
 
-def test_a_departure_is_told_with_its_place_and_all_of_it_is_written(tmp_path, capsys):
+def test_a_departure_is_printed_with_its_place_and_written_in_full(tmp_path, capsys):
     code, printed, err = run(capsys, "verify", "--recording", "lstm-moved", *port("WrongDecoder"), "--out", tmp_path)
     assert (code, err) == (1, "")
     first = re.search(r"^first departure: (.*)$", printed, flags=re.MULTILINE)[1]
@@ -201,7 +201,7 @@ def test_a_model_whose_official_run_fails_leaves_no_earlier_report(source, offic
     assert not {path.name for path in out.iterdir()} & set(WRITTEN)
 
 
-def test_an_official_run_that_left_no_recording_is_told(source, official, out, capsys, monkeypatch):
+def test_an_official_run_without_a_recording_is_reported(source, official, out, capsys, monkeypatch):
     for variant in ("as_is", "moved"):
         for name in ("model", "model-own"):  # those of an earlier run
             shutil.copy(FOLDER / f"lstm-{variant}.h5", out / f"{name}-{variant}.h5")
@@ -224,7 +224,7 @@ def test_another_model_than_the_one_that_was_recorded_departs_in_its_conversion(
 
 
 @pytest.mark.parametrize("sketches", [[], [np.zeros((3, 3), np.int16)] * 8])
-def test_strokes_that_make_no_batch_are_told(sketches, source, official, capsys, tmp_path):
+def test_strokes_that_make_no_batch_are_refused(sketches, source, official, capsys, tmp_path):
     sketch = np.array([[3, 1, 0], [-2, 4, 1]], np.int16)
     strokes = tmp_path / "few.npz"
     write_npz(strokes, {"train": sketches or [sketch] * 2, "valid": [sketch], "test": [sketch]})

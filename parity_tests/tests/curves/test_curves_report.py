@@ -42,7 +42,7 @@ LACKING = Comparison(equal=False, problems=["our train/cost is missing"])
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda r: r.replayed.clear(), "not all that was planned was compared"),
         (lambda r: r.independent.clear(), "not all that was planned was compared"),
@@ -56,13 +56,13 @@ LACKING = Comparison(equal=False, problems=["our train/cost is missing"])
         (lambda r: spoil(r.planted, LACKING), "planted and not found, .*: the rate is halved"),
     ],
 )
-def test_anything_that_differs_or_is_missing_fails(result, spoil, told):
+def test_anything_that_differs_or_is_missing_fails(result, spoil, message):
     result.replayed, result.independent, result.planted = map(
         list, (result.replayed, result.independent, result.planted)
     )
     spoil(result)
     assert not result.passed
-    assert re.fullmatch(f"DIFFERENT: {told}.".replace("(", r"\(").replace(")", r"\)"), result.verdict())
+    assert re.fullmatch(f"DIFFERENT: {message}.".replace("(", r"\(").replace(")", r"\)"), result.verdict())
     assert content(result)["passed"] is False
     assert result.verdict() in markdown(result)
 
@@ -80,7 +80,7 @@ def spoil(found, comparison):
     found[0] = dataclasses.replace(found[0], comparison=comparison)
 
 
-def test_what_is_missing_is_told_in_the_text(result):
+def test_missing_curves_are_named_in_the_text(result):
     result.independent = [dataclasses.replace(result.independent[0], comparison=LACKING)]
     text = markdown(result)
     assert "- tiny: our train/cost is missing" in text

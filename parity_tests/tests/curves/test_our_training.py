@@ -82,7 +82,7 @@ def test_ours_begins_with_the_weights_of_the_recording(recorded, strokes, tmp_pa
     assert np.ptp(longer["valid/r_cost"]) < 1e-6
 
 
-def test_a_training_of_ours_that_goes_astray_is_told_and_different(strokes, tmp_path):
+def test_a_training_of_ours_that_diverges_is_reported_and_different(strokes, tmp_path):
     official_recording({}, scale=1e30).save(tmp_path / "huge.h5")
     found = train_ours(tmp_path / "huge.h5", strokes, 1, {})
     assert np.isnan(found["train/cost"]).all()

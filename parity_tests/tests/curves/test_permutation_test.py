@@ -20,7 +20,7 @@ from parity_tests.curves.permutation_test import (
 
 
 @pytest.mark.parametrize("runs", [2, 3, 6])
-def test_every_way_to_part_the_runs_stands_once_and_the_sides_come_first(runs):
+def test_every_partition_occurs_once_and_the_two_sides_come_first(runs):
     ways = all_partitions(runs)
     sets = {frozenset((frozenset(np.flatnonzero(way)), frozenset(np.flatnonzero(~way)))) for way in ways}
     everything = {
@@ -43,7 +43,7 @@ def test_curves_of_one_kind_are_equal():
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 @pytest.mark.parametrize("by", [-0.3, 0.3])
-def test_a_shift_of_one_quantity_is_told(quantity, by):
+def test_a_shift_of_one_quantity_is_found(quantity, by):
     comparison = compare_curves(synthetic(1), changed(synthetic(2), quantity, shifted(by)), SIZES, ALPHA)
     assert not comparison.equal
     assert comparison.problems == []
@@ -53,7 +53,7 @@ def test_a_shift_of_one_quantity_is_told(quantity, by):
     assert farthest["quantity"] == quantity
 
 
-def test_a_shift_of_a_few_steps_is_told_with_its_place():
+def test_a_shift_of_a_few_steps_is_found_with_its_place():
     ours = changed(synthetic(2), "train/r_cost", shifted(0.4, slice(10, 20)))
     comparison = compare_curves(synthetic(1), ours, SIZES, ALPHA)
     assert not comparison.equal
@@ -61,7 +61,7 @@ def test_a_shift_of_a_few_steps_is_told_with_its_place():
     assert (farthest["quantity"], farthest["at"]) == ("train/r_cost", 10)
 
 
-def test_a_shift_too_small_for_any_single_point_is_told_by_the_whole_run():
+def test_a_shift_too_small_for_any_single_point_is_found_in_the_whole_run():
     noisy = {quantity: np.full((RUNS, VALIDATIONS if "valid" in quantity else 400), 1.0) for quantity in QUANTITIES}
     rng = np.random.RandomState(0)
     theirs, ours = ({name: v + 0.1 * rng.standard_normal(v.shape) for name, v in noisy.items()} for _ in range(2))
@@ -112,12 +112,12 @@ def test_what_is_as_likely_as_the_level_is_still_called_different():
 
 def test_equal_trainers_are_called_different_no_more_often_than_the_level_says():
     times, alpha, sizes = 300, 0.1, Sizes(4, STEPS, VALIDATIONS)
-    told = sum(
+    rejected = sum(
         not compare_curves(synthetic(2 * i, 4), synthetic(2 * i + 1, 4), sizes, alpha).equal for i in range(times)
     )
     # 3 of 35 partitions may be called different; three standard deviations about that
     share = 3 / 35
-    assert abs(told - times * share) < 3 * math.sqrt(times * share * (1 - share))
+    assert abs(rejected - times * share) < 3 * math.sqrt(times * share * (1 - share))
 
 
 @pytest.mark.parametrize("by", [0.0, 0.05, 0.1, 0.2, 0.4])
@@ -176,7 +176,7 @@ def test_too_few_runs_to_show_anything_are_refused():
 @pytest.mark.parametrize("side", ["Magenta's", "our"])
 @pytest.mark.parametrize("quantity", ["train/cost", "valid/kl_cost"])
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (without_last(0), r"is 5 x \d+, expected 6 runs x \d+"),
         (without_last(1), r"is 6 x \d+, expected 6 runs x \d+"),
@@ -186,7 +186,7 @@ def test_too_few_runs_to_show_anything_are_refused():
     ],
     ids=["a run", "a step", "nan", "inf", "all"],
 )
-def test_whatever_is_missing_on_either_side_makes_them_different(side, quantity, change, told):
+def test_anything_missing_on_either_side_makes_them_different(side, quantity, change, message):
     sides = {"Magenta's": synthetic(1), "our": synthetic(2)}
     if change is None:
         del sides[side][quantity]
@@ -195,5 +195,5 @@ def test_whatever_is_missing_on_either_side_makes_them_different(side, quantity,
     comparison = compare_curves(*sides.values(), SIZES, ALPHA)
     assert not comparison.equal
     assert len(comparison.problems) == 1
-    assert re.fullmatch(f"{side} {quantity} {told}", comparison.problems[0])
+    assert re.fullmatch(f"{side} {quantity} {message}", comparison.problems[0])
     assert comparison.table() == []

@@ -152,7 +152,7 @@ def test_the_verdict_says_whether_the_difference_is_normal(found, tone, answer):
     assert f"Is the difference normal? {answer}" in reader.text
 
 
-def test_a_function_that_amplifies_rounding_is_not_said_to_be_held_to_the_strict_allowance():
+def test_the_answer_names_the_wider_allowance_of_functions_that_amplify_rounding():
     report = passing_report()
     report.rows.append(a_row("fed/train/corr", error=3e-9, allowed=4e-8))
     text = Reader(page(without_plots(content_of(report)))).text

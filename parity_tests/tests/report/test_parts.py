@@ -105,7 +105,7 @@ def test_every_quantity_of_what_is_tested_alone_belongs_to_its_part(name, parts,
         ("lstm/as_is", "something/else", "something/else"),
     ],
 )
-def test_what_stands_in_no_recording_belongs_to_a_part_as_well(recording, quantity, part):
+def test_a_quantity_outside_of_recordings_belongs_to_a_part_too(recording, quantity, part):
     assert part_of(a_row(recording, quantity)) == part
 
 

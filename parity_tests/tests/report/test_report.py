@@ -43,7 +43,7 @@ def test_a_report_passes_only_with_rows_that_are_all_equal_under_conditions_that
         assert f"- {'seen' if met else '**not seen**'}: {condition}" in markdown_of(report)
 
 
-def test_what_is_untested_is_a_failure_but_for_a_port_that_may_be_partial():
+def test_an_untested_row_is_a_failure_unless_the_port_may_be_partial():
     for rows in ([*GOOD, UNTESTED], [UNTESTED, *GOOD]):
         assert not Report("title", rows, {}, {}).passed
         assert Report("title", rows, {}, {}, partial=True).passed
@@ -119,7 +119,7 @@ MEASURED = a_row("lstm/as_is", "train/mu", error=1e-15, allowed=1e-10, noise=9e-
         ({"allowed": 0.1, "precision": "distribution", "noise": None}, 0.1, False),
     ],
 )
-def test_noise_allowance_and_smallest_planted_bug_must_stand_in_this_order(change, effect, met):
+def test_the_allowance_must_lie_between_noise_and_smallest_planted_bug(change, effect, met):
     smallest = {"mu": {"bug": "no bias", "effect": effect}}
     score = dataclasses.replace(SCORE, smallest=smallest)
     rows = [dataclasses.replace(MEASURED, **change), MEASURED if "verdict" in change else SINGLE]

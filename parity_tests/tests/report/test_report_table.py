@@ -64,7 +64,7 @@ def test_the_table_points_to_a_failure_in_any_precision(place):
     assert (line["worst at"], line["verdict"]) == ("hyper/moved row 3, unit 7", "1 DIFFERENT")
 
 
-def test_the_table_tells_what_is_untested():
+def test_the_table_says_what_is_untested():
     other = dataclasses.replace(UNTESTED, quantity="train/mu")
     table = lines_of([EQUAL, other, UNTESTED, dataclasses.replace(UNTESTED, quantity="train/z"), ABSENT])
     assert (table["mu"]["tensors"], table["mu"]["float64"]) == ("1", "1.0e-15")

@@ -31,10 +31,10 @@ from parity_tests.report.writing import content_of, markdown_of, text_of
 def test_the_text_shows_each_failure_in_full():
     report = Report("title", [*GOOD, WORST, ABSENT], {"a bite": False}, {}, subject="my port")
     lines = text_of(report).splitlines()
-    told = "hyper/moved train/mu (float64): error 2.5e-01, allowed 1.0e-10, at row 3, unit 7: ours 1.5, theirs -2.5"
+    departed = "hyper/moved train/mu (float64): error 2.5e-01, allowed 1.0e-10, at row 3, unit 7: ours 1.5, theirs -2.5"
     assert lines[:2] == ["title", "subject: my port"]
-    assert f"DIFFERENT {told}" in lines
-    assert f"first departure: DIFFERENT {told}" in lines
+    assert f"DIFFERENT {departed}" in lines
+    assert f"first departure: DIFFERENT {departed}" in lines
     assert "NOT COMPARED hyper/moved train/z (float64): missing on the port" in lines
     table = {re.split(r"  +", line)[0]: line for line in lines}
     assert table["mu"].endswith("1 DIFFERENT")
@@ -105,7 +105,7 @@ def test_a_chaotic_model_is_called_that_and_its_algorithm_equal_where_all_local_
     assert report.remarks() == content_of(report)["remarks"]
 
 
-def test_a_decision_that_hangs_by_a_thread_is_no_chaos():
+def test_an_undecided_sample_is_not_called_chaotic():
     note = "from step 9 on: a decision of the official run hangs on less than its own drift of 1e-15"
     tied = a_row("lstm/as_is", "sample/greedy/pi", "float64", "not judged", note=note)
     (remark,) = Report("title", [*GOOD, tied], {}, {}).remarks()
@@ -135,7 +135,7 @@ def test_rows_are_counted_by_their_verdicts_and_by_the_kind_of_their_judgement()
     assert kinds[:5] == ["accumulated", "accumulated", "exact", "local", "accumulated"]
 
 
-def test_both_scores_stand_side_by_side_before_the_verdict():
+def test_both_scores_come_before_the_verdict():
     report = Report("title", GOOD, {}, {}, score=SCORE, false_alarms=ALARMS)
     lines = text_of(report).splitlines()
     assert lines[-3:] == [SCORE.line(), ALARMS.line(), report.verdict()]
@@ -223,5 +223,5 @@ def test_the_first_departure_is_explained_by_the_same_step_from_the_official_sta
     assert explain(dataclasses.replace(first, cause=None), [fed]) == lines[1:]
     report = Report("title", [first, fed], {}, {})
     assert "\n".join([f"first departure: {describe(first)}", *lines]) in text_of(report)
-    told = content_of(report)["first_departure"]
-    assert (told["text"], told["explanation"]) == (describe(first), lines)
+    departure = content_of(report)["first_departure"]
+    assert (departure["text"], departure["explanation"]) == (describe(first), lines)
