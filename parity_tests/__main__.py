@@ -86,6 +86,7 @@ def _add_mutants(mutants: argparse.ArgumentParser) -> None:
     mutants.add_argument(
         "--scaled", action="store_true", help="instead measure how small a change of each part is found"
     )
+    mutants.add_argument("--fresh", action="store_true", help="start over; default: continue an interrupted run")
 
 
 def _add_false_alarms(alarms: argparse.ArgumentParser) -> None:
@@ -192,10 +193,10 @@ def _mutants(arguments: argparse.Namespace) -> int:
     if arguments.scaled:
         from parity_tests.sensitivity.run import run_sensitivity
 
-        return run_sensitivity(arguments.out)
+        return run_sensitivity(arguments.out, fresh=arguments.fresh)
     from parity_tests.mutation.run import run_mutants
 
-    return run_mutants(arguments.out)
+    return run_mutants(arguments.out, fresh=arguments.fresh)
 
 
 def _false_alarms(arguments: argparse.Namespace) -> int:

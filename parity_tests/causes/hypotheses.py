@@ -8,8 +8,8 @@ from parity_tests.causes.hypotheses_cells import CELL_HYPOTHESES
 from parity_tests.causes.hypotheses_hyper import HYPER_HYPOTHESES
 from parity_tests.causes.hypotheses_model import MODEL_HYPOTHESES
 from parity_tests.causes.hypotheses_training import TRAINING_HYPOTHESES
-from parity_tests.mutation.catalogue import MUTANTS
-from parity_tests.mutation.planting import is_same
+from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.combined import is_same
 
 HYPOTHESES = tuple(
     each

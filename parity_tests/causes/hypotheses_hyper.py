@@ -1,7 +1,7 @@
 """Possible bugs of the HyperLSTM beside those of the catalogue; see :mod:`parity_tests.causes.hypotheses`."""
 
-from parity_tests.mutation.catalogue import HYPER, Text
-from parity_tests.mutation.planting import Hypothesis
+from parity_tests.mutation.bugs import Hypothesis, Text
+from parity_tests.mutation.catalogue.port.parts import HYPER
 from pytorch_sketch_rnn.model import cells
 
 

@@ -2,19 +2,9 @@
 
 from collections.abc import Iterator
 
-from parity_tests.mutation.catalogue import (
-    BACKWARD,
-    DECODER,
-    FORWARD,
-    MIXTURE,
-    MU,
-    R_COST,
-    START,
-    Text,
-    Value,
-)
-from parity_tests.mutation.catalogue import Z as LATENT
-from parity_tests.mutation.planting import Hypothesis
+from parity_tests.mutation.bugs import Hypothesis, Text, Value
+from parity_tests.mutation.catalogue.port.parts import BACKWARD, DECODER, FORWARD, MIXTURE, MU, R_COST, START
+from parity_tests.mutation.catalogue.port.parts import Z as LATENT
 from pytorch_sketch_rnn.model import decoder, encoder, losses, mixture
 from pytorch_sketch_rnn.model import sketch_rnn as model
 

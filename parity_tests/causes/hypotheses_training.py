@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from parity_tests.mutation.catalogue import ADAM_M, ADAM_V, CLIPPED, LOADER, RATES, SAMPLED, WEIGHTS, Text, Value
-from parity_tests.mutation.planting import Hypothesis
+from parity_tests.mutation.bugs import Hypothesis, Text, Value
+from parity_tests.mutation.catalogue.port.parts import ADAM_M, ADAM_V, CLIPPED, LOADER, RATES, SAMPLED, WEIGHTS
 from pytorch_sketch_rnn.data import magenta_loader as data
 from pytorch_sketch_rnn.model import sampling
 from pytorch_sketch_rnn.training import optim, schedules
@@ -149,7 +149,7 @@ def _adam() -> Iterator[Hypothesis]:
         "Adam",
         Text(
             optim.TF1Adam,
-            "_step_group",
+            "step_by",
             ("number(np.float32(constant))", "number(constant)"),
             ('number(group["beta1_power"]), number(group["beta2_power"])', exact),
             (
@@ -201,9 +201,7 @@ _CLIPS = (
     Hypothesis(
         "clips a norm of each gradient by scaling to the bound always",
         "clipping",
-        Text(
-            optim, "clip_by_value_", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")
-        ),
+        Text(optim, "clip_by_value", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")),
         CLIPPED,
         sentence="each gradient is scaled to the norm grad_clip, Magenta clips each element to +-grad_clip",
     ),
@@ -212,7 +210,7 @@ _CLIPS = (
         "clipping",
         Text(
             optim,
-            "clip_by_value_",
+            "clip_by_value",
             ("clamp_(-bound, bound)", "mul_(min(1.0, bound / float(parameter.grad.abs().max() + 1e-30)))"),
         ),
         CLIPPED,

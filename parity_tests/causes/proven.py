@@ -1,8 +1,9 @@
 """Why a port departs from a recording, proven: the bug that, planted in the reference, gives the port's numbers.
 
-Each bug of :data:`parity_tests.mutation.catalogue.MUTANTS` and :data:`parity_tests.causes.hypotheses.HYPOTHESES` is
-planted in our own port, and so are pairs of those that touch a quantity; then our port is driven through the recording
-as the port under test was. Where that gives the port's numbers and not the official ones, the bug is the cause.
+Each bug of :data:`parity_tests.mutation.catalogue.port.MUTANTS` and of
+:data:`parity_tests.causes.hypotheses.HYPOTHESES` is planted in our own port, and so are pairs of those that touch a
+quantity. Our port then replays the recording as the port under test did. If that gives the port's numbers, and not the
+official ones, the bug is the cause.
 """
 
 import dataclasses

@@ -16,8 +16,8 @@ import torch
 
 from parity_tests import adapter, ours
 from parity_tests.adapter import Arrays
-from parity_tests.mutation.catalogue import Mutant
-from parity_tests.mutation.planting import is_run, planted_together
+from parity_tests.mutation.bugs import Mutant
+from parity_tests.mutation.combined import may_affect, planted_together
 from parity_tests.record.configurations import CELL_KEEP_PROB
 from parity_tests.record.recording import Recording
 from parity_tests.replay.model import replay
@@ -122,7 +122,7 @@ class Reference:
         methods = self.offered & named
         return methods if quantity in self._sound(methods) else self.offered
 
-    def is_run(self, bug: Mutant, quantity: str) -> bool:
+    def may_affect(self, bug: Mutant, quantity: str) -> bool:
         """Whether a bug is in code that runs when the sound reference computes a quantity."""
         if sys.getprofile() is not None:  # another profiler is on, and there can be only one
             return True
@@ -131,7 +131,7 @@ class Reference:
             with _profiled() as executed:
                 self._computed(methods)
             self._executed[methods] = executed
-        return is_run(bug, self._executed[methods])
+        return may_affect(bug, self._executed[methods])
 
     def place(self, quantity: str) -> int:
         """When a quantity is computed, among all that are known; a state counts as computed before the output."""

@@ -18,8 +18,9 @@ from parity_tests.causes.hypotheses import HYPOTHESES
 from parity_tests.causes.proven import Cause
 from parity_tests.causes.reference import Reference
 from parity_tests.causes.sentences import SENTENCES
-from parity_tests.mutation.catalogue import HYPER, LAYER_NORM, LSTM, MUTANTS, Mutant
-from parity_tests.mutation.planting import Hypothesis
+from parity_tests.mutation.bugs import Hypothesis, Mutant
+from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.catalogue.port.parts import HYPER, LAYER_NORM, LSTM
 from parity_tests.record.recording import Recording
 from weight_port.names import CELLS
 
@@ -180,7 +181,7 @@ class Search:
         for name, bug in CATALOGUE.items():
             if self._is_late():
                 break
-            if self._is_of_these_cells(bug) and self.reference.is_run(bug, view.quantity):
+            if self._is_of_these_cells(bug) and self.reference.may_affect(bug, view.quantity):
                 answer = self._answer(view, frozenset({name}))
                 if answer is not None and distance(answer, official) > MATCH:
                     result.append(name)

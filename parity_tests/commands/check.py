@@ -8,7 +8,7 @@ import safetensors.numpy
 from parity_tests.report.certificate import hash_of, hashes, read_certificate
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from weight_port.names import weight_names
 from weight_port.source import open_source
 

@@ -29,10 +29,10 @@ from parity_tests.report.writing import STALE
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import read_npz, write_npz
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
 from weight_port.convert import Plan
 from weight_port.folder import examine
-from weight_port.infer import HYPER_SIZES, Inferred
+from weight_port.infer import Inferred
 from weight_port.source import Source, open_source
 
 BATCH = 4  # sketches recorded
@@ -40,7 +40,7 @@ STEPS = 32
 
 # Hyperparameters that shape the graph or change what it computes; the others only guide a training run.
 STRUCTURE = (
-    "enc_model", "dec_model", "enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", "conditional",
+    *(name for name in HParams.SHAPE if name not in HYPER_SIZES),
     "kl_tolerance", "grad_clip", "use_recurrent_dropout", "recurrent_dropout_prob", "use_input_dropout",
     "input_dropout_prob", "use_output_dropout", "output_dropout_prob",
 )  # fmt: skip

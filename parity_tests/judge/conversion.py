@@ -9,7 +9,7 @@ import safetensors.numpy
 from parity_tests.judge.compare import compare
 from parity_tests.judge.row import Row
 from parity_tests.record.recording import Recording
-from pytorch_sketch_rnn.model.sketch_rnn import WEIGHTS_FILE
+from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE
 from weight_port.convert import optimizer_names
 from weight_port.folder import OPTIMIZER_FILE, convert_source
 from weight_port.names import weight_names

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from parity_tests.mutation.catalogue import LEFT_OUT
+from parity_tests.mutation.catalogue.port import LEFT_OUT
 from parity_tests.report.markdown import markdown_table
 
 
@@ -19,31 +19,13 @@ def score_line(content: dict[str, Any]) -> str:
 
 
 def markdown(content: dict[str, Any]) -> str:
-    """A line for the score, then tables; the long ones are folded."""
-    rows = [
-        (
-            row["name"] if row["killed"] else f"**{row['name']}**",
-            row["family"],
-            f"`{row['by']}`" if row["killed"] else f"**survived**: {row['by']}",
-            _number(row["effect"]) if row["killed"] else "",
-            row["part"] if row["located"] or not row["killed"] else f"{row['part']} (**not the right part**)",
-            row["cause"] or "",
-        )
-        for row in content["rows"]
-    ]
-    smallest = [(part, bug["bug"], _number(bug["effect"])) for part, bug in content["smallest"].items()]
-    harness, product = (
-        [
-            (
-                row["name"] if row["killed"] else f"**{row['name']}**",
-                row.get("family", ""),
-                f"`{row['by']}`" if row["killed"] else f"**survived**: {row['by']}",
-            )
-            for row in content[kind]
-        ]
-        for kind in ("harness", "product")
-    )
+    """The score in one line, then tables; the long ones are folded.
+
+    Args:
+        content: what ``mutants.json`` holds.
+    """
     never = ", ".join(content["never_touched"]) or "none"
+    smallest = [(part, bug["bug"], _number(bug["effect"])) for part, bug in content["smallest"].items()]
     pieces = [
         "# Planted bugs",
         f"**{score_line(content)}**",
@@ -51,30 +33,46 @@ def markdown(content: dict[str, Any]) -> str:
         *_folded(
             "Every planted port bug, the comparison that caught it first, and the part that was named",
             ("bug", "family", "caught by", "off by", "part named", "cause suggested"),
-            rows,
+            map(_port_row, content["rows"]),
         ),
         *_folded("The smallest bug that showed in each part", ("part", "bug", "off by"), smallest),
         f"Parts in which no bug was seen (float32 is not judged here): {never}.",
         *_folded(
             "Every bug planted in the harness, and the self-test that caught it",
             ("bug", "caught by"),
-            [(bug, by) for bug, _, by in harness],
+            ((_name(row), _caught_by(row)) for row in content["harness"]),
         ),
         *_folded(
             "Every bug planted in what surrounds the model, and the unit test that caught it",
             ("bug", "family", "caught by"),
-            product,
+            ((_name(row), row["family"], _caught_by(row)) for row in content["product"]),
         ),
         *_folded("Not planted, for no recording could tell it from the sound code", ("bug", "why"), LEFT_OUT.items()),
     ]
     return "\n\n".join(pieces) + "\n"
 
 
+def _port_row(row: dict[str, Any]) -> tuple[str, ...]:
+    if not row["killed"]:
+        return _name(row), row["family"], _caught_by(row), "", row["part"], row["cause"] or ""
+    part = row["part"] if row["located"] else f"{row['part']} (**not the right part**)"
+    return _name(row), row["family"], _caught_by(row), _number(row["effect"]), part, row["cause"] or ""
+
+
+def _name(row: dict[str, Any]) -> str:
+    """A survivor stands out."""
+    return row["name"] if row["killed"] else f"**{row['name']}**"
+
+
+def _caught_by(row: dict[str, Any]) -> str:
+    return f"`{row['by']}`" if row["killed"] else f"**survived**: {row['by']}"
+
+
 def _folded(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """A table that opens on demand."""
+    """A table that opens when its title is clicked."""
     return [f"<details><summary>{title}</summary>", markdown_table(head, rows), "</details>"]
 
 
 def _number(value: float | None) -> str:
-    """An error; another shape, type or name has none."""
+    """An error; None, where shape, type or name differ, is a dash."""
     return "-" if value is None else f"{value:.1e}"

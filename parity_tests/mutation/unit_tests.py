@@ -1,6 +1,6 @@
-"""Bugs that unit tests must find: each is planted in a process of its own, which runs tests up to the first failure.
+"""Bugs that unit tests must catch: each is planted in a process of its own, which runs tests until the first failure.
 
-The processes are forked from one that has imported everything, which takes longer than most of the tests.
+The processes are forked from one that has imported everything already: importing takes longer than most of the tests.
 """
 
 import contextlib
@@ -8,70 +8,70 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity_tests.mutation.catalogue import HarnessMutant, ProductMutant
-from parity_tests.mutation.catalogue_harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue_product import PRODUCT_MUTANTS
+from parity_tests.mutation.bugs import HarnessMutant, ProductMutant
+from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from pytorch_sketch_rnn.errors import BadInput
 
 TESTS = Path(__file__).parents[1] / "tests"
-# several processes share the cores; the libraries read this when they are imported
+# several processes share the cores; NumPy and torch read these variables when they are imported
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PRELOADED = ["pytest", "parity_tests.mutation.unit_tests", "parity_tests.mutation.run"]
 
 
-class Done(NamedTuple):
-    """What pytest said."""
+class TestsFailError(Exception):
+    """The tests fail without any bug planted."""
+
+    __test__ = False  # not a class of tests
+
+
+class Finished(NamedTuple):
+    """A finished run of pytest."""
 
     returncode: int
     output: str
 
 
-def tested(
-    what: str, mutants: Sequence[HarnessMutant | ProductMutant], processes: int, say: Callable[[str], None]
-) -> list[dict[str, Any]] | None:
-    """What the tests say of each bug; None where they fail even without one.
+def run_against_tests(mutants: Sequence[HarnessMutant | ProductMutant], processes: int) -> Iterator[dict[str, Any]]:
+    """Plant each bug, run its tests, and yield for each bug whether a test failed, and which.
 
     Args:
-        what: holds the bugs, for the messages.
         mutants: the bugs.
         processes: how many run at a time.
-        say: where progress goes.
 
     Raises:
-        BadInput: when the tests are not there.
+        BadInput: when the tests are missing.
+        TestsFailError: when the tests fail without any bug.
     """
-    if not mutants:
-        return []
     if not TESTS.is_dir():
         raise BadInput(f"{TESTS}: the self-tests are missing; run this in a checkout of the repository")
     everything = sorted({test for mutant in mutants for test in mutant.tests})
-    say(f"now {len(mutants)} bugs of {what}, against its self-tests")
-    results: list[dict[str, Any]] = []
     with _processes(processes) as pool:
         sound = pool.submit(in_this_process, "", everything).result()
         if sound.returncode != 0:
-            say(f"without any bug planted the self-tests fail already:\n{sound.output[-3000:]}")
-            return None
-        found = pool.map(in_this_process, [m.name for m in mutants], [m.tests for m in mutants])
-        for mutant, done in zip(mutants, found, strict=True):
-            first = re.search(r"^FAILED \S*?(\w+\.py::\w+)", done.output, flags=re.MULTILINE)
-            killed = done.returncode == 1 and first is not None
-            by = first[1] if killed else "no self-test fails" if done.returncode == 0 else done.output[-500:]
-            family = {"family": mutant.family} if isinstance(mutant, ProductMutant) else {}
-            results.append({"name": mutant.name, **family, "killed": killed, "by": by})
-            say(f"[{len(results)}/{len(mutants)}] {'caught' if killed else 'SURVIVED'}: {mutant.name}, by {by}")
-    return results
+            raise TestsFailError(sound.output[-3000:])
+        finished = pool.map(in_this_process, [m.name for m in mutants], [m.tests for m in mutants])
+        yield from map(_result, mutants, finished)
+
+
+def _result(mutant: HarnessMutant | ProductMutant, finished: Finished) -> dict[str, Any]:
+    """For ``mutants.json``."""
+    first = re.search(r"^FAILED \S*?(\w+\.py::\w+)", finished.output, flags=re.MULTILINE)
+    killed = finished.returncode == 1 and first is not None
+    by = first[1] if killed else "no self-test fails" if finished.returncode == 0 else finished.output[-500:]
+    family = {"family": mutant.family} if isinstance(mutant, ProductMutant) else {}
+    return {"name": mutant.name, **family, "killed": killed, "by": by}
 
 
 @contextlib.contextmanager
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Each process does one task."""
+    """A pool in which each process does one task."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     before = dict(os.environ)
@@ -85,8 +85,8 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
         os.environ.update(before)
 
 
-def in_this_process(name: str, tests: Iterable[str]) -> Done:
-    """Run tests with a bug planted, and take down what is written to the standard streams."""
+def in_this_process(name: str, tests: Iterable[str]) -> Finished:
+    """Run tests with a bug planted; capture what is written to standard output and error."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -95,11 +95,11 @@ def in_this_process(name: str, tests: Iterable[str]) -> Done:
         sys.stdout.flush()
         sys.stderr.flush()
         output.seek(0)
-        return Done(code, output.read())
+        return Finished(code, output.read())
 
 
 def run_tests(name: str, tests: list[str]) -> int:
-    """Run tests, up to the first that fails, with the bug of that name planted; without a name none is.
+    """Run tests until the first failure, with the bug of this name planted, or none if the name is empty.
 
     Raises:
         LookupError: when no bug has that name.

@@ -10,6 +10,7 @@ import numpy as np
 from parity_tests.report.report import Report
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.json_file import read_json
 from weight_port.convert import Plan
 from weight_port.folder import examine
 from weight_port.source import Source
@@ -70,12 +71,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: when the file cannot be read, or is not a certificate of this schema.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a {FILE} that verify wrote") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected JSON, but {error}") from None
+    content = read_json(path, f"a {FILE} that verify wrote")
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise BadInput(f"{path}: expected a {FILE} that verify wrote, found other JSON")
     if content.get("schema") != SCHEMA:

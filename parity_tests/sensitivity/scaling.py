@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parity_tests.mutation.catalogue import Text
+from parity_tests.mutation.bugs import Text
 
 EVERYWHERE = "exact"  # acts in every precision: on what is compared bit by bit, and has one precision only
 
@@ -40,7 +40,7 @@ class Scaling(Text):
         Raises:
             LookupError: when the code does not hold what is to be changed, or has such a name already.
         """
-        module = vars(sys.modules[self._sound().__module__])
+        module = vars(sys.modules[self.target.__module__])
         functions = _functions(size, precision)
         if taken := functions.keys() & module.keys():
             raise LookupError(f"{self.function} stands beside a {', '.join(sorted(taken))} of its own")

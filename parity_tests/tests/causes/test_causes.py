@@ -14,8 +14,10 @@ from parity_tests.causes.search import CATALOGUE, MATCH, Search, distance, is_ma
 from parity_tests.causes.sentences import SENTENCES
 from parity_tests.causes.why import answers_of, main
 from parity_tests.examples import numpy_port
-from parity_tests.mutation.catalogue import LSTM, MUTANTS, Mutant, Text, Value
-from parity_tests.mutation.planting import is_same, planted_together
+from parity_tests.mutation.bugs import Mutant, Text, Value
+from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.catalogue.port.parts import LSTM
+from parity_tests.mutation.combined import is_same, planted_together
 from parity_tests.ours import Adapter
 from parity_tests.record.shipped import load_fixtures
 from parity_tests.replay.model import replay

@@ -9,15 +9,18 @@ import pytest
 import torch
 
 from parity_tests import __main__
-from parity_tests.mutation.catalogue import Text
+from parity_tests.mutation.bugs import Text
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import FOLDER
 from parity_tests.record.shipped import load_fixtures
 from parity_tests.replay.model import replay
-from parity_tests.sensitivity import run as sensitivity
-from parity_tests.sensitivity.run import FILE, SIZES, TABLE, departures, departures_of, measure, run_sensitivity
-from parity_tests.sensitivity.scaled import SCALED_BUGS
+from parity_tests.sensitivity import measure as measuring
+from parity_tests.sensitivity import run as running
+from parity_tests.sensitivity.catalogue import SCALED_BUGS
+from parity_tests.sensitivity.measure import SIZES, departures, departures_of, measure
+from parity_tests.sensitivity.run import FILE, TABLE, UNFINISHED, run_sensitivity
 from parity_tests.sensitivity.scaling import EVERYWHERE, ScaledBug, Scaling
+from parity_tests.sensitivity.table import markdown
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model import cells
 
@@ -52,7 +55,7 @@ def test_every_bug_has_a_name_of_its_own_and_recordings_that_exist(recordings):
 @pytest.mark.parametrize("bug", SCALED_BUGS, ids=BY_NAME)
 def test_every_bug_can_be_planted_and_taken_out_again(bug):
     planting = bug.planting
-    function, module = planting._sound(), vars(sys.modules[planting._sound().__module__])
+    function, module = planting.target, vars(sys.modules[planting.target.__module__])
     code, names = function.__code__, set(module)
     with planting.planted_at(1e-3, bug.precisions[0]):
         assert function.__code__ is not code
@@ -173,7 +176,7 @@ def test_the_search_ends_between_the_sizes_found_and_missed(threshold, found, mi
         asked.append(size)
         return rows if size >= threshold else []
 
-    monkeypatch.setattr(sensitivity, "departures", stand_in)
+    monkeypatch.setattr(measuring, "departures", stand_in)
     result = measure(STATE, "float64", {})
     assert (result.found, result.missed) == (found, missed)
     assert len(asked) == len(set(asked)) <= 5
@@ -183,7 +186,7 @@ def test_the_search_ends_between_the_sizes_found_and_missed(threshold, found, mi
 
 def test_a_run_writes_what_it_found_and_fails_for_what_it_did_not(tmp_path):
     said = []
-    assert run_sensitivity(tmp_path, bugs=[within(STATE, "cell/lstm"), SAME], processes=1, say=said.append) == 1
+    assert run_sensitivity(tmp_path, bugs=[within(STATE, "cell/lstm"), SAME], processes=1, log=said.append) == 1
     content = json.loads((tmp_path / FILE).read_text())
     assert [(row["name"], row["precision"]) for row in content["rows"]] == [
         (bug.name, precision) for bug in (STATE, SAME) for precision in ("float64", "float32")
@@ -206,10 +209,34 @@ def test_a_run_writes_what_it_found_and_fails_for_what_it_did_not(tmp_path):
     assert any("NOT FOUND at 1e-02: nothing" in line for line in said)
 
 
+def test_an_interrupted_run_is_continued_and_comes_to_the_same_end(tmp_path, monkeypatch):
+    bugs = [within(STATE, "cell/lstm"), SAME]
+    measured = []
+
+    def interrupted(bug, precision, recordings):
+        measured.append((bug.name, precision))
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return measure(bug, precision, recordings)
+
+    monkeypatch.setattr(measuring, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_sensitivity(tmp_path / "a", bugs=bugs, processes=1)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [UNFINISHED]
+    said = []
+    run_sensitivity(tmp_path / "a", bugs=bugs, processes=1, log=said.append)
+    assert said[0] == "kept 2 results of an interrupted run; --fresh starts over"
+    assert measured[3:] == [*measured[2:3], (SAME.name, "float32")]
+    run_sensitivity(tmp_path / "b", bugs=bugs, processes=1)
+    for name in (FILE, TABLE):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert not (tmp_path / "a" / UNFINISHED).exists()
+
+
 def test_a_port_that_departs_already_is_not_measured(tmp_path):
     said = []
     with Text(cells.LSTMCell, "forward", ("c, h = state", "h, c = state")).planted():
-        assert run_sensitivity(tmp_path, bugs=[within(STATE, "cell/lstm")], processes=1, say=said.append) == 1
+        assert run_sensitivity(tmp_path, bugs=[within(STATE, "cell/lstm")], processes=1, log=said.append) == 1
     assert said[0] == "without any bug planted the port departs already:"
     assert not (tmp_path / FILE).exists()
 
@@ -222,9 +249,9 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 def test_the_command_line_has_a_flag_for_it(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(sensitivity, "run_sensitivity", lambda out: asked.append(out) or 0)
+    monkeypatch.setattr(running, "run_sensitivity", lambda out, fresh: asked.append((out, fresh)) or 0)
     assert __main__.main(["mutants", "--scaled", "--out", str(tmp_path)]) == 0
-    assert asked == [tmp_path]
+    assert asked == [(tmp_path, False)]
 
 
 def test_the_committed_measurement_is_of_this_catalogue_and_the_page_is_made_from_it():
@@ -234,4 +261,4 @@ def test_the_committed_measurement_is_of_this_catalogue_and_the_page_is_made_fro
     ]
     assert all(row["found"] is not None for row in content["rows"])
     page = FOLDER.parent / "docs" / TABLE
-    assert page.read_text() == sensitivity.markdown(content)
+    assert page.read_text() == markdown(content)

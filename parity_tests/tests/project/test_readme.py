@@ -14,9 +14,9 @@ import pytest
 import torch
 from shipped import shipped
 
-from parity_tests.mutation.catalogue import MUTANTS
-from parity_tests.mutation.catalogue_harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue_product import PRODUCT_MUTANTS
+from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.record.recording import FOLDER
 from parity_tests.report.score import FalseAlarms, Score
 from weight_port.sketch_rnn_js import DECODER_ORDER

@@ -1,12 +1,21 @@
 """Bugs of whole runs: checkpoints, resuming, several processes, settings."""
 
-from parity_tests.mutation.catalogue import Entries, ProductMutant, Text, Value
+from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import distributed
 from pytorch_sketch_rnn.model import losses
-from pytorch_sketch_rnn.training import checkpoint, run_log, settings
-from pytorch_sketch_rnn.training import command as train
-from pytorch_sketch_rnn.training import run_folder as run
-from pytorch_sketch_rnn.training import trainer as training
+from pytorch_sketch_rnn.training import (
+    checkpoint,
+    command,
+    flags,
+    publish,
+    resume,
+    run,
+    run_log,
+    run_state,
+    settings,
+    stop_signal,
+    trainer,
+)
 
 _SAVED = ("training/test_checkpoint.py",)
 _CHECKPOINTS = (
@@ -51,44 +60,48 @@ _CHECKPOINTS = (
     ),
 )  # fmt: skip
 
-_RUNS = ("training/test_run_folder.py",)
+_STATE = ("training/test_run_state.py",)
+_RESUMED = ("training/test_resume.py",)
 _BEST = ("training/test_train_cli.py::test_best_is_the_model_of_the_lowest_validation_cost",)
 _RUN = (
     ProductMutant(
         "the data's fingerprint sees the training split alone", "run",
-        Text(run, "fingerprint", ("for split in (sets.train, sets.valid, sets.test):", "for split in (sets.train,):")),
-        _RUNS,
+        Text(
+            run_state, "fingerprint",
+            ("for split in (sets.train, sets.valid, sets.test):", "for split in (sets.train,):"),
+        ),
+        _STATE,
     ),
     ProductMutant(
         "the data's fingerprint sees the first sketches alone", "run",
-        Text(run, "fingerprint", ("np.linspace(0, len(split) - 1, 64)", "np.arange(min(len(split), 3))")),
-        _RUNS,
+        Text(run_state, "fingerprint", ("np.linspace(0, len(split) - 1, 64)", "np.arange(min(len(split), 3))")),
+        _STATE,
     ),
     ProductMutant(
         "a run goes on with other data", "run",
-        Text(run, "resume", ("if then != now:", "if False:")),
-        _RUNS,
+        Text(resume, "resume", ("if then != now:", "if False:")),
+        _RESUMED,
     ),
     ProductMutant(
         "which model was best is forgotten on resuming", "run",
-        Text(run, "resume", ("return Best(**best)", "return Best()")),
-        _RUNS,
+        Text(resume, "resume", ("return best", "return Best()")),
+        _RESUMED,
     ),
     ProductMutant(
         "a resumed run counts from 0", "run",
-        Text(run, "resume", ("trainer.steps_done = step", "pass")),
-        _RUNS,
+        Text(resume, "resume", ("trainer.steps_done = step", "pass")),
+        _RESUMED,
     ),
     ProductMutant(
         "a resumed run begins with a new Adam", "run",
         Text(
-            run, "resume",
+            resume, "resume",
             (
                 "load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer) != step",
                 "state['step'] != step",
             ),
         ),
-        _RUNS,
+        _RESUMED,
     ),
     ProductMutant(
         "best is the last of equals", "run",
@@ -102,13 +115,13 @@ _RUN = (
     ),
     ProductMutant(
         "best/ is the latest model", "run",
-        Text(run.Run, "_publish", ("if self.best.step == step:", "if True:")),
+        Text(publish.Publisher, "publish", ("if best.step == step:", "if True:")),
         _BEST,
     ),
     ProductMutant(
         "validates as Magenta one step early", "run",
-        Text(run.Run, "_validates", ("done > 1 and (done - 1) % self", "done > 1 and done % self")),
-        ("training/test_train_cli.py::test_magenta_leaves_no_sketch_out_and_validates_behind_step_save_every",),
+        Text(run.Run, "_validates", ("done > 1 and (done - 1) % save_every", "done > 1 and done % save_every")),
+        ("training/test_train_cli.py::test_preset_magenta_leaves_no_sketch_out_and_validates_after_step_save_every",),
     ),
     ProductMutant(
         "validation costs stand at the next step", "run",
@@ -118,22 +131,22 @@ _RUN = (
     ProductMutant(
         "weights that are not finite are saved", "run",
         Text(run.Run, "_save", ("trainer.check_weights()", "pass")),
-        ("training/test_train_errors.py::test_weights_that_leave_float32_at_the_last_step_do_not_replace_the_model",),
+        ("training/test_train_start_errors.py::test_weights_that_leave_float32_at_the_last_step_do_not_replace_the_model",),
     ),
     ProductMutant(
         "a second SIGTERM ends a run unsaved", "run",
-        Text(run, "_stop_signal", ("number == signal.SIGINT and number in came", "number in came")),
-        ("training/test_train_cli.py::test_a_second_signal_to_end_loses_nothing",),
+        Text(stop_signal, "stop_requests", ("number == signal.SIGINT and number in received", "number in received")),
+        ("training/test_train_stop_resume.py::test_a_second_sigterm_loses_nothing",),
     ),
     ProductMutant(
         "the curve keeps a step that is done again", "run",
-        Text(run_log, "_drop_from", ("if row_step < step:", "if row_step <= step:")),
+        Text(run_log, "trim_curves", ("if row_step < step:", "if row_step <= step:")),
         ("training/test_run_log.py",),
     ),
     ProductMutant(
         "an epoch counts whole batches, whole epochs", "run",
         Text(
-            train, "_num_steps",
+            command, "_num_steps",
             (
                 "max(1, round(settings.num_epochs * len(sets.train) / sets.hparams.batch_size))",
                 "int(settings.num_epochs) * (len(sets.train) // sets.hparams.batch_size)",
@@ -143,7 +156,7 @@ _RUN = (
     ),
     ProductMutant(
         "a first model's Adam is left behind", "run",
-        Text(train, "_initialise", ("load_optimizer(slots, model, trainer.optimizer)", "pass")),
+        Text(command, "_initialise", ("load_optimizer(slots, model, trainer.optimizer)", "pass")),
         ("training/test_train_cli.py::test_a_run_starts_from_another_models_weights_and_slots",),
     ),
 )  # fmt: skip
@@ -163,17 +176,17 @@ _PROCESSES = (
     ),
     ProductMutant(
         "gradients averaged over the processes", "several processes",
-        Text(training.Trainer, "_summed_gradients", ("group.sum(flat)", "group.sum(flat) / self.group.size")),
+        Text(trainer.Trainer, "_summed_gradients", ("group.sum(flat)", "group.sum(flat) / self.group.size")),
         _SHARED,
     ),
     ProductMutant(
         "each process keeps its own gradients", "several processes",
-        Text(training.Trainer, "_summed_gradients", ("gradient.copy_(part.view_as(gradient))", "pass")),
+        Text(trainer.Trainer, "_summed_gradients", ("gradient.copy_(part.view_as(gradient))", "pass")),
         _SHARED,
     ),
     ProductMutant(
         "every process counts alike, whatever rows it has", "several processes",
-        Text(training.Trainer, "__init__", ("len(self.rows) / self.hparams.batch_size", "1 / group.size")),
+        Text(trainer.Trainer, "__init__", ("len(self.rows) / self.hparams.batch_size", "1 / group.size")),
         _SHARED,
     ),
     ProductMutant(
@@ -183,7 +196,7 @@ _PROCESSES = (
     ),
     ProductMutant(
         "each process draws with a seed of its own", "several processes",
-        Text(training.Trainer, "step", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
+        Text(trainer.Trainer, "step", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
         _SHARED,
     ),
     ProductMutant(
@@ -193,7 +206,7 @@ _PROCESSES = (
     ),
     ProductMutant(
         "every process validates everything", "several processes",
-        Text(training.Trainer, "validate", ("if number % self.group.size != self.group.rank:", "if False:")),
+        Text(trainer.Trainer, "validate", ("if number % self.group.size != self.group.rank:", "if False:")),
         _SHARED,
     ),
     ProductMutant(
@@ -223,17 +236,17 @@ _MAGENTA = settings.PRESETS["magenta"]
 _SETTINGS = (
     ProductMutant(
         "dropout flags as keep probabilities", "settings",
-        Text(train, "changes_of", ("{keep: 1 - drop}", "{keep: drop}")),
+        Text(flags, "_dropout_changes", ("{flag.keep: 1 - drop}", "{flag.keep: drop}")),
         _SET,
     ),
     ProductMutant(
         "num_epochs goes before --num_steps", "settings",
-        Text(train, "changes_of", ('changes["num_epochs"] = None', "pass")),
+        Text(flags, "changes_of", ('given["num_epochs"] = None', "pass")),
         _SET,
     ),
     ProductMutant(
         "--hparams goes before a flag of its own", "settings",
-        Text(train, "changes_of", ("changes[name] = value", "changes.setdefault(name, value)")),
+        Text(flags, "changes_of", ("given[flag.setting] = value", "given.setdefault(flag.setting, value)")),
         _SET,
     ),
     ProductMutant(
@@ -261,7 +274,7 @@ _SETTINGS = (
     ),
     ProductMutant(
         "a run's data are sought from the current folder", "settings",
-        Text(train, "changes_of", ('str(Path(changes["data_dir"]).absolute())', 'changes["data_dir"]')),
+        Text(flags, "changes_of", ('str(Path(changes["data_dir"]).absolute())', 'changes["data_dir"]')),
         _SET,
     ),
 )  # fmt: skip

@@ -1,46 +1,44 @@
 """Bugs outside the model's equations, each planted in the real code for as long as a ``with``.
 
 They are what a port or a refactoring leaves in the trainer, its data, its checkpoints and its files; each names the
-unit tests that must find it. Those of runs and of files are in :mod:`parity_tests.mutation.catalogue_runs` and
-:mod:`parity_tests.mutation.catalogue_files`.
+unit tests that must find it. Those of runs and of files are in :mod:`parity_tests.mutation.catalogue.runs` and
+:mod:`parity_tests.mutation.catalogue.files`.
 """
 
-from parity_tests.mutation.catalogue import ProductMutant, Text
-from parity_tests.mutation.catalogue_files import FILE_MUTANTS
-from parity_tests.mutation.catalogue_runs import RUN_MUTANTS
+from parity_tests.mutation.bugs import ProductMutant, Text
+from parity_tests.mutation.catalogue.files import FILE_MUTANTS
+from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
 from pytorch_sketch_rnn.data import batches
-from pytorch_sketch_rnn.model import draws, mixture, sampling
-from pytorch_sketch_rnn.model import sketch_rnn as model
-from pytorch_sketch_rnn.training import optim
-from pytorch_sketch_rnn.training import trainer as training
+from pytorch_sketch_rnn.model import draws, mixture, sampling, sketch_rnn
+from pytorch_sketch_rnn.training import optim, trainer
 
 _STEP = ("training/test_trainer.py",)
 _TRAINING = (
     ProductMutant(
         "reg_covar left out of validation", "training step",
         Text(
-            training.Trainer, "_pass",
-            (".shrunk(self.options.reg_covar)", ".shrunk(self.options.reg_covar if self.model.training else 0.0)"),
+            trainer.Trainer, "_pass",
+            (".regularized(self.options.reg_covar", ".regularized(self.options.reg_covar * self.model.training"),
         ),
         _STEP,
     ),
     ProductMutant(
         "reg_covar added to the deviations", "training step",
         Text(
-            mixture.Mixture, "shrunk",
+            mixture.Mixture, "regularized",
             ("logaddexp(2 * s, torch.full_like(s, log_reg)) / 2", "logaddexp(s, torch.full_like(s, log_reg))"),
         ),
-        ("model/test_shrunk.py",),
+        ("model/test_regularized.py",),
     ),
     ProductMutant(
         "reg_covar that keeps the correlation", "training step",
-        Text(mixture.Mixture, "shrunk", ("(above.log() - below.log()) / 2", "self.corr_logits")),
-        ("model/test_shrunk.py",),
+        Text(mixture.Mixture, "regularized", ("(above.log() - below.log()) / 2", "self.corr_logits")),
+        ("model/test_regularized.py",),
     ),
     ProductMutant(
         "KL tolerance of kl_weight * KL", "training step",
         Text(
-            model.SketchRNN, "costs_of",
+            sketch_rnn.SketchRNN, "costs_of",
             (
                 "r_cost + kl * kl_weight",
                 "r_cost + (kl_cost(passed.mu, passed.presig, 0.0, share=share, group=group) * kl_weight)"
@@ -51,43 +49,43 @@ _TRAINING = (
     ),
     ProductMutant(
         "gradients add up from step to step", "training step",
-        Text(training.Trainer, "step_on", ("self.optimizer.zero_grad()", "pass")),
+        Text(trainer.Trainer, "step_on", ("self.optimizer.zero_grad()", "pass")),
         _STEP,
     ),
     ProductMutant(
         "schedules a step ahead", "training step",
-        Text(training.Trainer, "step", ("(f(self.hparams, step) for f in", "(f(self.hparams, step + 1) for f in")),
+        Text(trainer.Trainer, "step", ("(f(self.hparams, step) for f in", "(f(self.hparams, step + 1) for f in")),
         _STEP,
     ),
     ProductMutant(
         "KL weight of the end from the first step on", "training step",
         Text(
-            training.Trainer, "step",
+            trainer.Trainer, "step",
             ("draws, learning_rate, kl_weight)", "draws, learning_rate, self.hparams.kl_weight)"),
         ),
         _STEP,
     ),
     ProductMutant(
         "the same masks and noise at every step", "training step",
-        Text(training.Trainer, "step", ("KeyedDraws(seed, step, self.rows", "KeyedDraws(seed, 0, self.rows")),
+        Text(trainer.Trainer, "step", ("KeyedDraws(seed, step, self.rows", "KeyedDraws(seed, 0, self.rows")),
         _STEP,
     ),
     ProductMutant(
         "dropout stays off after the first validation", "training step",
-        Text(training.Trainer, "step_on", ("self.model.train()", "pass")),
+        Text(trainer.Trainer, "step_on", ("self.model.train()", "pass")),
         _STEP,
     ),
     ProductMutant(
         "infinite gradients move the weights", "training step",
         Text(
-            training.Trainer, "step_on",
+            trainer.Trainer, "step_on",
             ("torch.isfinite(costs.cost) & torch.isfinite(gradients).all()", "torch.isfinite(costs.cost)"),
         ),
         _STEP,
     ),
     ProductMutant(
         "the model goes on drawing the step's numbers", "training step",
-        Text(training.Trainer, "_drawing_from", ("self.model.draws = own", "pass")),
+        Text(trainer.Trainer, "_drawing_from", ("self.model.draws = own", "pass")),
         _STEP,
     ),
     ProductMutant(
@@ -105,40 +103,40 @@ _TRAINING = (
 _VALIDATION = (
     ProductMutant(
         "dropout on in validation", "validation",
-        Text(training.Trainer, "validate_on", ("self.model.eval()", "pass")),
+        Text(trainer.Trainer, "validate_on", ("self.model.eval()", "pass")),
         _STEP,
     ),
     ProductMutant(
         "the validation's noise follows the step", "validation",
-        Text(training.Trainer, "validate", ("VALIDATION, rows", "self.steps_done, rows")),
+        Text(trainer.Trainer, "validate", ("VALIDATION, rows", "self.steps_done, rows")),
         _STEP,
     ),
     ProductMutant(
         "the validation's noise is alike in all batches", "validation",
-        Text(training.Trainer, "validate", ("VALIDATION, rows", "VALIDATION, range(len(rows))")),
+        Text(trainer.Trainer, "validate", ("VALIDATION, rows", "VALIDATION, range(len(rows))")),
         _STEP,
     ),
     ProductMutant(
         "a smaller last batch weighs as much as a whole one", "validation",
-        Text(training.Trainer, "validate", ("sums += len(rows) *", "sums += size *")),
+        Text(trainer.Trainer, "validate", ("sums += len(rows) *", "sums += size *")),
         _STEP,
     ),
     ProductMutant(
         "validation as Magenta counts a part of a batch", "validation",
-        Text(training.Trainer, "validate", ("count -= count % size", "pass")),
+        Text(trainer.Trainer, "validate", ("count -= count % size", "pass")),
         _STEP,
     ),
     ProductMutant(
         "validation weighs the KL as the first step does", "validation",
         Text(
-            training.Trainer, "validate_on",
+            trainer.Trainer, "validate_on",
             ("hparams.kl_weight_start if as_magenta else hparams.kl_weight", "hparams.kl_weight_start"),
         ),
         _STEP,
     ),
     ProductMutant(
         "validation counts the padding", "validation",
-        Text(training.Trainer, "validate_on", ("hparams.is_training if as_magenta else False", "hparams.is_training")),
+        Text(trainer.Trainer, "validate_on", ("hparams.is_training if as_magenta else False", "hparams.is_training")),
         _STEP,
     ),
 )  # fmt: skip

@@ -1,9 +1,8 @@
 """Bugs of what is read and written: stroke files, and Magenta's models on their way into PyTorch."""
 
-from parity_tests.mutation.catalogue import Entries, ProductMutant, Text, Value
+from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import hparams
-from pytorch_sketch_rnn.data import make_set as dataset
-from pytorch_sketch_rnn.data import ndjson, npz, packed, simplify, svg
+from pytorch_sketch_rnn.data import make_set, ndjson, npz, packed, simplify, svg
 from weight_port import infer, leveldb_table, sketch_rnn_js, tensor_bundle
 
 _LINES = ("data/test_ndjson.py",)
@@ -63,22 +62,22 @@ _DRAWINGS = (
     ),
     ProductMutant(
         "splits are taken in the order of the file", "stroke files",
-        Text(dataset, "_assign", ("np.random.RandomState(options.seed).shuffle(drawn)", "pass")),
+        Text(make_set, "_assign", ("np.random.RandomState(options.seed).shuffle(drawn)", "pass")),
         ("data/test_make_set.py",),
     ),
     ProductMutant(
         "simplifying a .npz loses the first offset", "stroke files",
-        Text(dataset, "_simplified", ("simplified[0, :2] = sketch[0, :2]", "pass")),
+        Text(make_set, "_simplified", ("simplified[0, :2] = sketch[0, :2]", "pass")),
         ("data/test_make_set.py",),
     ),
     ProductMutant(
         "--count takes the first files by name", "stroke files",
-        Text(dataset, "_read", ("random.Random(options.seed).shuffle(files)", "pass")),
+        Text(make_set, "_read", ("random.Random(options.seed).shuffle(files)", "pass")),
         ("data/test_make_set.py",),
     ),
     ProductMutant(
         "--count takes all of the first source", "stroke files",
-        Text(dataset, "_in_turns", ("zip_longest(*streams)", "([one] for stream in streams for one in stream)")),
+        Text(make_set, "_in_turns", ("zip_longest(*streams)", "([one] for stream in streams for one in stream)")),
         ("data/test_make_set.py",),
     ),
 )  # fmt: skip

@@ -1,19 +1,14 @@
 """Bugs of the harness itself, each planted in the real code for as long as a ``with``; its self-tests must find them.
 
-Those in the rules of judgement are in :mod:`parity_tests.mutation.catalogue_judge`.
+Those in the rules of judgement are in :mod:`parity_tests.mutation.catalogue.judge`.
 """
 
-from parity_tests.commands import one_model as verify
-from parity_tests.judge import accumulated, compare, row, training
-from parity_tests.judge import initial_weights as initial
-from parity_tests.judge import proof as prove
-from parity_tests.judge import together as judged_together
-from parity_tests.mutation.catalogue import HarnessMutant, Text, Value
-from parity_tests.mutation.catalogue_judge import JUDGE_MUTANTS
-from parity_tests.record import error_norms as measure
-from parity_tests.record import recording
-from parity_tests.record import shipped as fixtures
-from parity_tests.replay import model as replay
+from parity_tests.commands import one_model
+from parity_tests.judge import accumulated, compare, initial_weights, proof, row, together, training
+from parity_tests.mutation.bugs import HarnessMutant, Text, Value
+from parity_tests.mutation.catalogue.judge import JUDGE_MUTANTS
+from parity_tests.record import error_norms, recording, shipped
+from parity_tests.replay import model
 from parity_tests.report import report
 
 _SELF = ("judge/test_compare.py",)
@@ -131,7 +126,7 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "all gradients together never fail",
-        Text(judged_together, "gradients_together", ("EQUAL if found <= allowed else DIFFERENT", "EQUAL")),
+        Text(together, "gradients_together", ("EQUAL if found <= allowed else DIFFERENT", "EQUAL")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
@@ -141,27 +136,30 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "the root of the mean square in the place of the largest element",
-        Text(measure, "sizes", ("flat.max(axis=1, initial=0.0)", "np.sqrt(np.mean(flat**2, axis=1))")),
+        Text(error_norms, "sizes", ("flat.max(axis=1, initial=0.0)", "np.sqrt(np.mean(flat**2, axis=1))")),
         ("record/test_error_norms.py",),
     ),
     HarnessMutant(
         "compares the means of distributions",
-        Text(initial, "distance", ("float(np.abs(below[0] - below[1]).max())", "abs(float(a.mean() - b.mean()))")),
+        Text(
+            initial_weights, "distance",
+            ("float(np.abs(below[0] - below[1]).max())", "abs(float(a.mean() - b.mean()))"),
+        ),
         ("judge/test_initial_weights.py",),
     ),
     HarnessMutant(
         "draws all initial weights from one seed",
-        Text(initial, "compare_initial", ("seed + i)", "seed)")),
+        Text(initial_weights, "compare_initial", ("seed + i)", "seed)")),
         ("judge/test_initial_weights.py",),
     ),
     HarnessMutant(
         "a method that raised is not listed",
-        Text(replay.Answers, "take", ("self.broken[method] = told(error)", "pass")),
+        Text(model.Answers, "take", ("self.broken[method] = told(error)", "pass")),
         ("replay/test_replay_model.py::test_what_a_method_raises_is_a_failing_row_that_names_it",),
     ),
     HarnessMutant(
         "a precision that the port does not offer is skipped",
-        Text(prove, "prove", ("findings.rows += [Row.failed(", "_ = [Row.failed(")),
+        Text(proof, "prove", ("findings.rows += [Row.failed(", "_ = [Row.failed(")),
         ("replay/test_adapter.py",),
     ),
     HarnessMutant(
@@ -179,12 +177,12 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "some gradients may be left out",
-        Text(replay, "_replay_training_step", ("    if lacking:\n", "    if False:\n")),
+        Text(model, "_replay_training_step", ("    if lacking:\n", "    if False:\n")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
         "a recording of other official files is taken",
-        Text(verify, "_official", ("!= OFFICIAL_SHA256", "== 0")),
+        Text(one_model, "_official", ("!= OFFICIAL_SHA256", "== 0")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
@@ -237,7 +235,7 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "the recordings that ship are not held against their lock",
-        Text(fixtures, "fixture_paths", ("if found != locked:", "if False:")),
+        Text(shipped, "fixture_paths", ("if found != locked:", "if False:")),
         ("record/test_recording.py",),
     ),
 )  # fmt: skip

@@ -3,10 +3,8 @@
 Each makes the harness milder, stricter or blind in one respect; its self-tests must find it.
 """
 
-from parity_tests.judge import accumulated, compare, decisions, local, place, pools, row
-from parity_tests.judge import proof as prove
-from parity_tests.judge import together as judged_together
-from parity_tests.mutation.catalogue import HarnessMutant, Text, Value
+from parity_tests.judge import accumulated, compare, decisions, local, place, pools, proof, row, together
+from parity_tests.mutation.bugs import HarnessMutant, Text, Value
 from parity_tests.report import report
 
 _LOCAL, _FREE, _DECISIONS = (
@@ -200,7 +198,7 @@ JUDGE_MUTANTS = (
     ),
     HarnessMutant(
         "a port that offers everything may leave something untested",
-        Text(prove, "_strict", ("if not offers >= EVERYTHING:", "if True:")),
+        Text(proof, "_strict", ("if not offers >= EVERYTHING:", "if True:")),
         ("replay/test_offers.py",),
     ),
     HarnessMutant(
@@ -211,7 +209,7 @@ JUDGE_MUTANTS = (
     HarnessMutant(
         "the drifts of all variables are added up, whichever run they are of",
         Text(
-            judged_together, "gradients_together",
+            together, "gradients_together",
             ("drift[name][:, :1].astype", "drift[name][:, :1].max(axis=0, keepdims=True).astype"),
         ),
         ("judge/test_judge_together.py",),

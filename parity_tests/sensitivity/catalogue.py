@@ -1,17 +1,27 @@
 """The catalogue of scaled bugs: each part of the port, and the change of its text that multiplies it by 1 + size.
 
 Each bug names the recordings that can show it, few and small: those that hold its local quantity, and one in which it
-adds up. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue`; here the question is how small a change of
-each part the harness still finds.
+adds up. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue.port`; here the question is how small a change
+of each part the harness still finds.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from parity_tests.sensitivity.scaling import EVERYWHERE, ScaledBug, Scaling
-from pytorch_sketch_rnn.data import magenta_loader as data
-from pytorch_sketch_rnn.model import cells, decoder, draws, encoder, linear, losses, mixture, sampling, sequence
-from pytorch_sketch_rnn.model import sketch_rnn as model
+from pytorch_sketch_rnn.data import magenta_loader
+from pytorch_sketch_rnn.model import (
+    cells,
+    decoder,
+    draws,
+    encoder,
+    linear,
+    losses,
+    mixture,
+    sampling,
+    sequence,
+    sketch_rnn,
+)
 from pytorch_sketch_rnn.training import optim, schedules, trainer
 from weight_port import convert
 
@@ -70,7 +80,7 @@ def _cell(part: str, owner: type, state: str, norm: str, tape: str) -> Iterator[
         tape: how the line begins that takes everything down.
     """
     place, recordings = (owner, "forward"), RECORDINGS[part]
-    candidate = "dropped(torch.tanh(j), mask)"
+    candidate = "apply_mask(torch.tanh(j), mask)"
     found = [
         *((f"gate {gate}", _before(f"    g = {candidate}", f"{gate} = scaled({gate})")) for gate in "ijfo"),
         ("candidate g", _called(candidate)),
@@ -153,7 +163,7 @@ _MASK = "return self.draws.mask(name, shape, keep_prob, self.decoder.output_w)"
 _MASKS = (
     *(
         _bug(
-            "dropout", f"scale of the {kind} mask", (model.SketchRNN, "_mask"),
+            "dropout", f"scale of the {kind} mask", (sketch_rnn.SketchRNN, "_mask"),
             (_MASK, f"mask = {_MASK[7:]}\n    return scaled(mask) if name.endswith('/{kind}') else mask"),
             recordings=DROPOUT,
         )
@@ -183,8 +193,11 @@ _LAYERS = (
     _bug("encoder", "mu", (encoder.Encoder, "posterior"), _called("self.mu(last_h)")),
     _bug("encoder", "presig", (encoder.Encoder, "posterior"), _called("self.presig(last_h)")),
     _bug("encoder", "bias of mu, presig and initial state", (linear.Linear, "forward"), _called("self.b")),
-    _bug("latent vector", "z", (model.SketchRNN, "sample_latent"), ("return mu + torch", "return scaled(mu) + torch")),
-    _bug("latent vector", "deviation of z", (model.SketchRNN, "sample_latent"), _called("torch.exp(presig / 2)")),
+    _bug(
+        "latent vector", "z", (sketch_rnn.SketchRNN, "sample_latent"),
+        ("return mu + torch", "return scaled(mu) + torch"),
+    ),
+    _bug("latent vector", "deviation of z", (sketch_rnn.SketchRNN, "sample_latent"), _called("torch.exp(presig / 2)")),
     _bug("latent vector", "z where the decoder reads it", (decoder.Decoder, "forward"), ("z.unsq", "scaled(z).unsq")),
     _bug("decoder", "initial state", (decoder.Decoder, "initial_state"), _called("torch.tanh(self.initial(z))")),
     _bug(
@@ -235,12 +248,12 @@ _COSTS = (
     _bug("costs", "KL divergence", _KL, _called("kl_divergence(mu, presig)"), recordings=(*KL, *MODELS)),
     _bug("costs", "tolerance of the KL", _KL, ("min=tolerance", "min=scaled(tolerance, kl)"),
         recordings=(*KL, *MODELS, *RUN)),
-    _bug("costs", "cost", (model.SketchRNN, "costs_of"), _called("r_cost + kl * kl_weight")),
-    _bug("costs", "KL weight", (model.SketchRNN, "costs_of"), ("kl * kl_weight", "kl * scaled(kl_weight, kl)"),
+    _bug("costs", "cost", (sketch_rnn.SketchRNN, "costs_of"), _called("r_cost + kl * kl_weight")),
+    _bug("costs", "KL weight", (sketch_rnn.SketchRNN, "costs_of"), ("kl * kl_weight", "kl * scaled(kl_weight, kl)"),
         recordings=(*KL, *MODELS)),
 )  # fmt: skip
 
-_OF = (model.SketchRNN, "costs_of")
+_OF = (sketch_rnn.SketchRNN, "costs_of")
 _GRADIENTS = (
     _bug("gradients", "to the head", (mixture.Mixture, "from_output"),
         _before("    return cls(", "output = scaled_gradient(output)")),
@@ -248,7 +261,7 @@ _GRADIENTS = (
         ("kl_cost(passed.mu,", "kl_cost(scaled_gradient(passed.mu),"), recordings=(*KL, *MODELS)),
     _bug("gradients", "of the KL to presig", _OF,
         ("passed.presig,", "scaled_gradient(passed.presig),"), recordings=(*KL, *MODELS)),
-    _bug("gradients", "to z", (model.SketchRNN, "forward"),
+    _bug("gradients", "to z", (sketch_rnn.SketchRNN, "forward"),
         ("z = self.sample_latent(mu, presig)", "z = scaled_gradient(self.sample_latent(mu, presig))")),
     _bug("gradients", "to mu, presig and initial state's weights", (linear.Linear, "forward"),
         ("x @ self.w", "x @ scaled_gradient(self.w)")),
@@ -260,10 +273,10 @@ _GRADIENTS = (
         ("costs.cost.backward()", "scaled_gradient(costs.cost).backward()")),
 )  # fmt: skip
 
-_STEP = (optim.TF1Adam, "_step_group")
+_STEP = (optim.TF1Adam, "step_by")
 _MOVE = "parameter.sub_(m * float(lr_t) / (v.sqrt() + float(epsilon)))"
 _OPTIMIZER = (
-    _bug("clipping", "bound", (optim, "clip_by_value_"),
+    _bug("clipping", "bound", (optim, "clip_by_value"),
         ("clamp_(-bound, bound)", "clamp_(*(scaled(sign * bound, parameter) for sign in (-1, 1)))"),
         recordings=CLIPPED),
     *(
@@ -306,7 +319,7 @@ _SAMPLING = (
     _bug("sampling", "correlation of the point", (sampling, "_component"), _called('mixture["corr"][index]')),
 )  # fmt: skip
 
-_LOADER = data.DataLoader
+_LOADER = magenta_loader.DataLoader
 _DATA = tuple(
     _bug("data loader", name, place, change, recordings=DATA, precisions=BITS, largest=LARGE)
     for name, place, change in (
@@ -316,8 +329,8 @@ _DATA = tuple(
             "factor of the random scale", (_LOADER, "_augmented"),
             ("2 * self.random_scale_factor", "2 * scaled(self.random_scale_factor)"),
         ),
-        ("probability of dropping a point", (data, "augment_strokes"), ("< prob", "< scaled(prob)")),
-        ("largest offset", (data, "_clamped"), ("-LIMIT, LIMIT", "-scaled(LIMIT), scaled(LIMIT)")),
+        ("probability of dropping a point", (magenta_loader, "augment_strokes"), ("< prob", "< scaled(prob)")),
+        ("largest offset", (magenta_loader, "clamped"), ("-LIMIT, LIMIT", "-scaled(LIMIT), scaled(LIMIT)")),
     )
 )  # fmt: skip
 _SCHEDULES = tuple(

@@ -1,0 +1,120 @@
+"""Bugs in the conversion of a checkpoint."""
+
+from collections.abc import Mapping
+
+from parity_tests.mutation.bugs import Entries, Mutant, Text, Value
+from parity_tests.mutation.catalogue.port.parts import (
+    ADAM_M,
+    ADAM_V,
+    BACKWARD,
+    CONVERTED,
+    CONVERTED_STATE,
+    COSTS,
+    FORWARD,
+    HYPER,
+    LAYER_NORM,
+    MU,
+    POWERS,
+    WEIGHTS,
+)
+from weight_port import convert, names
+
+# how the converter takes each weight from its source, and each slot and power of Adam
+_WEIGHT = "ours: variables[official] for official, ours in plan.weights"
+_SLOT = "ours: variables[official] for official, ours in plan.optimizer"
+_LATENT = "vector_rnn/ENC_RNN_"
+
+
+def _taken(text: str, value: str) -> Text:
+    """A converter that takes another value, an expression in ``value``, ``official`` and ``ours``."""
+    head, tail = text.split(": variables[official] ")
+    changed = f"{head}: (lambda value, official, ours: {value})(variables[official], official, ours) {tail}"
+    return Text(convert, "convert_variables", (text, changed))
+
+
+def _swapped(table: Mapping[str, str], *pairs: tuple[str, str]) -> dict[str, str]:
+    """Entries of a table with the values of each two exchanged."""
+    return {a: table[b] for a, b in pairs} | {b: table[a] for a, b in pairs}
+
+
+CONVERTER_MUTANTS = (
+    Mutant(
+        "gamma and beta of a layer norm swapped", "converter",
+        Entries(names.LAYER_NORM_CELL, _swapped(names.LAYER_NORM_CELL, ("ln_all/ln_gamma", "ln_all/ln_beta"))),
+        LAYER_NORM, "[ijfo]",
+    ),
+    Mutant(
+        "hyper norms of input and output gate swapped", "converter",
+        Entries(
+            names.HYPER_CELL,
+            _swapped(names.HYPER_CELL, *((f"hyper_ix/{name}", f"hyper_ox/{name}") for name in names.HYPER_SCALE)),
+        ),
+        HYPER, "hyper_[io]x",
+    ),
+    Mutant(
+        "forward and backward encoder swapped", "converter",
+        Value(
+            names, "ENCODER_CELLS",
+            tuple((names.ENCODER_CELLS[a][0], names.ENCODER_CELLS[1 - a][1]) for a in range(2)),
+        ),
+        FORWARD + BACKWARD,
+    ),
+    Mutant(
+        "layers of mu and presig swapped", "converter",
+        Entries(
+            names.LATENT,
+            _swapped(
+                names.LATENT,
+                *((f"{_LATENT}mu/super_linear_{n}", f"{_LATENT}sigma/super_linear_{n}") for n in "wb"),
+            ),
+        ),
+        MU,
+    ),
+    Mutant(
+        "W_hh transposed, then pressed into shape", "converter",
+        _taken(_WEIGHT, 'value.T.reshape(value.shape) if official.endswith("W_hh") else value'),
+        CONVERTED, ".*/W_hh",
+    ),
+    Mutant(
+        "the converter adds the forget bias to the stored one", "converter",
+        _taken(
+            _WEIGHT,
+            "value + np.repeat(np.float32([0, 0, 1, 0]), len(value) // 4) if official.endswith('/bias') else value",
+        ),
+        CONVERTED, ".*/bias",
+    ),
+    Mutant(
+        "weights rounded to float16 on the way", "converter",
+        _taken(_WEIGHT, "value.astype(np.float16).astype(value.dtype)"),
+        CONVERTED,
+    ),
+    Mutant(
+        "weights rounded to float32 on the way", "converter",
+        # a checkpoint holds float32; those of a training in float64 alone are other numbers
+        _taken(_WEIGHT, "value.astype(np.float32).astype(value.dtype)"),
+        COSTS,
+    ),
+    Mutant(
+        "Adam's slots m and v swapped", "converter",
+        Entries(names.SLOTS, _swapped(names.SLOTS, ("m", "v"))),
+        ADAM_M + ADAM_V,
+    ),
+    Mutant(
+        "Adam's powers swapped", "converter",
+        Entries(names.ADAM_POWERS, _swapped(names.ADAM_POWERS, ("beta1_power", "beta2_power"))),
+        POWERS + WEIGHTS,
+    ),
+    Mutant(
+        "Adam's powers left at their first values", "converter",
+        _taken(
+            _SLOT,
+            "np.float32({'beta1_power': 0.9, 'beta2_power': 0.999}.get(ours, 0)) if 'power' in ours else value",
+        ),
+        CONVERTED_STATE, ".*_power",
+    ),
+    Mutant(
+        "Adam's slots left at zero", "converter",
+        _taken(_SLOT, 'np.zeros_like(value) if ours[:2] in ("m.", "v.") else value'),
+        CONVERTED_STATE, ".*/Adam(_1)?",
+    ),
+)  # fmt: skip

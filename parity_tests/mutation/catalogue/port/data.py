@@ -1,0 +1,149 @@
+"""Bugs in the data loader and its augmentation."""
+
+from parity_tests.mutation.bugs import Mutant, Text
+from parity_tests.mutation.catalogue.port.parts import LOADER
+from pytorch_sketch_rnn.data import magenta_loader, strokes
+
+DATA_MUTANTS = (
+    Mutant(
+        "a scale factor for each axis", "data",
+        Text(
+            magenta_loader.DataLoader, "calculate_normalizing_scale_factor",
+            ("sketch[:, :2].ravel() for", "sketch[:, :2] for"),
+            ("np.std(np.concatenate(offsets))", "np.std(np.concatenate(offsets), axis=0)"),
+            ("if scale_factor == 0:", "if (scale_factor == 0).any():"),
+        ),
+        LOADER, "scale_factor",
+    ),
+    Mutant(
+        "scale factor of dx alone", "data",
+        Text(
+            magenta_loader.DataLoader, "calculate_normalizing_scale_factor",
+            ("sketch[:, :2].ravel()", "sketch[:, 0]"),
+        ),
+        LOADER, "scale_factor",
+    ),
+    Mutant(
+        "unbiased scale factor", "data",
+        Text(
+            magenta_loader.DataLoader, "calculate_normalizing_scale_factor",
+            ("np.concatenate(offsets))", "np.concatenate(offsets), ddof=1)"),
+        ),
+        LOADER, "scale_factor",
+    ),
+    Mutant(
+        "scale factor of all splits", "data",
+        Text(
+            magenta_loader, "join_sets",
+            (
+                "train.calculate_normalizing_scale_factor()",
+                "DataLoader([s for each in (train, valid, test) for s in each.strokes], 1, longest, rng)"
+                ".calculate_normalizing_scale_factor()",
+            ),
+        ),
+        LOADER, "scale_factor",
+    ),
+    Mutant(
+        "each split normalised by itself", "data",
+        Text(
+            magenta_loader, "join_sets",
+            ("loader.normalize(scale_factor)", "loader.normalize(loader.calculate_normalizing_scale_factor())"),
+        ),
+        LOADER, "valid/.*",
+    ),
+    Mutant(
+        "normalised twice", "data",
+        Text(magenta_loader.DataLoader, "normalize", ("/= scale_factor", "/= scale_factor * scale_factor")),
+        LOADER, "train/.*",
+    ),
+    Mutant(
+        "large gaps not clamped", "data",
+        Text(magenta_loader, "clamped", ("np.clip(sketch.astype(np.float64), -LIMIT, LIMIT)", "sketch")),
+        LOADER, "scale_factor",
+    ),
+    Mutant(
+        "sketches not sorted by length", "data",
+        Text(magenta_loader.DataLoader, "__init__", ("[kept[i] for i in order]", "list(kept)")),
+        LOADER,
+    ),
+    Mutant(
+        "long sketches cut, not dropped", "data",
+        Text(
+            magenta_loader.DataLoader, "__init__",
+            (
+                "clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len",
+                "_clamped(sketch[:max_seq_len]) for sketch in strokes",
+            ),
+        ),
+        (*LOADER, "data"),
+    ),
+    Mutant(
+        "of several data sets the last alone", "data",
+        Text(magenta_loader, "join_sets", ("sketch for each in sets for", "sketch for each in sets[-1:] for")),
+        (*LOADER, "data"),
+    ),
+    Mutant(
+        "batch drawn with repetition", "data",
+        Text(
+            magenta_loader.DataLoader, "random_batch",
+            (
+                "self.rng.permutation(len(self.strokes))[: self.batch_size]",
+                "self.rng.randint(0, len(self.strokes), self.batch_size)",
+            ),
+        ),
+        LOADER, "train/.*",
+    ),
+    Mutant(
+        "padding with the pen lifted, not with the end", "data",
+        Text(strokes, "to_big_strokes", ("big[length:, 4] = 1", "big[length:, 3] = 1")),
+        LOADER, ".*/sketches",
+    ),
+    Mutant(
+        "no start token", "data",
+        Text(magenta_loader, "_with_start", ("[START_TOKEN]", "[[0, 0, 0, 0, 0]]")),
+        LOADER, ".*/sketches",
+    ),
+    Mutant(
+        "scale drawn only where its factor is not 0", "augmentation",
+        Text(
+            magenta_loader.DataLoader, "_augmented",
+            ("for axis in range(2):", "for axis in range(2 if self.random_scale_factor > 0 else 0):"),
+        ),
+        LOADER, "train/1/.*",
+    ),
+    Mutant(
+        "one scale for both axes", "augmentation",
+        Text(magenta_loader.DataLoader, "_augmented", ("for axis in range(2):", "for axis in (slice(0, 2),):")),
+        LOADER, "train/0/.*",
+    ),
+    Mutant(
+        "half the random scale", "augmentation",
+        Text(magenta_loader.DataLoader, "_augmented", ("- 0.5) * 2 *", "- 0.5) *")),
+        LOADER, "train/0/.*",
+    ),
+    Mutant(
+        "validation augmented as well", "augmentation",
+        Text(magenta_loader, "join_sets", ('if split == "train" else {}', "")),
+        LOADER, "valid/0/.*",
+    ),
+    Mutant(
+        "dropped point merged into the next one", "augmentation",
+        Text(magenta_loader, "augment_strokes", ("np.cumsum(~dropped)[dropped] - 1", "np.cumsum(~dropped)[dropped]")),
+        LOADER, "train/0/.*",
+    ),
+    Mutant(
+        "dropped point lost, not merged", "augmentation",
+        Text(magenta_loader, "augment_strokes", ("sketch[dropped, axis])", "0 * sketch[dropped, axis])")),
+        LOADER, "train/0/.*",
+    ),
+    Mutant(
+        "points dropped from the second of a stroke on: count > 1", "augmentation",
+        Text(magenta_loader, "augment_strokes", ("(since > 2)", "(since > 1)")),
+        LOADER, "train/0/.*",
+    ),
+    Mutant(
+        "no augmentation", "augmentation",
+        Text(magenta_loader.DataLoader, "_augmented", ("if self.augment_stroke_prob > 0:", "if False:")),
+        LOADER, "train/0/.*",
+    ),
+)  # fmt: skip
