@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity_tests.adapter import FAILURES, Adapter, Arrays, load_adapter
-from parity_tests.adapter import told as failure
+from parity_tests.adapter import describe_error as failure
 from parity_tests.causes.proven import PAIRS, Cause, causes_for
 from parity_tests.causes.reference import METHODS
 from parity_tests.causes.search import MATCH, distance

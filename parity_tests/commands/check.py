@@ -9,7 +9,7 @@ from parity_tests.report.certificate import hash_of, hashes, read_certificate
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
-from weight_port.names import weight_names
+from weight_port.names import inverse, table
 from weight_port.source import open_source
 
 
@@ -45,10 +45,9 @@ def _source_hashes(model: Path, member: str | None) -> dict[str, str]:
 
 def _converted_hashes(folder: Path) -> dict[str, str]:
     """The hashes of a converted model, by official names."""
-    names = weight_names(HParams.load(folder / CONFIG_FILE))
+    officials = inverse(table(HParams.load(folder / CONFIG_FILE)).weights)
     try:
         weights = safetensors.numpy.load_file(folder / WEIGHTS_FILE)
     except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:  # NumPy lacks some of its types
         raise BadInput(f"{folder / WEIGHTS_FILE}: expected weights in safetensors form, but {error}") from None
-    officials = {ours: official for official, ours in names.items()}
     return {officials.get(name, name): hash_of(value) for name, value in weights.items()}

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, load_adapter, told
+from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, describe_error, load_adapter
 from parity_tests.commands.official_runs import official_runs, recorded
 from parity_tests.judge.conditions import STRICTLY, conditions, never_strict, without_large_arrays
 from parity_tests.judge.conversion import compare_converted
 from parity_tests.judge.limits import FLOAT64_ALLOWED
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import DIFFERENT, UNTESTED, Row
-from parity_tests.judge.training import resumed
+from parity_tests.judge.training import judge_resumed
 from parity_tests.record.configurations import INITIALS, LIVE, SEED, TRAININGS
 from parity_tests.record.launch import require_oracle
 from parity_tests.record.recording import Recording
@@ -106,10 +106,10 @@ def _resumed_rows(recording: Recording, path: Path, port: Adapter) -> list[Row]:
         variables: Arrays = {name: source.variables.read(name) for name in source.variables.names()}
     step = int(variables[GLOBAL_STEP])
     try:
-        return resumed(recording, port, variables, step)
+        return judge_resumed(recording, port, variables, step)
     except FAILURES as error:
         verdict = UNTESTED if isinstance(error, NotImplementedError) else DIFFERENT
-        return [Row.failed(recording.name, "resumed/", "float64", verdict, told(error))]
+        return [Row.failed(recording.name, "resumed/", "float64", verdict, describe_error(error))]
 
 
 def _model_conditions(collected: Collected, seen: set[str], port: Adapter) -> dict[str, bool]:

@@ -10,7 +10,7 @@ import torch
 from parity_tests.curves.permutation_test import COSTS
 from parity_tests.curves.plan import FIRST_SEED, WEIGHTS_SEED
 from parity_tests.curves.results import Replayed
-from parity_tests.judge.training import replay_training
+from parity_tests.judge.training import judge_training
 from parity_tests.ours import Adapter
 from parity_tests.record.configurations import SEED, TrainingRun
 from parity_tests.record.launch import run_official, training_task
@@ -38,7 +38,7 @@ def record_and_replay(run: TrainingRun, folder: Path, strokes: Path) -> Replayed
 
 def replay(recording: Recording) -> Replayed:
     """Replay a recorded run with ours, and compare."""
-    rows, curves = replay_training(recording, Adapter())
+    rows, curves = judge_training(recording, Adapter())
     drift = {}
     for name in COSTS:
         theirs = recording["float64"][f"steps/{name}"]

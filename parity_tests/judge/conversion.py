@@ -10,9 +10,9 @@ from parity_tests.judge.compare import compare
 from parity_tests.judge.row import Row
 from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE
-from weight_port.convert import optimizer_names
-from weight_port.folder import OPTIMIZER_FILE, convert_source
-from weight_port.names import weight_names
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
+from weight_port.folder import convert_source
+from weight_port.names import table
 from weight_port.source import Source
 
 
@@ -34,11 +34,10 @@ def compare_converted(
     ours = safetensors.numpy.load_file(converted / WEIGHTS_FILE)
     if plan.optimizer:
         ours |= safetensors.numpy.load_file(converted / OPTIMIZER_FILE)
-    weights = weight_names(inferred.hparams)
-    official_names = {ours: official for official, ours in (weights | optimizer_names(weights)).items()}
-    ours = {f"converted/{official_names[name]}": value for name, value in ours.items()}
+    names = table(inferred.hparams)
+    ours = {f"converted/{names.official(name)}": value for name, value in ours.items()}
     theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name not in plan.skipped}
     if not plan.optimizer:  # the official graph then has freshly made slots, which no file holds
-        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in weights}
+        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in names.weights}
     bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
     return compare(ours, bare, "exact")

@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from parity_tests.adapter import EVERYTHING, Adapter
+from parity_tests.adapter import Adapter
 from parity_tests.judge.coverage import coverage
 from parity_tests.judge.proof import Findings
-from parity_tests.record.configurations import DTYPES
 from parity_tests.record.recording import Recording
 from parity_tests.report.report import Report
 from parity_tests.report.score import Scores
@@ -27,11 +26,6 @@ class Collected:
     conditions: dict[str, bool] = dataclasses.field(default_factory=dict)  # condition -> whether it was met
 
 
-def offers_everything(port: Adapter) -> bool:
-    """Whether a port offers all methods in all precisions, so that nothing may be untested."""
-    return port.offers >= EVERYTHING and set(port.precisions) >= set(DTYPES)
-
-
 def report_of(title: str, collected: Collected, port: Adapter, scores: Scores, *, margin_wanted: bool) -> Report:
     """The report of a run.
 
@@ -49,7 +43,7 @@ def report_of(title: str, collected: Collected, port: Adapter, scores: Scores, *
         collected.conditions,
         _shared_provenance(collected.recordings),
         subject=port.name,
-        partial=not offers_everything(port),
+        partial=not port.offers_everything,
         training=findings.training,
         mixtures=findings.mixtures,
         coverage=coverage(collected.recordings, findings.rows),

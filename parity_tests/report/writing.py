@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from parity_tests.judge.compare import first_departure
+from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.row import failures
 from parity_tests.report.json_values import json_ready
 from parity_tests.report.markdown import markdown_table

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-from bundle_writer import write_bundle
 from command_line import NUMPY, REPORT, TORCH, WRITTEN, port, read, run
 from shipped import shipped
 
@@ -15,6 +14,7 @@ from parity_tests.commands import one_model
 from parity_tests.record.recording import FOLDER
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
+from weight_port.tensor_bundle_writer import write_bundle
 
 RECORDINGS = shipped()
 

@@ -5,11 +5,11 @@ from report_rows import a_row
 from sample_models import ALL_CELLS, tiny
 from shipped import shipped
 
-from parity_tests.judge.compare import FED, official_names
-from parity_tests.judge.together import TOGETHER
+from parity_tests.judge.compare import official_names
+from parity_tests.judge.tensor.together import TOGETHER
+from parity_tests.record.quantities import FED
 from parity_tests.report.parts import PARTS, kind_of, part_of
-from weight_port.convert import optimizer_names
-from weight_port.names import weight_names
+from weight_port.names import table
 
 PLAIN = {"mu", "presig", "z", "pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits", "kl_cost", "cost"}
 OF_A_MODEL = {
@@ -111,8 +111,8 @@ def test_a_quantity_outside_of_recordings_belongs_to_a_part_too(recording, quant
 
 @pytest.mark.parametrize(("enc", "dec"), ALL_CELLS)
 def test_every_converted_variable_belongs_to_a_part(enc, dec):
-    names = weight_names(tiny(enc, dec))
-    for some, part in ((names, "weights"), (optimizer_names(names), "optimizer state")):
+    names = table(tiny(enc, dec))
+    for some, part in ((names.weights, "weights"), (names.state, "optimizer state")):
         assert {part_of(a_row("x/as_is", f"converted/{name}", "exact")) for name in some} == {
             f"checkpoint: {part} as converted"
         }

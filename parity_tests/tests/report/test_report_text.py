@@ -106,7 +106,7 @@ def test_a_chaotic_model_is_called_that_and_its_algorithm_equal_where_all_local_
 
 
 def test_an_undecided_sample_is_not_called_chaotic():
-    note = "from step 9 on: a decision of the official run hangs on less than its own drift of 1e-15"
+    note = "from step 9 on: a decision of the official run depends on less than its own drift of 1e-15"
     tied = a_row("lstm/as_is", "sample/greedy/pi", "float64", "not judged", note=note)
     (remark,) = Report("title", [*GOOD, tied], {}, {}).remarks()
     assert remark.startswith("In sampling, 1 tensor is not judged from some step on")
