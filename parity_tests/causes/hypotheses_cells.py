@@ -189,7 +189,7 @@ _LAYER_NORMS = (
         sentence="the layer norm does not add beta",
     ),
     Hypothesis(
-        "gamma counted from 1",
+        "1 + gamma instead of gamma",
         "cell design",
         _norm(("* self.gamma", "* (1 + self.gamma)")),
         LAYER_NORM,
@@ -203,7 +203,7 @@ _LAYER_NORMS = (
         sentence="the layer norm divides by the variance, Magenta's by its root",
     ),
     Hypothesis(
-        "x W and h W normalised apart",
+        "x W and h W normalised separately",
         "cell design",
         Text(
             cells.LayerNormLSTMCell,

@@ -37,7 +37,7 @@ _LATENT = (
         sentence="the deviation of z is softplus(presig), Magenta's is exp(presig / 2)",
     ),
     Hypothesis(
-        "mu in the place of z",
+        "mu instead of z",
         "latent vector",
         Text(
             model.SketchRNN,
@@ -61,7 +61,7 @@ _LATENT = (
         "sketch, as output[:, -1] gives it), Magenta takes the state after its last step",
     ),
     Hypothesis(
-        "last output whatever the length",
+        "last output regardless of length",
         "lengths",
         Text(
             encoder.Encoder,
@@ -251,8 +251,8 @@ _LOSSES = (
         "the losses are summed over steps and sketches, Magenta takes their mean",
         (_TOTAL, "(offset_loss + pen_loss).sum()"),
     ),
-    _loss("stroke loss alone", "the pen loss is missing", (_TOTAL, "offset_loss.mean() + 0 * pen_loss.mean()")),
-    _loss("pen loss alone", "the stroke loss is missing", (_TOTAL, "pen_loss.mean() + 0 * offset_loss.mean()")),
+    _loss("stroke loss only", "the pen loss is missing", (_TOTAL, "offset_loss.mean() + 0 * pen_loss.mean()")),
+    _loss("pen loss only", "the stroke loss is missing", (_TOTAL, "pen_loss.mean() + 0 * offset_loss.mean()")),
     _loss(
         "stroke loss divided by Nmax - 1, pen loss by Nmax",
         "the stroke loss is divided by one step less, Magenta divides by all B x T steps",

@@ -54,7 +54,7 @@ _RATES = (
         sentence="the schedule of the KL weight counts steps from 1, Magenta's from 0",
     ),
     Hypothesis(
-        "KL weight 1 at the end",
+        "KL weight tends to 1",
         "schedules",
         Text(schedules, "kl_weight", ("hparams.kl_weight - (", "1 - (")),
         RATES,
@@ -199,7 +199,7 @@ _DATA = (
 
 _CLIPS = (
     Hypothesis(
-        "clips a norm of each gradient by scaling to the bound always",
+        "each gradient always scaled to the norm of the bound",
         "clipping",
         Text(
             optim, "clip_by_value_", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")

@@ -36,7 +36,7 @@ _TRAINING = (
         ("model/test_shrunk.py",),
     ),
     ProductMutant(
-        "KL tolerance of kl_weight * KL", "training step",
+        "KL tolerance applied to kl_weight * KL", "training step",
         Text(
             sketch_rnn.SketchRNN, "costs_of",
             (
@@ -53,12 +53,12 @@ _TRAINING = (
         _STEP,
     ),
     ProductMutant(
-        "schedules a step ahead", "training step",
+        "schedules one step ahead", "training step",
         Text(trainer.Trainer, "step", ("(f(self.hparams, step) for f in", "(f(self.hparams, step + 1) for f in")),
         _STEP,
     ),
     ProductMutant(
-        "KL weight of the end from the first step on", "training step",
+        "final KL weight from the first step", "training step",
         Text(
             trainer.Trainer, "step",
             ("draws, learning_rate, kl_weight)", "draws, learning_rate, self.hparams.kl_weight)"),
@@ -84,17 +84,17 @@ _TRAINING = (
         _STEP,
     ),
     ProductMutant(
-        "the model goes on drawing the step's numbers", "training step",
+        "the model keeps the draws of the step", "training step",
         Text(trainer.Trainer, "_drawing_from", ("self.model.draws = own", "pass")),
         _STEP,
     ),
     ProductMutant(
-        "a new Adam begins with beta2_power of a step later", "training step",
+        "a new Adam starts with beta2_power one step ahead", "training step",
         Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA2**2)')),
         ("training/test_optim.py",),
     ),
     ProductMutant(
-        "a new Adam begins with both powers alike", "training step",
+        "a new Adam starts with equal powers", "training step",
         Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA1)')),
         ("training/test_optim.py",),
     ),
@@ -107,27 +107,27 @@ _VALIDATION = (
         _STEP,
     ),
     ProductMutant(
-        "the validation's noise follows the step", "validation",
+        "validation noise depends on the step", "validation",
         Text(trainer.Trainer, "validate", ("VALIDATION, rows", "self.steps_done, rows")),
         _STEP,
     ),
     ProductMutant(
-        "the validation's noise is alike in all batches", "validation",
+        "validation noise is the same in all batches", "validation",
         Text(trainer.Trainer, "validate", ("VALIDATION, rows", "VALIDATION, range(len(rows))")),
         _STEP,
     ),
     ProductMutant(
-        "a smaller last batch weighs as much as a whole one", "validation",
+        "a smaller last batch weighs as much as a full one", "validation",
         Text(trainer.Trainer, "validate", ("sums += len(rows) *", "sums += size *")),
         _STEP,
     ),
     ProductMutant(
-        "validation as Magenta counts a part of a batch", "validation",
+        "Magenta's validation counts an incomplete batch", "validation",
         Text(trainer.Trainer, "validate", ("count -= count % size", "pass")),
         _STEP,
     ),
     ProductMutant(
-        "validation weighs the KL as the first step does", "validation",
+        "validation uses the KL weight of the first step", "validation",
         Text(
             trainer.Trainer, "validate_on",
             ("hparams.kl_weight_start if as_magenta else hparams.kl_weight", "hparams.kl_weight_start"),
@@ -144,7 +144,7 @@ _VALIDATION = (
 _BATCH = ("data/test_batches.py",)
 _BATCHES = (
     ProductMutant(
-        "a sketch may come twice in a batch", "batches",
+        "a sketch may occur twice in a batch", "batches",
         Text(batches.Split, "random_rows", ("batch_size, replace=False", "batch_size")),
         _BATCH,
     ),
@@ -185,12 +185,12 @@ _BATCHES = (
         _BATCH,
     ),
     ProductMutant(
-        "max_seq_len stays as it was given", "batches",
+        "max_seq_len is not set to the longest sketch", "batches",
         Text(batches.Sets, "from_splits", ("joined.hparams, left_out", "hparams, left_out")),
         _BATCH,
     ),
     ProductMutant(
-        "max_seq_len of a packed set stays as it was given", "batches",
+        "max_seq_len of a packed set is not set to its longest sketch", "batches",
         Text(batches.Sets, "from_packed", ("hparams = hparams.replace(max_seq_len=packed.longest)", "pass")),
         _BATCH,
     ),
@@ -259,17 +259,17 @@ _SAMPLING = (
         _MANY,
     ),
     ProductMutant(
-        "many: the first latent vectors stay, whoever has ended", "sampling of many",
+        "many: latent vectors of the first rows, not of the unfinished ones", "sampling of many",
         Text(sampling, "sample_batch", ("z[going]", "z[: len(rows)]")),
         _MANY,
     ),
     ProductMutant(
-        "many: the first states stay, whoever has ended", "sampling of many",
+        "many: states of the first rows, not of the unfinished ones", "sampling of many",
         Text(sampling, "sample_batch", ("field[going] for", "field[: len(rows)] for")),
         _MANY,
     ),
     ProductMutant(
-        "many: points go to the first sketches, whoever has ended", "sampling of many",
+        "many: points go to the first sketches, not to the unfinished ones", "sampling of many",
         Text(sampling, "sample_batch", ("points[rows, step, :2] = offset", "points[: len(rows), step, :2] = offset")),
         _MANY,
     ),

@@ -18,7 +18,7 @@ from pytorch_sketch_rnn.model import cells
 CELL_BUGS = [
     ("cell/lstm", "gates in torch's order: i, f, g, o"),
     ("cell/lstm", "forget bias missing"),
-    ("cell/lstm", "forget bias twice, stored and added"),
+    ("cell/lstm", "forget bias stored and added again"),
     ("cell/lstm", "candidate without tanh"),
     ("cell/lstm", "recurrent mask on h, not on the candidate"),
     ("cell/lstm", "LSTM state packed as the layer norm's: h, c"),

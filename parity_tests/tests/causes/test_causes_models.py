@@ -41,7 +41,7 @@ MODEL_BUGS = [
     (MODEL, "sigma times the root of the temperature", ("sample/sampled/strokes",)),
     ("lstm/moved", "encoder ignores lengths", ("eval/mu",)),
     ("lstm/moved", "last outputs concatenated as backward, forward", ("eval/mu",)),
-    ("lstm/moved", "log variance taken for log deviation", ("eval/z",)),
+    ("lstm/moved", "log variance used as log deviation", ("eval/z",)),
 ]
 
 
@@ -58,7 +58,7 @@ def test_a_bug_of_a_model_is_named(fixtures, references, name, bug, quantities):
     ("name", "bug"),
     [
         ("data", "unbiased scale factor"),
-        ("data", "points dropped from the second of a stroke on: count > 1"),  # strokes of another shape
+        ("data", "points dropped one too early in a stroke: count > 1"),  # strokes of another shape
         ("data", "dropped point lost, not merged"),
         ("training/mix", "no minimum learning rate"),
         ("training/mix", "KL weight starts at 0.005"),

@@ -134,17 +134,17 @@ SAMPLE = {
     "hyper norms of input and output gate swapped": "cell/hyper",
     "masks drawn without 1 / keep probability": "cell/lstm",
     "W_hh orthogonal as a whole, not in four blocks": "initial/lstm",
-    "points dropped from the second of a stroke on: count > 1": "data/joined",
+    "points dropped one too early in a stroke: count > 1": "data/joined",
     "KL floor that lets gradients through": "lstm/as_is",
     "powers in float64": "training/layer_norm",
-    "points fed back without being rounded to float32": "lstm/as_is",
-    "W_hh transposed, then pressed into shape": "lstm/as_is",
+    "points fed back without rounding to float32": "lstm/as_is",
+    "W_hh transposed, then reshaped": "lstm/as_is",
     "clips from above only": "lstm/moved",
     "KL weight starts at 0.005": "training/layer_norm",
     "weights rounded to float32 on the way": "training/layer_norm",
 }
 
-SHAPES = {"points dropped from the second of a stroke on: count > 1"}  # other numbers of points have no error
+SHAPES = {"points dropped one too early in a stroke: count > 1"}  # other numbers of points have no error
 
 
 @pytest.mark.parametrize("name", SAMPLE)

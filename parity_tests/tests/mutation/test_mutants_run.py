@@ -203,7 +203,7 @@ def test_several_processes_come_to_the_same_end(tmp_path):
 
 
 def test_a_bug_of_the_harness_is_caught_by_a_self_test_and_one_that_is_not_fails_the_run(tmp_path):
-    caught = next(mutant for mutant in HARNESS_MUTANTS if mutant.name == "a recording is not held against its SHA-256")
+    caught = next(mutant for mutant in HARNESS_MUTANTS if mutant.name == "a recording's SHA-256 is not checked")
     none = dataclasses.replace(HARNESS_MUTANTS[0], tests=("report/test_score.py",))  # which have nothing to do with it
     code, lines = run(tmp_path, FOUND[0], harness=[caught, none])
     assert code == 1

@@ -38,8 +38,8 @@ MUTANTS = (
 
 # what no recording can tell from the sound code, and why it is not among them
 LEFT_OUT = {
-    "component picked with > in the place of >=": "differs only where a random number of 53 bits equals a cumulated "
+    "component picked with > instead of >=": "differs only where a random number of 53 bits equals a cumulated "
     "probability",
     "sigma times T, not sqrt(T) * sqrt(T)": "one rounding of float64 in a deviation; the point is rounded to float32",
-    "z drawn behind the first point": "the first point needs it",
+    "z drawn after the first point": "the first point needs it",
 }

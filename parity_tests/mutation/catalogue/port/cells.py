@@ -93,12 +93,12 @@ _CELL_DESIGN = (
         LAYER_NORM, "state",
     ),
     Mutant(
-        "no layer norm on the way from c to h", "cell design",
+        "no layer norm between c and h", "cell design",
         Text(cells.LayerNormLSTMCell, "forward", ("self.ln_c(new_c)", "new_c + 0 * self.ln_c(new_c)")),
         LAYER_NORM, "normal_c",
     ),
     Mutant(
-        "coupled gates: 1 - f in the place of i", "cell design",
+        "coupled gates: 1 - f instead of i", "cell design",
         Text(cells.HyperLSTMCell, "forward", ("torch.sigmoid(i) * g", "(1 - torch.sigmoid(f + FORGET_BIAS)) * g")),
         HYPER, "c",
     ),

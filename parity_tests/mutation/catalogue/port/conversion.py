@@ -71,7 +71,7 @@ CONVERTER_MUTANTS = (
         MU,
     ),
     Mutant(
-        "W_hh transposed, then pressed into shape", "converter",
+        "W_hh transposed, then reshaped", "converter",
         _taken(_WEIGHT, 'value.T.reshape(value.shape) if official.endswith("W_hh") else value'),
         CONVERTED, ".*/W_hh",
     ),
@@ -105,7 +105,7 @@ CONVERTER_MUTANTS = (
         POWERS + WEIGHTS,
     ),
     Mutant(
-        "Adam's powers left at their first values", "converter",
+        "Adam's powers left at their initial values", "converter",
         _taken(
             _SLOT,
             "np.float32({'beta1_power': 0.9, 'beta2_power': 0.999}.get(ours, 0)) if 'power' in ours else value",

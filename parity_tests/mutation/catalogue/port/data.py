@@ -6,7 +6,7 @@ from pytorch_sketch_rnn.data import magenta_loader, strokes
 
 DATA_MUTANTS = (
     Mutant(
-        "a scale factor for each axis", "data",
+        "a separate scale factor for each axis", "data",
         Text(
             magenta_loader.DataLoader, "calculate_normalizing_scale_factor",
             ("sketch[:, :2].ravel() for", "sketch[:, :2] for"),
@@ -16,7 +16,7 @@ DATA_MUTANTS = (
         LOADER, "scale_factor",
     ),
     Mutant(
-        "scale factor of dx alone", "data",
+        "scale factor of dx only", "data",
         Text(
             magenta_loader.DataLoader, "calculate_normalizing_scale_factor",
             ("sketch[:, :2].ravel()", "sketch[:, 0]"),
@@ -78,12 +78,12 @@ DATA_MUTANTS = (
         (*LOADER, "data"),
     ),
     Mutant(
-        "of several data sets the last alone", "data",
+        "only the last of several data sets kept", "data",
         Text(magenta_loader, "join_sets", ("sketch for each in sets for", "sketch for each in sets[-1:] for")),
         (*LOADER, "data"),
     ),
     Mutant(
-        "batch drawn with repetition", "data",
+        "batch drawn with replacement", "data",
         Text(
             magenta_loader.DataLoader, "random_batch",
             (
@@ -94,7 +94,7 @@ DATA_MUTANTS = (
         LOADER, "train/.*",
     ),
     Mutant(
-        "padding with the pen lifted, not with the end", "data",
+        "padding with pen up instead of end of sketch", "data",
         Text(strokes, "to_big_strokes", ("big[length:, 4] = 1", "big[length:, 3] = 1")),
         LOADER, ".*/sketches",
     ),
@@ -104,7 +104,7 @@ DATA_MUTANTS = (
         LOADER, ".*/sketches",
     ),
     Mutant(
-        "scale drawn only where its factor is not 0", "augmentation",
+        "random scale drawn only if its factor is not 0", "augmentation",
         Text(
             magenta_loader.DataLoader, "_augmented",
             ("for axis in range(2):", "for axis in range(2 if self.random_scale_factor > 0 else 0):"),
@@ -127,7 +127,7 @@ DATA_MUTANTS = (
         LOADER, "valid/0/.*",
     ),
     Mutant(
-        "dropped point merged into the next one", "augmentation",
+        "dropped point merged into the next point", "augmentation",
         Text(magenta_loader, "augment_strokes", ("np.cumsum(~dropped)[dropped] - 1", "np.cumsum(~dropped)[dropped]")),
         LOADER, "train/0/.*",
     ),
@@ -137,7 +137,7 @@ DATA_MUTANTS = (
         LOADER, "train/0/.*",
     ),
     Mutant(
-        "points dropped from the second of a stroke on: count > 1", "augmentation",
+        "points dropped one too early in a stroke: count > 1", "augmentation",
         Text(magenta_loader, "augment_strokes", ("(since > 2)", "(since > 1)")),
         LOADER, "train/0/.*",
     ),

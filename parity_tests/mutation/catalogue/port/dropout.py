@@ -39,12 +39,12 @@ DROPOUT_MUTANTS = (
         HYPER, "hyper_cell/g",
     ),
     Mutant(
-        "keep probability taken for that of dropping", "dropout",
+        "keep probability used as drop probability", "dropout",
         Text(sketch_rnn.SketchRNN, "_mask", ("shape, keep_prob,", "shape, 1 - keep_prob,")),
         KEEP,
     ),
     Mutant(
-        "keep probability taken for that of dropping, where masks are drawn", "dropout",
+        "keep probability used as drop probability where masks are drawn", "dropout",
         Text(draws.TorchDraws, "mask", ("bernoulli_(keep_prob,", "bernoulli_(1 - keep_prob,")),
         MASK,
     ),
@@ -54,7 +54,7 @@ DROPOUT_MUTANTS = (
         MASK,
     ),
     Mutant(
-        "output dropout with the keep probability of the input's", "dropout",
+        "output dropout with the input's keep probability", "dropout",
         Text(sketch_rnn.SketchRNN, "decode", ("hparams.output_dropout_prob", "hparams.input_dropout_prob")),
         KEEP, "train/keep_prob/decoder/output",
     ),

@@ -45,7 +45,7 @@ PRECISION_MUTANTS = (
         Z,
     ),
     Mutant(
-        "z rounded to float32 where it is fed", "precision",
+        "z rounded to float32 before the decoder reads it", "precision",
         Text(decoder.Decoder, "forward", ("z.unsqueeze(1)", "z.float().to(z.dtype).unsqueeze(1)")),
         DECODER,
     ),

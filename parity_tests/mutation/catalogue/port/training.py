@@ -16,7 +16,7 @@ TRAINING_MUTANTS = (
         RATES, ".*/kl_weight",
     ),
     Mutant(
-        "KL weight approaches at the rate of the learning rate", "schedules",
+        "KL weight annealed at the learning rate's decay rate", "schedules",
         Text(schedules, "kl_weight", ("hparams.kl_decay_rate", "hparams.decay_rate")),
         RATES, ".*/kl_weight",
     ),
@@ -61,7 +61,7 @@ TRAINING_MUTANTS = (
         CLIPPED,
     ),
     Mutant(
-        "no clip", "clipping",
+        "no clipping", "clipping",
         Text(optim, "clip_by_value_", ("parameter.grad.clamp_(-bound, bound)", "pass")),
         CLIPPED,
     ),
@@ -113,7 +113,7 @@ TRAINING_MUTANTS = (
         WEIGHTS,
     ),
     Mutant(
-        "bias correction a step ahead: powers multiplied up before their use", "Adam",
+        "bias correction one step ahead: powers updated before use", "Adam",
         Text(
             optim.TF1Adam, "_step_group",
             (
@@ -124,7 +124,7 @@ TRAINING_MUTANTS = (
         WEIGHTS,
     ),
     Mutant(
-        "exact constants in the place of float32 ones", "Adam",
+        "Adam's constants not rounded to float32", "Adam",
         Text(optim.TF1Adam, "_step_group", ("number(np.float32(constant))", "number(constant)")),
         ADAM_M,
     ),
