@@ -1,6 +1,6 @@
 """What each bug of :data:`parity_tests.mutation.catalogue.port.MUTANTS` says to the author of a port that has it.
 
-What the port does comes first, what Magenta does second. Hypotheses carry their own sentence.
+What the port does comes first, what Magenta does second. Hypotheses have their own sentences.
 """
 
 SENTENCES = {

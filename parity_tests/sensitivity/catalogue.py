@@ -1,8 +1,8 @@
 """The catalogue of scaled bugs: each part of the port, and the change of its text that multiplies it by 1 + size.
 
-Each bug names the recordings that can show it, few and small: those that hold its local quantity, and one in which it
-adds up. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue.port`; here the question is how small a change
-of each part the harness still finds.
+Each bug names the few small recordings that can show it: those with its local quantity, and one in which it
+accumulates. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue.port`; here the question is how small a
+change of each part the harness still finds.
 """
 
 from collections.abc import Iterator
@@ -28,19 +28,19 @@ from weight_port import convert
 BOTH, DOUBLE, BITS = ("float64", "float32"), ("float64",), (EVERYWHERE,)
 LSTM, LAYER_NORM, HYPER = "LSTM cell", "layer-norm LSTM cell", "HyperLSTM cell"
 NORMS = "layer norm"
-# the recording of a cell alone, and a model that has it in the decoder
+# the recording of the cell alone, and of a model with the cell in its decoder
 RECORDINGS = {
     LSTM: ("cell/lstm", "lstm/moved"),
     LAYER_NORM: ("cell/layer_norm", "layer_norm/moved"),
     HYPER: ("cell/hyper", "mix-all-dropout/moved"),
 }
 MODELS = ("lstm/moved",)
-# only there is the KL beyond its tolerance, and only there do some gradients reach the bound
+# the only recordings in which the KL exceeds its tolerance, and in which gradients reach the bound
 KL, CLIPPED = ("lstm/as_is",), ("layer_norm/moved",)
 DROPOUT = ("mix-all-dropout/moved",)
 TRAINING = ("lstm/moved", "training/layer_norm")
 RUN = ("training/layer_norm",)
-# a decision goes the other way only where a number lies near a boundary: more recordings, and large changes
+# a decision changes only if a number is near a boundary: more recordings, and larger changes
 DECISIONS = ("lstm/as_is", "lstm/moved", "layer_norm/as_is", "layer_norm/moved")
 LARGE = 0.5
 DATA = ("data", "data/joined")
@@ -59,7 +59,7 @@ def _bug(
 
 
 def _before(text: str, line: str) -> tuple[str, str]:
-    """A change that puts a line before the one that begins with this text, with its indentation."""
+    """A change that inserts a line, equally indented, before the one that starts with this text."""
     indent = text[: len(text) - len(text.lstrip())]
     return text, f"{indent}{line}\n{text}"
 
@@ -70,14 +70,14 @@ def _called(text: str, function: str = "scaled") -> tuple[str, str]:
 
 
 def _cell(part: str, owner: type, state: str, norm: str, tape: str) -> Iterator[ScaledBug]:
-    """What all three cells have.
+    """What all three cells have in common.
 
     Args:
         part: the cell.
         owner: its class.
         state: the expression of the new state.
-        norm: how the line begins that reads c first.
-        tape: how the line begins that takes everything down.
+        norm: the beginning of the line that reads the new c first.
+        tape: the beginning of the line that records everything.
     """
     place, recordings = (owner, "forward"), RECORDINGS[part]
     candidate = "dropped(torch.tanh(j), mask)"

@@ -1,4 +1,4 @@
-"""Bugs of what is read and written: stroke files, and Magenta's models on their way into PyTorch."""
+"""Bugs in reading and writing: stroke files, and the conversion of Magenta's models."""
 
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import hparams

@@ -1,4 +1,4 @@
-"""Bugs of the harness itself, each planted in the real code for as long as a ``with``; its self-tests must find them.
+"""Bugs of the harness itself, which its self-tests must catch.
 
 Those in the rules of judgement are in :mod:`parity_tests.mutation.catalogue.judge`.
 """

@@ -1,7 +1,4 @@
-"""Bugs in the rules of judgement, each planted in the real code for as long as a ``with``.
-
-Each makes the harness milder, stricter or blind in one respect; its self-tests must find it.
-"""
+"""Bugs in the rules of judgement: each makes the harness milder, stricter or blind in one respect."""
 
 from parity_tests.judge import accumulated, compare, decisions, local, place, pools, proof, row, together
 from parity_tests.mutation.bugs import HarnessMutant, Text, Value

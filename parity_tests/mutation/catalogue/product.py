@@ -1,7 +1,7 @@
-"""Bugs outside the model's equations, each planted in the real code for as long as a ``with``.
+"""Bugs outside the model's equations, which unit tests must catch.
 
-They are what a port or a refactoring leaves in the trainer, its data, its checkpoints and its files; each names the
-unit tests that must find it. Those of runs and of files are in :mod:`parity_tests.mutation.catalogue.runs` and
+They are mistakes that a refactoring may leave in the trainer, its batches and draws, its checkpoints and its files.
+Those in whole runs and in files are in :mod:`parity_tests.mutation.catalogue.runs` and
 :mod:`parity_tests.mutation.catalogue.files`.
 """
 

@@ -1,4 +1,4 @@
-"""Bugs of whole runs: checkpoints, resuming, several processes, settings."""
+"""Bugs in whole runs: checkpoints, resuming, several processes, settings."""
 
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import distributed

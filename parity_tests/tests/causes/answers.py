@@ -11,7 +11,7 @@ from parity_tests.causes.search import Search
 from parity_tests.mutation.combined import planted_together
 from parity_tests.ours import Adapter
 
-SHOWN = ("output", "state")  # all that a port need show of a cell
+SHOWN = ("output", "state")  # enough to find the bugs of a cell
 X_ALONE, NO_BIAS = "inner hyper cell sees x only", "main bias of the HyperLSTM dropped with layer norm"
 EPSILON = "layer-norm epsilon 1e-5"
 MODEL = "layer_norm-unconditional/moved"

@@ -14,7 +14,7 @@ from pytorch_sketch_rnn.model import cells, losses
 # The catalogue --------------------------------------------------------------------------------------------------------
 
 
-def test_hypotheses_say_something_new_each_in_its_own_words():
+def test_hypotheses_differ_from_the_mutants_and_have_sentences():
     assert len({bug.name for bug in (*MUTANTS, *HYPOTHESES)}) == len(MUTANTS) + len(HYPOTHESES)
     assert all(bug.sentence and bug.parts for bug in HYPOTHESES)
     assert not [h.name for h in HYPOTHESES for mutant in MUTANTS if is_same(h, mutant)]
@@ -26,12 +26,12 @@ def test_sentences_belong_to_bugs_of_the_catalogue():
 
 
 @pytest.mark.parametrize("bug", HYPOTHESES, ids=lambda bug: bug.name)
-def test_a_hypothesis_can_be_planted_and_taken_out(bug):
+def test_a_hypothesis_can_be_planted_and_removed(bug):
     with bug.planted():
         pass
 
 
-def test_two_bugs_of_one_function_are_planted_together_and_the_sound_code_is_back():
+def test_two_bugs_of_one_function_can_be_planted_together_and_removed():
     before = cells.HyperLSTMCell.forward.__code__
     with planted_together([CATALOGUE[X_ALONE], CATALOGUE[NO_BIAS]]):
         assert "zeros_like" in cells.HyperLSTMCell.forward.__code__.co_names
@@ -52,7 +52,7 @@ def test_bugs_that_change_the_same_thing_cannot_be_planted_together(bugs):
         pass
 
 
-def test_a_constant_is_restored_where_a_later_bug_does_not_fit():
+def test_a_constant_is_restored_if_another_bug_does_not_fit():
     broken = Mutant("a text that is not there", "loss", Text(losses, "kl_cost", ("no such text", "")), ())
     small = Mutant("another constant", "epsilons", Value(losses, "DENSITY_EPSILON", 1.0), ())
     with pytest.raises(LookupError), planted_together([small, broken]):

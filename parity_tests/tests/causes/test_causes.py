@@ -103,31 +103,31 @@ def test_an_unknown_bug_has_no_cause(fixtures, references, name, cell):
     assert search(references[name], departures) == {}
 
 
-def test_a_known_bug_beside_an_unknown_one_is_not_the_cause(fixtures, references):
+def test_a_known_bug_together_with_an_unknown_one_is_not_the_cause(fixtures, references):
     departures = shown(fixtures["cell/layer_norm"], EPSILON, unknown(cells.LayerNormLSTMCell))
     assert search(references["cell/layer_norm"], departures, pairs=20) == {}
 
 
-def test_what_is_equal_has_no_cause_and_costs_nothing(fixtures):
+def test_what_is_equal_has_no_cause_and_is_not_searched(fixtures):
     recording = fixtures["cell/hyper"]
     lines = []
     assert causes_for(recording, shown(recording), log=lines.append) == {}
     assert lines == []
 
 
-def test_numbers_near_those_of_a_bug_are_not_taken_for_them(fixtures, references):
+def test_numbers_near_those_of_a_bug_do_not_match(fixtures, references):
     departures = shown(fixtures["cell/layer_norm"], EPSILON)
     departures["output"] = departures["output"] * (1 + 1e-9)
     found = search(references["cell/layer_norm"], departures, pairs=20)
     assert set(found) == {"state"}
 
 
-def test_other_shapes_and_types_have_no_cause_and_do_no_harm(fixtures, references):
+def test_other_shapes_and_types_have_no_cause_and_raise_nothing(fixtures, references):
     departures = {"output": np.zeros((2, 3)), "state": np.array(["text"])}
     assert search(references["cell/lstm"], departures, pairs=20) == {}
 
 
-def test_nothing_is_tried_after_the_time_is_over(fixtures):
+def test_nothing_is_tried_after_the_time_limit(fixtures):
     recording = fixtures["cell/lstm"]
     assert causes_for(recording, shown(recording, "forget bias missing"), seconds=0.0) == {}
 
@@ -146,5 +146,5 @@ def test_nothing_is_tried_after_the_time_is_over(fixtures):
         (0.0, float("inf"), 100, True),  # of another shape than the official one
     ],
 )
-def test_a_match_is_near_and_far_nearer_than_the_departure(residual, departure, size, expected):
+def test_a_match_is_close_and_much_closer_than_the_departure(residual, departure, size, expected):
     assert is_match(residual, departure, size) is expected

@@ -43,18 +43,18 @@ class Silent(AnyPort):
 
 
 class Single(Adapter):
-    """A port in float32 alone."""
+    """A port with float32 only."""
 
     precisions = ("float32",)
 
 
-def test_a_port_that_fails_is_not_one_from_which_nothing_departs(capsys):
+def test_a_port_that_fails_does_not_pass(capsys):
     assert main(["--port", f"{__name__}:Broken", "--recording", "cell/lstm"]) == 1
     assert "  step_cell failed: RuntimeError: no cell today" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("port", "said"), [("Silent", "answers nothing"), ("Single", "offers float32 alone")])
-def test_a_port_that_cannot_be_asked_is_told_so(port, said, capsys):
+def test_a_port_that_cannot_be_asked_is_bad_input(port, said, capsys):
     assert main(["--port", f"{__name__}:{port}", "--recording", "cell/lstm"]) == 2
     assert said in capsys.readouterr().err
 

@@ -77,7 +77,7 @@ _CELL_DESIGN = (
     ),
     Mutant(
         "encoder without layer norm", "cell design",
-        # the encoder alone reads five numbers, and a decoder without an encoder
+        # five inputs: the encoder, and a decoder without an encoder
         Text(
             cells.LayerNormLSTMCell, "forward",
             ("self.ln_all(total)", "(self.ln_all(total) * (len(self.W_xh) != 5) + total * (len(self.W_xh) == 5))"),

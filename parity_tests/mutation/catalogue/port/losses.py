@@ -14,7 +14,7 @@ LOSS_MUTANTS = (
                 "output[..., -3:], *output[..., :-3].chunk(6, dim=-1)",
             ),
         ),
-        (*MIXTURE, "head"),  # our adapter gives the blocks of `head` in the order in which they were read
+        (*MIXTURE, "head"),  # our adapter returns the blocks of `head` in the order in which they were read
     ),
     Mutant(
         "blocks of mu2 and sigma1 swapped", "mixture",

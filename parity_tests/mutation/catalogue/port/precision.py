@@ -17,7 +17,7 @@ from parity_tests.mutation.catalogue.port.parts import (
 from pytorch_sketch_rnn.model import cells, decoder, linear, losses, mixture, sketch_rnn
 from pytorch_sketch_rnn.training import optim
 
-# what mixed precision or a forgotten cast leaves in a model of float64: the smallest bugs of all
+# what mixed precision or a forgotten cast does in a float64 model: the smallest bugs of all
 PRECISION_MUTANTS = (
     Mutant(
         "a sigmoid in float32", "precision",
