@@ -15,7 +15,7 @@ from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.device import device_name, usable_device
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.cells import Cell
-from pytorch_sketch_rnn.model.draws import RecordedDraws, TorchDraws
+from pytorch_sketch_rnn.model.draws import RecordedDraws, RecordedMask, TorchDraws
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model.mixture import Mixture
 from pytorch_sketch_rnn.model.sampling import sample
@@ -71,22 +71,21 @@ class Adapter(adapter.Adapter):
             for name, parameter in self.model.named_parameters():
                 for slot in ("m", "v"):
                     self.optimizer.state[parameter][slot].copy_(self._tensor(converted.optimizer[f"{slot}.{name}"]))
-            for group in self.optimizer.param_groups:
-                group.update({power: float(converted.optimizer[power]) for power in ADAM_POWERS})
+            self.optimizer.set_powers({power: float(converted.optimizer[power]) for power in ADAM_POWERS})
 
     def encode(self, strokes: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray]) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        tape = self._begin(draws, lengths)
+        tape, replayed = self._begin(draws, lengths)
         with torch.no_grad():
-            mu, presig = self.model.encode(strokes, lengths, tape)
-            z = self.model.sample_latent(mu, presig)
+            mu, presig = self.model.encode(strokes, lengths, tape, draws=replayed)
+            z = self.model.sample_latent(mu, presig, replayed)
         return _arrays(_padded(tape.values(), lengths, strokes.shape[1]) | {"mu": mu, "presig": presig, "z": z})
 
     def decode(self, inputs: np.ndarray, z: np.ndarray | None, draws: Mapping[str, np.ndarray]) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        tape = self._begin(draws)
+        tape, replayed = self._begin(draws)
         with torch.no_grad():
-            self.mixture = self.model.decode(inputs, z, tape)
+            self.mixture = self.model.decode(inputs, z, tape, draws=replayed)
         self.decoded = _arrays(tape.values() | {"head": self.mixture.output()} | self.mixture.parameters())
         return self.decoded
 
@@ -108,6 +107,7 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         tape, replayed = self._tape(), Replayed(draws, int(np.max(lengths)))
         self.trainer.step_on(Batch([], sketches, lengths), replayed, float(lr), float(kl_weight), tape)
+        self.trainer.check()
         values = _padded(tape.values(), lengths, sketches.shape[1] - 1)
         officials = {ours: official for official, ours in weight_names(self.hparams).items()}
         names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for ours, o in officials.items()}
@@ -168,8 +168,8 @@ class Adapter(adapter.Adapter):
 
     def latent(self, mu: np.ndarray, presig: np.ndarray, noise: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        self.model.draws = RecordedDraws({"latent": noise})
-        return _arrays({"z": self.model.sample_latent(self._tensor(mu), self._tensor(presig))})
+        draws = RecordedDraws({"latent": noise})
+        return _arrays({"z": self.model.sample_latent(self._tensor(mu), self._tensor(presig), draws)})
 
     def initial_state(self, z: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -261,7 +261,7 @@ class Adapter(adapter.Adapter):
     def dropout_mask(self, size: int, keep_prob: float) -> np.ndarray:
         """See :class:`parity_tests.adapter.Adapter`."""
         draws = TorchDraws(torch.Generator(self.device).manual_seed(0))
-        return draws.mask("", (size,), keep_prob, torch.empty(0, device=self.device)).cpu().numpy()
+        return draws.mask("", (size,), keep_prob).tensor(torch.empty(0, device=self.device)).cpu().numpy()
 
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -316,12 +316,11 @@ class Adapter(adapter.Adapter):
     def _tensor(self, value: np.ndarray) -> Tensor:
         return torch.tensor(value, device=self.device)
 
-    def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> Tape:
+    def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> tuple[Tape, "Replayed"]:
         """Set the model up for these draws: without a mask it evaluates."""
         self.model.train(any(name != "latent" for name in draws))
         longest = None if lengths is None else int(np.max(lengths))
-        self.model.draws = Replayed(draws, longest)
-        return self._tape()
+        return self._tape(), Replayed(draws, longest)
 
     def _tape(self) -> Tape:
         return Tape() if self.looks_inside else _Outside()
@@ -332,8 +331,8 @@ class Adapter(adapter.Adapter):
             slots = self.optimizer.state[parameter]
             result |= _arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
         result |= _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
-        group = self.optimizer.param_groups[0]
-        powers = {f"after/{official}": np.asarray(group[power], np.float32) for power, official in ADAM_POWERS.items()}
+        held = self.optimizer.powers()
+        powers = {f"after/{official}": np.asarray(held[power], np.float32) for power, official in ADAM_POWERS.items()}
         return result | powers
 
 
@@ -353,17 +352,23 @@ class WithoutTape(Adapter):
 
 
 class Replayed(RecordedDraws):
-    """Recorded draws that remember the keep probability with which each mask was asked for."""
+    """Recorded draws that remember the keep probability with which each mask was asked for.
+
+    Args:
+        draws: masks [T, B, n], as TensorFlow's loop has them, and latent noise [B, z].
+        longest: the encoder takes as many steps as the longest sketch has points and asks for no later masks.
+    """
 
     def __init__(self, draws: Mapping[str, np.ndarray], longest: int | None) -> None:
-        # the encoder takes as many steps as the longest sketch has points; the masks of later steps are not asked for
-        super().__init__({name: v[:longest] if name.startswith("encoder/") else v for name, v in draws.items()})
+        masks = {name: v.swapaxes(0, 1) for name, v in draws.items() if v.ndim == 3}
+        masks = {name: v[:, :longest] if name.startswith("encoder/") else v for name, v in masks.items()}
+        super().__init__({**draws, **masks})
         self.keep_prob: Arrays = {}
 
-    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> RecordedMask:
         """The recorded mask of that name."""
         self.keep_prob[f"keep_prob/{name}"] = np.asarray(keep_prob, np.float32)  # as TensorFlow holds it
-        return super().mask(name, shape, keep_prob, like)
+        return super().mask(name, shape, keep_prob)
 
 
 def _mixture(parameters: Mapping[str, Tensor]) -> Mixture:

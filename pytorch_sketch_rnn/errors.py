@@ -1,27 +1,64 @@
-"""The one way in which bad input is reported: one sentence for the user, exit code 2, no traceback."""
+"""Bad input is reported in one way: one line on stderr, exit code 2, no traceback."""
 
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class BadInput(ValueError):
-    """A file, value or flag that the user gave cannot be used.
+    """A file, value or flag from the user cannot be used.
 
-    The message names the file or flag, says what was expected and what came, and what to do.
+    The message names the file or flag, says what was expected, what was found, and what to do.
+
+    Attributes:
+        name: the setting that the message is about, such as ``"batch_size"``, so that a command line can name its
+            own flag instead; None where it is about something else.
     """
+
+    def __init__(self, message: str, *, name: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class Refused(BadInput):
+    """Bad input whose message does not name the file yet: what was expected and what was found.
+
+    Readers raise this, so that the file's name need not be passed down to them; :func:`naming` adds it.
+    """
+
+
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Turn a :class:`Refused` raised inside into a :class:`BadInput` that begins with ``where``, such as a path.
+
+    A BadInput raised inside has its name already and passes unchanged, as does every other exception.
+    """
+    try:
+        yield
+    except Refused as error:
+        raise BadInput(f"{where}: {error}", name=error.name) from None
+
+
+@contextmanager
+def within(part: object) -> Iterator[None]:
+    """Put a part of a file, such as ``"sketch 3"``, in front of a :class:`Refused`; :func:`naming` adds the file."""
+    try:
+        yield
+    except Refused as error:
+        raise Refused(f"{part}: {error}", name=error.name) from None
 
 
 def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None) -> int:
     """Run a command line's ``main(argv)``; turn :class:`BadInput`, a full disk and Ctrl-C into one line on stderr.
 
     Returns:
-        The exit code: what ``main`` returns, 2 for bad input or a full disk, 130 for Ctrl-C, 141 for a closed pipe.
+        The exit code: that of ``main``, 2 for bad input or a full disk, 130 for Ctrl-C, 141 for a closed pipe.
     """
     try:
         code = main(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()  # what cannot be written must show here, not when the interpreter ends
+        sys.stdout.flush()  # a failed write must show here, not at the interpreter's exit
         return code
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
@@ -29,20 +66,20 @@ def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output, such as `head`, has had enough
-        _drop_output()
+    except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
+        _discard_output()
         return 141
     except OSError as error:
-        if error.errno != errno.ENOSPC and error.filename is not None:  # closed to us, or no name for a file
+        if error.errno != errno.ENOSPC and error.filename is not None:  # a missing permission, or an impossible name
             print(f"error: {error.filename}: cannot be used ({error.strerror})", file=sys.stderr)
             return 2
         if error.errno != errno.ENOSPC:
             raise
         print(f"error: the output cannot be written ({error.strerror})", file=sys.stderr)
-        _drop_output()
+        _discard_output()
         return 2
 
 
-def _drop_output() -> None:
-    """Let what stdout still holds go nowhere, as the interpreter writes it when it ends."""
+def _discard_output() -> None:
+    """Send the rest of stdout's buffer to the null device, as the interpreter writes it at its exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,8 +13,10 @@ os.umask(_UMASK)
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on any failure.
+
+    Only the file's owner can read it when ``private``, from the start.
 
     Raises:
         BadInput: when the folder does not exist or cannot be written, or the disk is full.
@@ -28,7 +30,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes the file private
+        if not private:  # as mkstemp makes it
+            temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror or error})") from None

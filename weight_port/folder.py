@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from weight_port.convert import Plan, convert_variables, make_plan
 from weight_port.infer import Inferred, infer_hparams
 from weight_port.source import Source

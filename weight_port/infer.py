@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
 from weight_port.names import CELLS, DECODER_CELL, ENCODER_CELLS
 
 Shapes = Mapping[str, tuple[int, ...]]
-HYPER_SIZES = ("hyper_num_units", "hyper_embedding_size")
 
 
 @dataclasses.dataclass(frozen=True)

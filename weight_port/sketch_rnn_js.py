@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pytorch_sketch_rnn.errors import BadInput
-from weight_port.json_file import read_json
+from pytorch_sketch_rnn.json_file import read_json
 
 # An official decoder has 3 MB, and two to three times that as lists of integers.
 MAX_FILE_BYTES = 256 * 2**20
@@ -75,7 +75,7 @@ def read_model(path: Path) -> JsModel:
     Raises:
         BadInput: The file cannot be read, is not such a model, or its parts contradict each other.
     """
-    document = read_json(path, MAX_FILE_BYTES)
+    document = read_json(path, "a sketch-rnn-js model", MAX_FILE_BYTES)
     try:
         return _parse_model(document)
     except _NotAModel as reason:

@@ -17,9 +17,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.json_file import read_json
 from weight_port import sketch_rnn_js
 from weight_port.archive import CONFIG_NAME, unpack_model
-from weight_port.json_file import read_json
 from weight_port.tensor_bundle import BUNDLE_FILE, Entry, TensorBundle
 
 MAX_TEXT_BYTES = 2**20
@@ -195,7 +195,7 @@ def _open_bundle(prefix: Path) -> Source:
     config = None
     has_config = os.path.isfile(config_path)
     if has_config:
-        config = read_json(config_path, MAX_TEXT_BYTES)
+        config = read_json(config_path, limit=MAX_TEXT_BYTES)
         files.append(config_path)
     return Source(
         format="tensor bundle",

@@ -14,7 +14,7 @@ _CELLS = (
     (cells.LayerNormLSTMCell, LAYER_NORM, "the layer-norm LSTM (also inside a HyperLSTM)", "normal_c"),
     (cells.HyperLSTMCell, HYPER, "the HyperLSTM's outer cell", "normal_c"),
 )
-_MASKED = "dropped(torch.tanh(j), mask)"
+_MASKED = "apply_mask(torch.tanh(j), mask)"
 _ALL_GATES = ("torch.sigmoid(f + FORGET_BIAS)", "torch.sigmoid(i)", "torch.sigmoid(o)")
 _HARD = {
     "Keras": ("({} / 5 + 0.5).clamp(0, 1)", "clip(0.2 x + 0.5, 0, 1)"),
@@ -43,12 +43,12 @@ def _cell_changes(last: str) -> Iterator[tuple]:
         if stored != "i, j, f, o":
             sentence = f"the four blocks of the gates are taken as {stored}, Magenta stores them as i, j, f, o"
             yield f"gates {stored}", "gates", sentence, ("i, j, f, o =", f"{stored} =")
-    yield "candidate without tanh", "gates", "the candidate has no tanh", (_MASKED, "dropped(j, mask)")
+    yield "candidate without tanh", "gates", "the candidate has no tanh", (_MASKED, "apply_mask(j, mask)")
     yield (
         "candidate by sigmoid",
         "gates",
         "the candidate goes through a sigmoid, Magenta's through tanh",
-        (_MASKED, "dropped(torch.sigmoid(j), mask)"),
+        (_MASKED, "apply_mask(torch.sigmoid(j), mask)"),
     )
     yield (
         "output gate inside the tanh",
@@ -92,14 +92,14 @@ def _dropout_changes(output: str) -> Iterator[tuple]:
         "recurrent mask before the tanh of the candidate",
         "masks",
         "the recurrent mask acts on the candidate before its tanh, Magenta's after it",
-        (_MASKED, "torch.tanh(dropped(j, mask))"),
+        (_MASKED, "torch.tanh(apply_mask(j, mask))"),
     )
     yield (
         "recurrent mask on the new h",
         "masks",
         "the recurrent mask acts on the new h, Magenta's on the candidate tanh(j) alone",
         (_MASKED, "torch.tanh(j)"),
-        (output, f"dropped({output}, mask)"),
+        (output, f"apply_mask({output}, mask)"),
     )
     yield (
         "recurrent mask on the new c",
@@ -114,14 +114,14 @@ def _dropout_changes(output: str) -> Iterator[tuple]:
         "masks",
         "the recurrent mask acts on the h that W_hh reads, Magenta's on the candidate tanh(j) alone",
         (_MASKED, "torch.tanh(j)"),
-        ("h @ self.W_hh", "dropped(h, mask) @ self.W_hh"),
+        ("h @ self.W_hh", "apply_mask(h, mask) @ self.W_hh"),
     )
     yield (
         "recurrent mask on the old c",
         "masks",
         "the recurrent mask acts on the old c, Magenta's on the candidate tanh(j) alone",
         (_MASKED, "torch.tanh(j)"),
-        ("new_c = c *", "new_c = dropped(c, mask) *"),
+        ("new_c = c *", "new_c = apply_mask(c, mask) *"),
     )
 
 

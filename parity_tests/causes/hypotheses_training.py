@@ -149,7 +149,7 @@ def _adam() -> Iterator[Hypothesis]:
         "Adam",
         Text(
             optim.TF1Adam,
-            "_step_group",
+            "step_by",
             ("number(np.float32(constant))", "number(constant)"),
             ('number(group["beta1_power"]), number(group["beta2_power"])', exact),
             (
@@ -201,9 +201,7 @@ _CLIPS = (
     Hypothesis(
         "each gradient always scaled to the norm of the bound",
         "clipping",
-        Text(
-            optim, "clip_by_value_", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")
-        ),
+        Text(optim, "clip_by_value", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")),
         CLIPPED,
         sentence="each gradient is scaled to the norm grad_clip, Magenta clips each element to +-grad_clip",
     ),
@@ -212,7 +210,7 @@ _CLIPS = (
         "clipping",
         Text(
             optim,
-            "clip_by_value_",
+            "clip_by_value",
             ("clamp_(-bound, bound)", "mul_(min(1.0, bound / float(parameter.grad.abs().max() + 1e-30)))"),
         ),
         CLIPPED,

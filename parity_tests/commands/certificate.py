@@ -13,7 +13,8 @@ from parity_tests.report.report import Report
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.json_file import read_json
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from weight_port.convert import Plan
 from weight_port.folder import examine
 from weight_port.names import weight_names
@@ -96,12 +97,7 @@ def _converted_hashes(folder: Path) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a {FILE} that verify wrote") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected JSON, but {error}") from None
+    content = read_json(path, f"a {FILE} that verify wrote")
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise BadInput(f"{path}: expected a {FILE} that verify wrote, found other JSON")
     if content.get("schema") != SCHEMA:

@@ -37,7 +37,7 @@ from parity_tests.report.score import FalseAlarms, Score
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.model.sketch_rnn import WEIGHTS_FILE
+from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE
 from weight_port.convert import optimizer_names
 from weight_port.folder import OPTIMIZER_FILE, convert_source
 from weight_port.names import GLOBAL_STEP, weight_names

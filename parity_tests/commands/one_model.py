@@ -23,16 +23,15 @@ from parity_tests.report.score import FalseAlarms, Score
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import read_npz, write_npz
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
 from weight_port.folder import examine
-from weight_port.infer import HYPER_SIZES
 from weight_port.source import Source, open_source
 
 BATCH = 4  # sketches recorded
 
-# What shapes the graph, and what changes what is computed; the rest of the hyperparameters only guides a training.
+# What shapes the graph, and what changes its numbers; the other hyperparameters only guide a training.
 STRUCTURE = (
-    "enc_model", "dec_model", "enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", "conditional",
+    *(name for name in HParams.SHAPE if name not in HYPER_SIZES),
     "kl_tolerance", "grad_clip", "use_recurrent_dropout", "recurrent_dropout_prob", "use_input_dropout",
     "input_dropout_prob", "use_output_dropout", "output_dropout_prob",
 )  # fmt: skip

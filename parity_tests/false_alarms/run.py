@@ -21,6 +21,7 @@ from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
 
 FILE, TABLE = "false_alarms.json", "false_alarms.md"
 PROCESSES = 2
@@ -183,7 +184,6 @@ def _in_process(job: dict[str, Any], path: Path, environment: dict[str, str]) ->
 def _case_of(path: Path, out: Path) -> Case:
     """A model that is not trained here, on the study's kanji."""
     from weight_port.folder import examine
-    from weight_port.infer import HYPER_SIZES
     from weight_port.source import open_source
 
     with open_source(path) as source:
@@ -194,8 +194,10 @@ def _case_of(path: Path, out: Path) -> Case:
     bare = Recording("weights", "weights", values, {"source": str(path)}, {"weights": weights})
     file = out / f"{name}-weights.h5"
     bare.save(file)
-    names = ("enc_model", "dec_model", "enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", "conditional")
-    hparams = {name: values[name] for name in names} | {"batch_size": 4, "max_seq_len": SAMPLE_LEN}
+    hparams = {name: values[name] for name in HParams.SHAPE if name not in HYPER_SIZES} | {
+        "batch_size": 4,
+        "max_seq_len": SAMPLE_LEN,
+    }
     return Case(name, hparams, {name: values[name] for name in HYPER_SIZES}, levels=(0,), weights=str(file))
 
 

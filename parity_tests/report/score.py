@@ -4,13 +4,13 @@
 """
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any, Self
 
 from parity_tests.record.recording import FOLDER
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.json_file import read_json
 
 FILE = "mutants.json"
 ALARMS_FILE = "false_alarms.json"
@@ -44,7 +44,7 @@ class Score:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             score = cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
             for bug in score.smallest.values():
                 if not (isinstance(bug["effect"], float) and 0 < bug["effect"] < float("inf")):
@@ -113,7 +113,7 @@ class FalseAlarms:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             values = {field.name: content[field.name] for field in dataclasses.fields(cls)}
             names = ("name", "recordings", "different", "closest")
             values["conditions"] = [{name: each[name] for name in names} for each in values["conditions"]]

@@ -80,7 +80,7 @@ def _cell(part: str, owner: type, state: str, norm: str, tape: str) -> Iterator[
         tape: the beginning of the line that records everything.
     """
     place, recordings = (owner, "forward"), RECORDINGS[part]
-    candidate = "dropped(torch.tanh(j), mask)"
+    candidate = "apply_mask(torch.tanh(j), mask)"
     found = [
         *((f"gate {gate}", _before(f"    g = {candidate}", f"{gate} = scaled({gate})")) for gate in "ijfo"),
         ("candidate g", _called(candidate)),
@@ -273,10 +273,10 @@ _GRADIENTS = (
         ("costs.cost.backward()", "scaled_gradient(costs.cost).backward()")),
 )  # fmt: skip
 
-_STEP = (optim.TF1Adam, "_step_group")
+_STEP = (optim.TF1Adam, "step_by")
 _MOVE = "parameter.sub_(m * float(lr_t) / (v.sqrt() + float(epsilon)))"
 _OPTIMIZER = (
-    _bug("clipping", "bound", (optim, "clip_by_value_"),
+    _bug("clipping", "bound", (optim, "clip_by_value"),
         ("clamp_(-bound, bound)", "clamp_(*(scaled(sign * bound, parameter) for sign in (-1, 1)))"),
         recordings=CLIPPED),
     *(
@@ -330,7 +330,7 @@ _DATA = tuple(
             ("2 * self.random_scale_factor", "2 * scaled(self.random_scale_factor)"),
         ),
         ("probability of dropping a point", (magenta_loader, "augment_strokes"), ("< prob", "< scaled(prob)")),
-        ("largest offset", (magenta_loader, "_clamped"), ("-LIMIT, LIMIT", "-scaled(LIMIT), scaled(LIMIT)")),
+        ("largest offset", (magenta_loader, "clamped"), ("-LIMIT, LIMIT", "-scaled(LIMIT), scaled(LIMIT)")),
     )
 )  # fmt: skip
 _SCHEDULES = tuple(

@@ -29,6 +29,6 @@ def random_splits(train=12, valid=7, test=3, seed=0, longest=12):
             "test": [sketch() for _ in range(test)]}  # fmt: skip
 
 
-def make_trainer(hparams=SMALL, options=Options(seed=3), group=Group(), splits=None, dtype="float64"):  # noqa: B008
+def make_trainer(hparams=SMALL, options=Options(seed=3), group=Group(), splits=None, dtype="float64", device="cpu"):  # noqa: B008
     sets = Sets.from_splits(splits or random_splits(), hparams)
-    return Trainer(SketchRNN(sets.hparams, 1).to(getattr(torch, dtype)), sets, options, group)
+    return Trainer(SketchRNN(sets.hparams, 1).to(device, getattr(torch, dtype)), sets, options, group)

@@ -1,8 +1,8 @@
-"""What each training step is given: which sketches, and how they are augmented, as a function of seed and step alone.
+"""The batch of each training step: its sketches and their augmentation, as a function of seed and step alone.
 
-Magenta draws all of this from one stream, so that a batch depends on every batch before it. Here each step, and in it
-each row of the batch, has a stream of its own. The distributions are the same; but any step can be drawn again, so that
-an interrupted training resumes exactly, and each of several processes can draw the rows that are its own.
+Magenta draws all of this from one stream, so each batch depends on every batch before it. Here each step has its own
+numbers, and each row of the batch in it. The distributions are the same, but any step can be drawn again, so that an
+interrupted training resumes exactly and each of several processes can draw its own rows.
 """
 
 import dataclasses
@@ -11,13 +11,14 @@ from typing import Self
 
 import numpy as np
 
-from pytorch_sketch_rnn.data.magenta_loader import Batch, DataLoader, join_sets
+from pytorch_sketch_rnn.data.magenta_loader import Batch, clamped, drop_points, join_sets, padded
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.data.packed import PackedSet
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.philox import uniform
 
-_CHOICE, _AUGMENTATION = 0, 1  # what a stream is for
+_CHOICE = 0  # the stream that chooses the sketches of a batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,36 +34,39 @@ class Split:
     def __len__(self) -> int:
         return len(self.sketches)
 
-    def random_rows(self, batch_size: int, seed: int, step: int, rows: Iterable[int]) -> Batch:
+    def random_rows(self, batch_size: int, seed: int, step: int, rows: Sequence[int]) -> Batch:
         """Some rows of the batch of a step, which is ``batch_size`` different sketches."""
         rng = np.random.Generator(np.random.PCG64([seed, _CHOICE, step]))
         chosen = rng.choice(len(self), batch_size, replace=False)
-        return self._batch(
-            (int(chosen[row]), np.random.RandomState(np.random.PCG64([seed, _AUGMENTATION, step, row]))) for row in rows
-        )
+        points, lengths = self._points(chosen[rows])
+        starts = _starts(lengths)
+        factors = (uniform(seed, step, "augment/scale", rows, 2) - 0.5) * 2 * self.random_scale_factor + 1
+        points[:, :2] *= np.repeat(factors.astype(np.float32), lengths, axis=0)
+        if self.augment_stroke_prob > 0:
+            numbers = uniform(seed, step, "augment/drop", rows, lengths.max())
+            numbers = numbers[np.arange(lengths.max()) < lengths[:, np.newaxis]]  # of the points there are, in order
+            points, kept = drop_points(points, starts, numbers < self.augment_stroke_prob)
+            lengths = np.add.reduceat(kept, np.flatnonzero(starts), dtype=lengths.dtype)
+        return padded(np.split(points, np.cumsum(lengths)[:-1]), self.max_seq_len)
 
-    def in_order(self, indices: Iterable[int]) -> Batch:
-        """The sketches at these places, as they are."""
-        return dataclasses.replace(self, random_scale_factor=0.0, augment_stroke_prob=0.0)._batch(
-            (index, np.random.RandomState(0)) for index in indices
-        )
+    def in_order(self, indices: Sequence[int]) -> Batch:
+        """The sketches at these places, without augmentation."""
+        points, lengths = self._points(indices)
+        return padded(np.split(points, np.cumsum(lengths)[:-1]), self.max_seq_len)
 
-    def _batch(self, rows: Iterable[tuple[int, np.random.RandomState]]) -> Batch:
-        """Each row is the batch of a loader that holds one sketch: so it is made as Magenta makes it."""
-        batches = []
-        for index, rng in rows:
-            loader = DataLoader(
-                [self.sketches[index]],
-                1,
-                self.max_seq_len,
-                rng,
-                random_scale_factor=self.random_scale_factor,
-                augment_stroke_prob=self.augment_stroke_prob,
-            )
-            loader.normalize(self.scale_factor)
-            batches.append(loader.get_batch(0))
-        strokes, sketches, lengths = zip(*batches, strict=True)
-        return Batch([sketch for each in strokes for sketch in each], np.concatenate(sketches), np.concatenate(lengths))
+    def _points(self, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Clamped and normalised points, one sketch after another, float32 [N, 3], and the length of each sketch."""
+        sketches = [self.sketches[int(index)] for index in indices]
+        points = clamped(np.concatenate(sketches))
+        points[:, :2] /= self.scale_factor
+        return points, np.array([len(sketch) for sketch in sketches])
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    """Whether a point is the first of its sketch, for sketches of these lengths one after another."""
+    starts = np.zeros(lengths.sum(), dtype=bool)
+    starts[np.cumsum(lengths) - lengths] = True
+    return starts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +81,9 @@ class Sets:
 
     @classmethod
     def from_splits(cls, splits: Mapping[str, Sequence[np.ndarray]], hparams: HParams) -> Self:
-        """Of sketches in memory.
+        """From sketches in memory.
 
-        Those longer than ``max_seq_len`` are left out; the longest of the others sets it anew.
+        Those longer than ``max_seq_len`` are left out; then it becomes the length of the longest of the others.
 
         Raises:
             BadInput: when too few are left for a batch or a validation, or they have no scale to normalise by.
@@ -96,7 +100,7 @@ class Sets:
 
     @classmethod
     def from_packed(cls, packed: PackedSet, hparams: HParams) -> Self:
-        """Of sketches that stay in their file.
+        """From sketches that stay in their file.
 
         Raises:
             BadInput: as :meth:`from_splits`, and when the longest sketch is longer than ``max_seq_len``.

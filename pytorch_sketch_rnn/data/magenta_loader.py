@@ -1,4 +1,4 @@
-"""Magenta's data loader: normalising, augmentation, padding, batches; bit-identical given the same NumPy stream.
+"""Magenta's data loader: normalising, augmentation, padding and batches, bit-identical for the same NumPy stream.
 
 Source: Magenta ``utils.py`` (``DataLoader``, ``augment_strokes``) and ``sketch_rnn_train.py`` (``load_dataset``).
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
-from pytorch_sketch_rnn.data.strokes import START_TOKEN, to_big_strokes
+from pytorch_sketch_rnn.data.strokes import START_TOKEN
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 
@@ -28,11 +28,12 @@ class Batch(NamedTuple):
 class DataLoader:
     """Batches of one split.
 
-    ``rng`` is the NumPy stream: ``np.random.RandomState(seed)`` gives what Magenta draws after
-    ``np.random.seed(seed)``. A stream may be shared by several loaders, as Magenta's training and validation share one.
+    ``rng`` is the NumPy stream: ``np.random.RandomState(seed)`` draws what Magenta draws after
+    ``np.random.seed(seed)``. Several loaders may share a stream, as Magenta's training and validation do.
 
-    How equal lengths are ordered depends on the NumPy version and on the CPU, so ``order`` may carry it: indices of
-    the kept sketches (those not longer than ``max_seq_len``, in file order). It is readable as ``loader.order``.
+    The order of sketches of equal length depends on the NumPy version and on the CPU, so it can be passed in as
+    ``order``: indices of the kept sketches (those not longer than ``max_seq_len``, in file order). It can be read as
+    ``loader.order``.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class DataLoader:
     ) -> None:
         if batch_size < 1:
             raise BadInput(f"batch_size is {batch_size}, expected at least 1")
-        kept = [_clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len]
+        kept = [clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len]
         lengths = np.array([len(sketch) for sketch in kept])
         if order is None:
             order = np.argsort(lengths)
@@ -63,7 +64,7 @@ class DataLoader:
         self.rng = rng
         self.random_scale_factor = random_scale_factor
         self.augment_stroke_prob = augment_stroke_prob
-        self.num_batches = len(kept) // batch_size  # what is left over is dropped
+        self.num_batches = len(kept) // batch_size  # the remainder is in no batch
 
     def calculate_normalizing_scale_factor(self) -> np.float32:
         """Standard deviation of all offsets, dx and dy together.
@@ -96,7 +97,7 @@ class DataLoader:
         return self._batch(self.rng.permutation(len(self.strokes))[: self.batch_size])
 
     def get_batch(self, index: int) -> Batch:
-        """Batch ``index`` of ``num_batches``, by length. It draws from the stream too (two numbers a sketch).
+        """Batch ``index`` of ``num_batches``, sorted by length. It too draws from the stream: two numbers per sketch.
 
         Raises:
             IndexError: when there is no such batch.
@@ -107,8 +108,7 @@ class DataLoader:
 
     def _batch(self, indices: Sequence[int]) -> Batch:
         strokes = [self._augmented(self.strokes[i]) for i in indices]
-        padded = np.stack([_with_start(sketch, self.max_seq_len) for sketch in strokes])
-        return Batch(strokes, padded, np.array([len(sketch) for sketch in strokes]))
+        return padded(strokes, self.max_seq_len)
 
     def _augmented(self, sketch: np.ndarray) -> np.ndarray:
         sketch = sketch.copy()
@@ -120,33 +120,65 @@ class DataLoader:
 
 
 def augment_strokes(sketch: np.ndarray, prob: float, rng: np.random.RandomState) -> np.ndarray:
-    """Drop points of stroke-3 [n, 3] with probability ``prob``; each one's offset goes to the last point kept.
-
-    A point may go only where the pen is down before it and at it, and from the third such point of a stroke on.
-    One number is drawn for each point.
-    """
-    draws = rng.random_sample(len(sketch))
-    lifted = sketch[:, 2]
-    lifted_before = np.concatenate([[1], lifted[:-1]])
-    # the pen state before a point is that of the last point KEPT; a dropped one and its predecessor both have pen down
-    begins = (lifted == 1) | (lifted_before == 1)
-    position = np.arange(len(sketch))
-    since = position - np.maximum.accumulate(np.where(begins, position, 0))
-    dropped = (lifted == 0) & (lifted_before == 0) & (since > 2) & (draws < prob)
-    result = sketch[~dropped].copy()
-    heirs = np.cumsum(~dropped)[dropped] - 1
-    for axis in range(2):  # one after the other, in order: float32 sums depend on it
-        np.add.at(result[:, axis], heirs, sketch[dropped, axis])
+    """Drop points of stroke-3 [n, 3] with probability ``prob``; see :func:`drop_points`. Draws one number per point."""
+    starts = np.zeros(len(sketch), dtype=bool)
+    starts[:1] = True
+    result, _ = drop_points(sketch, starts, rng.random_sample(len(sketch)) < prob)
     return result
 
 
-def _clamped(sketch: np.ndarray) -> np.ndarray:
+def drop_points(points: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drop chosen points of any number of sketches in one array; each one's offset goes to the last point kept.
+
+    A point may go only if the pen is down before it and at it, and only from the third such point of a stroke on.
+
+    Args:
+        points: stroke-3 [N, 3], one sketch after another.
+        starts: whether a point is the first of its sketch [N].
+        chosen: whether a point is to go, if it may [N].
+
+    Returns:
+        The points that are left, and which they are [N].
+    """
+    lifted = points[:, 2]
+    lifted_before = np.concatenate([[1], lifted[:-1]])
+    lifted_before[starts] = 1
+    # the pen state before a point is that of the last point KEPT; a dropped one and its predecessor both have pen down
+    begins = (lifted == 1) | (lifted_before == 1)
+    position = np.arange(len(points))
+    since = position - np.maximum.accumulate(np.where(begins, position, 0))
+    dropped = (lifted == 0) & (lifted_before == 0) & (since > 2) & chosen
+    kept = ~dropped
+    result = points[kept].copy()
+    heirs = np.cumsum(kept)[dropped] - 1
+    for axis in range(2):  # one after the other, in order: float32 sums depend on it
+        np.add.at(result[:, axis], heirs, points[dropped, axis])
+    return result, kept
+
+
+def clamped(points: np.ndarray) -> np.ndarray:
     """A float32 copy of stroke-3 with large gaps removed."""
-    return np.clip(sketch.astype(np.float64), -LIMIT, LIMIT).astype(np.float32)
+    return np.clip(points.astype(np.float64), -LIMIT, LIMIT).astype(np.float32)
 
 
-def _with_start(sketch: np.ndarray, max_seq_len: int) -> np.ndarray:
-    return np.concatenate([[START_TOKEN], to_big_strokes(sketch, max_seq_len)])
+def padded(strokes: list[np.ndarray], max_seq_len: int) -> Batch:
+    """A batch of these sketches: stroke-5, padded to ``max_seq_len``, the start token first.
+
+    Raises:
+        BadInput: when a sketch is longer than ``max_seq_len``.
+    """
+    lengths = np.array([len(sketch) for sketch in strokes])
+    if lengths.max() > max_seq_len:
+        raise BadInput(f"a sketch has {lengths.max()} points, expected at most max_seq_len, {max_seq_len}")
+    sketches = np.zeros((len(strokes), max_seq_len + 1, 5))
+    sketches[:, :, 4] = 1
+    sketches[:, 0] = START_TOKEN
+    points = np.concatenate(strokes)
+    row = np.repeat(np.arange(len(strokes)), lengths)
+    place = 1 + np.arange(len(points)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    pen = points[:, 2]
+    sketches[row, place] = np.column_stack([points[:, :2], 1 - pen, pen, np.zeros_like(pen)])
+    return Batch(strokes, sketches, lengths)
 
 
 class Dataset(NamedTuple):

@@ -1,8 +1,8 @@
-"""One step of the three cells, as equations.
+"""One step of each of the three cells, as equations.
 
 Source: Magenta ``rnn.py``. Gate order is i, j, f, o everywhere (j is the candidate). The forget bias 1 is added here
 and is in no stored weight. Weights keep the official layout [in, out]. Recurrent dropout (Semeniuta et al. 2016) acts
-on the candidate tanh(j) alone: ``mask`` holds 0 or 1 / keep probability.
+on the candidate tanh(j) alone; ``mask`` holds 0 or 1 / keep probability.
 """
 
 from typing import ClassVar, NamedTuple
@@ -27,7 +27,7 @@ class LSTMState(NamedTuple):
 
 
 class LayerNormLSTMState(NamedTuple):
-    """State of a layer-norm LSTM, each [B, n]; packed the other way round than that of an LSTM."""
+    """State of a layer-norm LSTM, each [B, n]; packed in the opposite order to that of an LSTM."""
 
     h: Tensor
     c: Tensor
@@ -46,9 +46,14 @@ State = LSTMState | LayerNormLSTMState | HyperLSTMState
 
 
 class Cell(nn.Module):
-    """What the three cells have in common: sizes, and states packed and unpacked."""
+    """The base of the three cells: sizes, and packing and unpacking of states.
+
+    Each has W_xh [input_size, gates n] and W_hh [n, gates n].
+    """
 
     state_type: ClassVar[type]
+    W_xh: nn.Parameter
+    W_hh: nn.Parameter
 
     def __init__(self, input_size: int, num_units: int) -> None:
         super().__init__()
@@ -73,7 +78,7 @@ class Cell(nn.Module):
         return self.state_type(*(like.new_zeros(batch, size) for size in self.state_sizes))
 
     def reset_parameters(self, rng: np.random.RandomState, generator: torch.Generator | None = None) -> None:
-        """Draw W_xh (glorot uniform) and W_hh (orthogonal, one block a gate) anew."""
+        """Redraw W_xh (glorot uniform) and W_hh (orthogonal, one block per gate)."""
         glorot_uniform_(self.W_xh, generator)
         lstm_ortho_(self.W_hh, rng)
 
@@ -98,7 +103,7 @@ class LSTMCell(Cell):
         """One step: x [B, input_size] and the state give the output [B, n] and the new state; mask [B, n] or None."""
         c, h = state
         i, j, f, o = (x @ self.W_xh + h @ self.W_hh + self.bias).chunk(4, dim=1)
-        g = dropped(torch.tanh(j), mask)
+        g = apply_mask(torch.tanh(j), mask)
         new_c = c * torch.sigmoid(f + FORGET_BIAS) + torch.sigmoid(i) * g
         new_h = torch.tanh(new_c) * torch.sigmoid(o)
         tape(i=i, j=j, f=f, o=o, g=g, c=new_c, h=new_h)
@@ -120,7 +125,7 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [B, groups n]."""
         blocks = x.unflatten(1, (-1, self.num_units))  # [B, groups, n]
-        # as it stands: F.layer_norm was measured to be up to three times further off in float32
+        # written out because F.layer_norm was measured to have up to three times the error in float32
         centred = blocks - blocks.mean(dim=2, keepdim=True)
         normal = centred * torch.rsqrt(centred.square().mean(dim=2, keepdim=True) + LAYER_NORM_EPSILON)
         return normal.flatten(1) * self.gamma + self.beta
@@ -130,7 +135,7 @@ class LayerNormLSTMCell(Cell):
     """LSTM with layer norm (Ba et al. 2016), ``input_size`` inputs and n = ``num_units`` units; no bias.
 
     W_xh [input_size, 4 n] glorot uniform; W_hh [n, 4 n] orthogonal; ln_all over the four gates [4 n]; ln_c [n]. The
-    state keeps c as it is: ln_c stands only on its way to h.
+    state keeps c as it is; ln_c is applied only on the way from c to h.
     """
 
     state_type = LayerNormLSTMState
@@ -149,7 +154,7 @@ class LayerNormLSTMCell(Cell):
         h, c = state
         total = x @ self.W_xh + h @ self.W_hh
         i, j, f, o = self.ln_all(total).chunk(4, dim=1)
-        g = dropped(torch.tanh(j), mask)
+        g = apply_mask(torch.tanh(j), mask)
         new_c = c * torch.sigmoid(f + FORGET_BIAS) + torch.sigmoid(i) * g
         normal_c = self.ln_c(new_c)
         new_h = torch.tanh(normal_c) * torch.sigmoid(o)
@@ -175,7 +180,7 @@ class HyperNorm(nn.Module):
             self.beta_w = nn.Parameter(torch.zeros(embedding_size, num_units))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw zb_w anew, the only weight here that is random."""
+        """Redraw zb_w, the only weight here that starts out random."""
         if self.shift:
             gaussian_(self.zb_w, 0.01, generator)
 
@@ -220,7 +225,7 @@ class HyperLSTMCell(Cell):
         return (self.num_units, self.hyper_num_units) * 2
 
     def reset_parameters(self, rng: np.random.RandomState, generator: torch.Generator | None = None) -> None:
-        """Draw W_xh, W_hh, the inner cell's and every zb_w anew."""
+        """Redraw W_xh, W_hh, the random weights of the inner cell, and every zb_w."""
         super().reset_parameters(rng, generator)
         self.hyper_cell.reset_parameters(rng, generator)
         for gate in "ijfo":
@@ -244,7 +249,7 @@ class HyperLSTMCell(Cell):
         total = torch.cat([ix + ih + ib, jx + jh + jb, fx + fh + fb, ox + oh + ob], dim=1)
 
         i, j, f, o = self.ln_all(total).chunk(4, dim=1)
-        g = dropped(torch.tanh(j), mask)
+        g = apply_mask(torch.tanh(j), mask)
         new_c = c * torch.sigmoid(f + FORGET_BIAS) + torch.sigmoid(i) * g
         normal_c = self.ln_c(new_c)
         new_h = torch.tanh(normal_c) * torch.sigmoid(o)
@@ -253,6 +258,6 @@ class HyperLSTMCell(Cell):
         return new_h, HyperLSTMState(new_h, inner_state.h, new_c, inner_state.c)
 
 
-def dropped(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x under a dropout mask; None means that dropout is off."""
+def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    """x times a dropout mask; None means that dropout is off."""
     return x if mask is None else x * mask

@@ -48,19 +48,16 @@ class Decoder(nn.Module):
         Args:
             inputs: stroke-5, the start token first, [B, T, 5].
             z: latent vectors [B, z], or None for an unconditional model.
-            state: what to go on from; None: the initial state.
+            state: the state to continue from; None: the initial state.
             masks: dropout masks of the cell.
-            tape: takes down ``initial_state`` and what :func:`~pytorch_sketch_rnn.model.sequence.run` does.
+            tape: records ``initial_state`` and what :func:`~pytorch_sketch_rnn.model.sequence.run` records.
 
         Returns:
             The mixture with fields [B, T, ...], and the final state.
         """
-        batch, steps, _ = inputs.shape
         if state is None:
-            state = self.initial_state(z, batch, tape)
-        if z is not None:
-            inputs = torch.cat([inputs, z.unsqueeze(1).expand(-1, steps, -1)], dim=2)  # [B, T, 5 + z]
-        hidden, state = run(self.cell, inputs, state, None, masks, tape)
+            state = self.initial_state(z, len(inputs), tape)
+        hidden, state = run(self.cell, inputs, state, None, masks, tape, constant=z)
         return Mixture.from_output(self.output_layer(hidden)), state
 
     def output_layer(self, hidden: Tensor) -> Tensor:

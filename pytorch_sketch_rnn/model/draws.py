@@ -1,12 +1,17 @@
-"""Where every random number of the model comes from: it is asked for by name, and the caller chooses who answers.
+"""Where the model's random numbers come from: each is asked for by name, and the caller passes in who answers.
 
 Names are ``latent``, ``encoder/fw/recurrent``, ``encoder/bw/recurrent``, ``decoder/recurrent``, ``decoder/input`` and
-``decoder/output``. A mask covers a whole sequence, [T, B, n], in the order in which its cell takes the steps: the
-backward encoder begins at the last point of each sketch.
+``decoder/output``. A dropout mask covers a whole sequence, [B, T, n], in the order in which its cell takes the steps:
+the backward encoder starts at the last point of each sketch.
+
+A source of draws answers a request for a mask with a description, :class:`Mask`. The numbers come into being only
+where they are needed, so a kernel may compute them itself.
 """
 
-import zlib
-from collections.abc import Iterator, Mapping
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -14,13 +19,27 @@ import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.philox import Words, name_id, philox
+
+DRAWS = 2  # version of the numbers that KeyedDraws gives; a run resumes only with the numbers it began with
+_WORTH_THREADS = 2**17  # numbers; smaller masks are drawn before a thread has started
+
+
+class Mask(Protocol):
+    """A dropout mask: 1 / keep_prob with probability keep_prob, else 0."""
+
+    shape: tuple[int, ...]
+
+    def tensor(self, like: Tensor) -> Tensor:
+        """Its numbers, with the dtype and device of ``like``."""
+        ...
 
 
 class Draws(Protocol):
     """A source of random numbers; ``like`` gives the dtype and device of the answer."""
 
-    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
-        """A dropout mask: 1 / keep_prob with probability keep_prob, else 0."""
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> Mask:
+        """A dropout mask."""
         ...
 
     def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -32,15 +51,28 @@ class Draws(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True)
+class GeneratorMask:
+    """A mask drawn from a torch generator, anew at each call of :meth:`tensor`."""
+
+    shape: tuple[int, ...]
+    keep_prob: float
+    generator: torch.Generator | None
+
+    def tensor(self, like: Tensor) -> Tensor:
+        """See :class:`Mask`."""
+        return like.new_empty(self.shape).bernoulli_(self.keep_prob, generator=self.generator).div_(self.keep_prob)
+
+
 class TorchDraws:
     """Draws from a torch generator, by default the global one of the device."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
 
-    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> GeneratorMask:
         """See :class:`Draws`."""
-        return like.new_empty(shape).bernoulli_(keep_prob, generator=self.generator).div_(keep_prob)
+        return GeneratorMask(tuple(shape), keep_prob, self.generator)
 
     def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """See :class:`Draws`."""
@@ -51,75 +83,185 @@ class TorchDraws:
         return like.new_empty(shape).uniform_(generator=self.generator)
 
 
+@dataclasses.dataclass(frozen=True)
+class RecordedMask:
+    """A mask whose numbers are given."""
+
+    values: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[B, T, n]."""
+        return self.values.shape
+
+    def tensor(self, like: Tensor) -> Tensor:
+        """See :class:`Mask`."""
+        return torch.tensor(self.values, dtype=like.dtype, device=like.device)
+
+
 class RecordedDraws:
     """Answers with recorded numbers, each name once."""
 
     def __init__(self, recorded: Mapping[str, np.ndarray]) -> None:
         self.left = dict(recorded)
 
-    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> RecordedMask:
         """The recorded mask of that name.
 
         Raises:
             BadInput: when there is none left, or it has another shape.
         """
-        return self._take(name, shape, like)
+        return RecordedMask(self._take(name, shape))
 
     def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """The recorded normal numbers of that name; raises like :meth:`mask`."""
-        return self._take(name, shape, like)
+        return torch.tensor(self._take(name, shape), dtype=like.dtype, device=like.device)
 
     def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """The recorded uniform numbers of that name; raises like :meth:`mask`."""
-        return self._take(name, shape, like)
+        return torch.tensor(self._take(name, shape), dtype=like.dtype, device=like.device)
 
     def check_all_used(self) -> None:
         """Raises BadInput when a recorded draw was never asked for."""
         if self.left:
             raise BadInput(f"recorded draws that the model never asked for: {', '.join(sorted(self.left))}")
 
-    def _take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    def _take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         if name not in self.left:
             raise BadInput(f"no recorded draw {name!r} is left; left are: {', '.join(sorted(self.left)) or 'none'}")
         value = self.left.pop(name)
         if value.shape != tuple(shape):
             raise BadInput(f"recorded draw {name!r} has shape {list(value.shape)}, the model asks for {list(shape)}")
-        return torch.tensor(value, dtype=like.dtype, device=like.device)
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """The random words of one name in one step of a training.
+
+    Its words are those of Philox under the key (``seed``, ``step``) at the counters (unit, block of time steps, row,
+    ``name_id``). These fill key and counter exactly, so no two streams of a training share a word.
+    """
+
+    seed: int
+    step: int
+    name_id: int
+
+    def blocks(self, unit: Words, block: Words, row: Words) -> tuple[Words, Words, Words, Words]:
+        """Four words for each unit, block and row, in arrays that broadcast against each other."""
+        return philox((unit, block, row, row * 0 + self.name_id), (self.seed, self.step))
+
+    def words(self, batch: int, units: int, rows: Sequence[int], device: torch.device) -> list[Tensor]:
+        """The four words of block 0 for each row and unit, [B, n] each, int64 in 0..2^32 - 1."""
+        unit, block = torch.arange(units, device=device), torch.zeros(1, dtype=torch.int64, device=device)
+        row = torch.tensor(list(rows), device=device).view(batch, 1)
+        return [word.expand(batch, units) for word in self.blocks(unit, block, row)]
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyedMask:
+    """A mask whose numbers are a function of a stream, the row, the time step t and the unit.
+
+    A block of four words serves eight time steps: step t takes 16 bits of word (t % 8) // 2 of block t // 8, the upper
+    ones when t is odd. A unit is kept where they are below :attr:`threshold`, so keep_prob is rounded to a multiple of
+    2^-16, which changes it by less than 8e-6.
+    """
+
+    shape: tuple[int, int, int]  # [B, T, n]
+    keep_prob: float
+    stream: Stream
+    rows: Sequence[int]
+
+    @property
+    def threshold(self) -> int:
+        """How many of the 65536 values of 16 bits mean that a unit is kept."""
+        return round(self.keep_prob * 2**16)
+
+    def tensor(self, like: Tensor) -> Tensor:
+        """See :class:`Mask`."""
+        return self._on_cpu(like) if like.device.type == "cpu" else self._on_device(like)
+
+    def _on_device(self, like: Tensor) -> Tensor:
+        _, steps, units = self.shape
+        unit = torch.arange(units, device=like.device).view(1, 1, -1)
+        block = torch.arange((steps + 7) // 8, device=like.device).view(1, -1, 1)
+        row = torch.tensor(list(self.rows), device=like.device).view(-1, 1, 1)
+        kept = torch.stack(self._kept(self.stream.blocks(unit, block, row)), dim=2)  # [B, T / 8, 8, n]
+        return kept.flatten(1, 2)[:, :steps].to(like.dtype) * (like.new_ones(()) / self.keep_prob)
+
+    def _on_cpu(self, like: Tensor) -> Tensor:
+        """Row by row over torch's threads: what one row needs fits into a core's cache, which is twice as fast."""
+        batch, steps, units = self.shape
+        result = torch.empty(self.shape, dtype=like.dtype)
+        out, scale = result.numpy(), (like.new_ones(()) / self.keep_prob).numpy()
+        unit = np.arange(units, dtype=np.uint64).reshape(1, -1)
+        block = np.arange((steps + 7) // 8, dtype=np.uint64).reshape(-1, 1)
+
+        def fill_row(place: int) -> None:
+            words = self.stream.blocks(unit, block, np.full((1, 1), self.rows[place], np.uint64))
+            for number, kept in enumerate(self._kept(words)):
+                at_these_steps = out[place, number::8]
+                np.multiply(kept[: len(at_these_steps)], scale, out=at_these_steps)
+
+        workers = min(torch.get_num_threads(), batch)
+        if workers > 1 and result.numel() >= _WORTH_THREADS:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(fill_row, range(batch)))
+        else:
+            for place in range(batch):
+                fill_row(place)
+        return result
+
+    def _kept(self, words: tuple[Words, Words, Words, Words]) -> list[Words]:
+        """Whether a unit is kept in each of the eight time steps of a block."""
+        upper = self.threshold << 16
+        return [kept for word in words for kept in ((word & 0xFFFF) < self.threshold, word < upper)]
 
 
 class KeyedDraws:
-    """Numbers that are a function of seed, step, name and row of the whole batch, and of nothing else.
+    """Numbers that are a function of seed, step, name, row of the whole batch, time step and unit, and nothing else.
 
-    So a step can be drawn again, and a process that holds some rows of the batch draws for them what a single process
-    would. Sequences are drawn to the longest length there can be, then cut: how long the longest sketch beside a row is
-    must not matter.
+    So a step can be drawn again, a process that holds some rows of the batch draws what a single process would draw
+    for them, the longest sketch of a batch does not change the masks of the others, and all devices draw the same:
+    masks and uniform numbers bit for bit, normal ones up to the rounding of log and cos.
 
     Args:
-        seed: of the training.
-        step: which step.
-        rows: which rows of the whole batch are asked for.
-        max_seq_len: no mask has more steps.
+        seed: of the training, 0..2^32 - 1.
+        step: number of the step, 0..2^32 - 1.
+        rows: the rows of the whole batch that are asked for, in order; each request must be for so many rows.
     """
 
-    def __init__(self, seed: int, step: int, rows: range, max_seq_len: int) -> None:
-        self.seed, self.step, self.rows, self.max_seq_len = seed, step, rows, max_seq_len
+    def __init__(self, seed: int, step: int, rows: Sequence[int]) -> None:
+        self.seed, self.step, self.rows = seed, step, rows
 
-    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float, like: Tensor) -> Tensor:
-        """See :class:`Draws`; the shape is [T, B, n]."""
-        steps, _, units = shape
-        masks = [row.mask(name, (self.max_seq_len, units), keep_prob, like) for row in self._of_rows(name, like)]
-        return torch.stack(masks, dim=1)[:steps]
+    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> KeyedMask:
+        """See :class:`Draws`; the shape is [B, T, n].
+
+        Raises:
+            BadInput: when B is not the number of rows.
+        """
+        batch, steps, units = shape
+        return KeyedMask((batch, steps, units), keep_prob, self._stream(name, batch), self.rows)
 
     def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """See :class:`Draws`; the shape is [B, n]."""
-        return torch.stack([row.normal(name, shape[1:], like) for row in self._of_rows(name, like)])
+        """See :class:`Draws`; the shape is [B, n]. By Box and Muller (1958), in float64; raises like :meth:`mask`."""
+        first, second, *_ = (word.double() for word in self._words(name, shape, like))
+        radius = torch.sqrt(-2 * torch.log((first + 1) * 2**-32))  # of a number in (0, 1], whose log is finite
+        return (radius * torch.cos(2 * math.pi * 2**-32 * second)).to(dtype=like.dtype, device=like.device)
 
     def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """See :class:`Draws`; the shape is [B, n]."""
-        return torch.stack([row.uniform(name, shape[1:], like) for row in self._of_rows(name, like)])
+        """See :class:`Draws`; the shape is [B, n]; raises like :meth:`mask`."""
+        word = self._words(name, shape, like)[0].to(like.device)
+        if like.dtype == torch.float64:
+            return word.double() * 2**-32
+        return (word >> 8).to(like.dtype) * 2**-24  # 24 bits fit into a float32; rounding 32 could give 1
 
-    def _of_rows(self, name: str, like: Tensor) -> Iterator[TorchDraws]:
-        generator = torch.Generator(like.device)
-        for row in self.rows:
-            key = np.random.SeedSequence([self.seed, self.step, zlib.crc32(name.encode()), row])
-            yield TorchDraws(generator.manual_seed(int(key.generate_state(1, np.uint64)[0])))
+    def _words(self, name: str, shape: tuple[int, ...], like: Tensor) -> list[Tensor]:
+        batch, units = shape
+        device = torch.device("cpu") if like.device.type == "mps" else like.device  # mps has no float64
+        return self._stream(name, batch).words(batch, units, self.rows, device)
+
+    def _stream(self, name: str, batch: int) -> Stream:
+        if batch != len(self.rows):
+            raise BadInput(f"{name}: asked for {batch} rows, but these draws are keyed for {len(self.rows)}")
+        return Stream(self.seed, self.step, name_id(name))

@@ -57,7 +57,7 @@ def kl_cost(
         mu: [B, z].
         presig: [B, z], log of the variance.
         tolerance: floor of the mean over the whole batch.
-        share: of the rows of the batch, those that this process has.
+        share: the fraction of the batch's rows that this process holds.
         group: the processes that share the batch; see :meth:`SketchRNN.costs_of` for gradients.
     """
     kl = group.sum(share * kl_divergence(mu, presig))

@@ -70,11 +70,11 @@ class Mixture:
         """Probabilities of: pen down, pen up, end of sketch."""
         return F.softmax(self.pen_logits, dim=-1)
 
-    def shrunk(self, reg_covar: float) -> Self:
+    def regularized(self, reg_covar: float) -> Self:
         """With ``reg_covar`` added to both variances of each component; the covariance stays as it was.
 
-        So a component cannot collapse onto a point. 0 changes nothing, as in Magenta. The correlation is rescaled
-        through its logit, from sums of positive terms alone: nothing cancels where corr is near +-1.
+        This keeps a component from collapsing onto a point. 0 changes nothing, as in Magenta. The correlation is
+        rescaled through its logit, from sums of positive terms alone, so nothing cancels where corr is near +-1.
         """
         if reg_covar == 0:
             return self

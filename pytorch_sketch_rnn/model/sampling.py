@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.data.strokes import START_TOKEN
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.model.draws import Draws
+from pytorch_sketch_rnn.model.draws import Draws, TorchDraws
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
@@ -125,7 +125,7 @@ def sample_batch(
         max_len: a sketch that has not ended by then is cut; None: the model's ``max_seq_len``.
         temperature: as for :func:`sample`.
         z: latent vectors [count, z], anything that ``torch.as_tensor`` takes; None draws them, named ``latent``.
-        draws: where the random numbers come from; None: the model's. Asked at step t for the uniform numbers
+        draws: the source of random numbers; None: torch's global generator. Asked at step t for the uniform numbers
             ``sample/component/t`` and ``sample/pen/t`` [rows] and the normal ones ``sample/offset/t`` [rows, 2],
             rows being the sketches that have not ended.
 
@@ -136,7 +136,7 @@ def sample_batch(
         BadInput: for a temperature, ``count``, ``max_len`` or z that does not fit.
     """
     check_temperature(temperature)
-    draws = model.draws if draws is None else draws
+    draws = TorchDraws() if draws is None else draws
     max_len = model.hparams.max_seq_len if max_len is None else max_len
     _check_at_least_1(count=count, max_len=max_len)
     weight = model.decoder.output_w

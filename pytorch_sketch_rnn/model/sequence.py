@@ -1,7 +1,7 @@
 """A cell over time.
 
-Source: TensorFlow's ``dynamic_rnn`` as Magenta ``model.py`` calls it: past a sketch's length the state stands still and
-the output is zero. This is the place for a faster path that gives the same numbers.
+Source: TensorFlow's ``dynamic_rnn`` as Magenta ``model.py`` calls it: after a sketch ends, its state is frozen and its
+output is zero. A faster path that gives the same numbers belongs here, beside :func:`run` and :func:`run_both`.
 """
 
 from typing import NamedTuple
@@ -9,16 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.model.cells import Cell, State, dropped
+from pytorch_sketch_rnn.model.cells import Cell, State, apply_mask
+from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 
 class Masks(NamedTuple):
-    """Dropout masks of a whole sequence, [T, B, n] each, or None where that dropout is off."""
+    """Dropout masks of a whole sequence, [B, T, n] each, or None where that dropout is off."""
 
-    recurrent: Tensor | None = None  # n: units
-    input: Tensor | None = None  # n: inputs
-    output: Tensor | None = None  # n: units
+    recurrent: Mask | None = None  # n: units
+    input: Mask | None = None  # n: inputs
+    output: Mask | None = None  # n: units
 
 
 def run(
@@ -28,27 +29,34 @@ def run(
     lengths: Tensor | None = None,
     masks: Masks = Masks(),  # noqa: B008 (immutable)
     tape: Tape = NO_TAPE,
-) -> tuple[Tensor, State]:
-    """Take the cell through ``inputs`` [B, T, input_size] from ``state``.
+    *,
+    constant: Tensor | None = None,
+    outputs: bool = True,
+) -> tuple[Tensor | None, State]:
+    """Take the cell through ``inputs`` from ``state``.
 
     Args:
-        cell: the cell.
-        inputs: what it reads.
-        state: what it starts from.
+        cell: the cell; it reads [inputs, constant].
+        inputs: what changes from step to step, [B, T, i].
+        state: the initial state.
         lengths: true lengths [B], or None where every sketch has T steps.
         masks: dropout masks.
-        tape: takes down at each step, [B, T, ...], every intermediate of the cell, the ``output`` and the packed
-            ``state``, and ``final_state``.
+        tape: records, at each step, [B, T, ...], every intermediate of the cell, the ``output`` and the packed
+            ``state``, and once ``final_state``.
+        constant: what is the same at every step, [B, c], or None.
+        outputs: whether the outputs are wanted.
 
     Returns:
-        Outputs [B, T, n] and the final state.
+        Outputs [B, T, n], or None where they are not wanted, and the final state.
     """
+    if constant is not None:
+        inputs = torch.cat([inputs, constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)], dim=2)  # [B, T, i + c]
+    recurrent, before, after = (_by_step(mask, inputs) for mask in masks)
     steps = tape.steps()
-    outputs = []
+    kept = []
     for t, x in enumerate(inputs.unbind(dim=1)):
-        recurrent, before, after = (None if mask is None else mask[t] for mask in masks)
-        output, new_state = cell(dropped(x, before), state, recurrent, steps)
-        output = dropped(output, after)
+        output, new_state = cell(apply_mask(x, before[t]), state, recurrent[t], steps)
+        output = apply_mask(output, after[t])
         if lengths is not None:
             alive = (t < lengths).unsqueeze(1)  # [B, 1]
             output = torch.where(alive, output, 0)
@@ -56,10 +64,39 @@ def run(
         state = new_state
         if tape.enabled:
             steps(output=output, state=cell.pack(state))
-        outputs.append(output)
+        if outputs:
+            kept.append(output)
     if tape.enabled:
         tape(**steps.stacked(), final_state=cell.pack(state))
-    return torch.stack(outputs, dim=1), state
+    return torch.stack(kept, dim=1) if outputs else None, state
+
+
+def run_both(
+    fw: Cell,
+    bw: Cell,
+    inputs: Tensor,
+    lengths: Tensor,
+    masks: tuple[Mask | None, Mask | None] = (None, None),
+    tape: Tape = NO_TAPE,
+) -> tuple[State, State]:
+    """Take two cells through the same sketches, one from either end, each from a state of zeros.
+
+    Args:
+        fw: reads each sketch from its first point on.
+        bw: reads each sketch from its last point on.
+        inputs: [B, T, i].
+        lengths: true lengths [B], each 1..T.
+        masks: recurrent dropout masks [B, T, n] of both, each in its cell's own order of steps.
+        tape: records ``fw/...`` and ``bw/...`` as :func:`run` does, each in its cell's own order of steps.
+
+    Returns:
+        The final states of both.
+    """
+    backwards = reverse_prefix(inputs, lengths)
+    fw_start, bw_start = (cell.zero_state(len(inputs), inputs) for cell in (fw, bw))
+    _, fw_state = run(fw, inputs, fw_start, lengths, Masks(masks[0]), tape.scope("fw"), outputs=False)
+    _, bw_state = run(bw, backwards, bw_start, lengths, Masks(masks[1]), tape.scope("bw"), outputs=False)
+    return fw_state, bw_state
 
 
 def reverse_prefix(values: Tensor, lengths: Tensor) -> Tensor:
@@ -68,3 +105,8 @@ def reverse_prefix(values: Tensor, lengths: Tensor) -> Tensor:
     ends = lengths.unsqueeze(1)  # [B, 1]
     index = torch.where(t < ends, ends - 1 - t, t)  # [B, T]
     return values[torch.arange(values.shape[0], device=values.device).unsqueeze(1), index]
+
+
+def _by_step(mask: Mask | None, like: Tensor) -> tuple[Tensor | None, ...]:
+    """The mask of each step, [B, n] each."""
+    return (None,) * like.shape[1] if mask is None else mask.tensor(like).unbind(dim=1)

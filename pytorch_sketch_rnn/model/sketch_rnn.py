@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -16,20 +14,17 @@ from torch import Tensor, nn
 from pytorch_sketch_rnn.device import usable_device
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.decoder import Decoder
-from pytorch_sketch_rnn.model.draws import Draws, TorchDraws
+from pytorch_sketch_rnn.model.draws import Draws, Mask, TorchDraws
 from pytorch_sketch_rnn.model.encoder import Encoder
 from pytorch_sketch_rnn.model.initializers import gaussian_, glorot_uniform_
 from pytorch_sketch_rnn.model.losses import Costs, kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model.mixture import Mixture
+from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE, SavedModel, check_weights, read_folder, write_folder
 from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 class Forward(NamedTuple):
@@ -52,14 +47,17 @@ class SketchRNN(nn.Module):
     """The whole model, built from hyperparameters, with weights drawn as Magenta draws them.
 
     Strokes and latent vectors may be anything that ``torch.as_tensor`` takes, NumPy arrays and lists included; they are
-    brought to the dtype and device of the weights. ``eval()`` switches all dropout off. ``draws`` answers for every
-    random number; replace it to replay recorded ones.
+    converted to the dtype and device of the weights. ``eval()`` switches all dropout off. Every method that needs
+    random numbers takes ``draws``, their source; without it they come from torch's global generator.
+
+    ``scale_factor`` is part of a saved model: offsets in data units are normalised offsets times ``scale_factor``. It
+    is None where it is not known.
     """
 
     def __init__(self, hparams: HParams, seed: int | None = None) -> None:
         super().__init__()
         self.hparams = hparams
-        self.draws: Draws = TorchDraws()
+        self.scale_factor: float | None = None
         z_size = hparams.z_size if hparams.conditional else None
         self.encoder = None
         if hparams.conditional:
@@ -71,7 +69,7 @@ class SketchRNN(nn.Module):
             self.reset_parameters(seed)
 
     def reset_parameters(self, seed: int | None = None) -> None:
-        """Draw the random weights anew; without a seed, torch's global generator gives one."""
+        """Redraw the random weights; without a seed, torch's global generator gives one."""
         if seed is None:
             seed = int(torch.randint(2**31, ()))
         rng = np.random.RandomState(seed)
@@ -99,14 +97,20 @@ class SketchRNN(nn.Module):
             raise BadInput(f"expected numbers of one shape, got {type(value).__name__}: {error}") from None
 
     def encode(
-        self, strokes: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE
+        self,
+        strokes: ArrayLike | Tensor,
+        lengths: ArrayLike | Tensor,
+        tape: Tape = NO_TAPE,
+        *,
+        draws: Draws | None = None,
     ) -> tuple[Tensor, Tensor]:
         """mu and presig [B, z] of a batch of sketches.
 
         Args:
             strokes: stroke-5 WITHOUT the start token, [B, T, 5].
             lengths: points of each sketch [B], each 1..T.
-            tape: takes down ``encoder/...``.
+            tape: records ``encoder/...``.
+            draws: the source of dropout masks.
 
         Raises:
             BadInput: for an unconditional model, or lengths or shapes that do not fit.
@@ -114,7 +118,7 @@ class SketchRNN(nn.Module):
         if self.encoder is None:
             raise BadInput("this model is unconditional (decoder only): it has no encoder")
         strokes = self.as_input(strokes)
-        lengths = torch.as_tensor(lengths, device=strokes.device)
+        lengths = torch.as_tensor(lengths)  # checked where they are: on a GPU, reading them back would stall it
         if strokes.ndim != 3 or strokes.shape[2] != 5 or len(strokes) < 1 or lengths.shape != strokes.shape[:1]:
             raise BadInput(
                 "expected strokes [B, T, 5] and lengths [B] with B at least 1, "
@@ -126,28 +130,29 @@ class SketchRNN(nn.Module):
         if int(lengths.min()) < 1 or longest > strokes.shape[1]:
             raise BadInput(f"lengths must lie in 1..{strokes.shape[1]}, got {lengths.tolist()}")
         strokes = strokes[:, :longest]
-        fw_mask, bw_mask = (
-            self._mask(
-                f"encoder/{side}/recurrent",
-                (longest, len(strokes), self.hparams.enc_rnn_size),
-                self.hparams.use_recurrent_dropout,
-                self.hparams.recurrent_dropout_prob,
-            )
-            for side in ("fw", "bw")
-        )
-        return self.encoder(strokes, lengths, fw_mask, bw_mask, tape.scope("encoder"))
+        shape = (len(strokes), longest, self.hparams.enc_rnn_size)
+        fw_mask, bw_mask = (self._mask(f"encoder/{side}/recurrent", shape, draws) for side in ("fw", "bw"))
+        return self.encoder(strokes, lengths.to(strokes.device), (fw_mask, bw_mask), tape.scope("encoder"))
 
-    def sample_latent(self, mu: Tensor, presig: Tensor) -> Tensor:
+    def sample_latent(self, mu: Tensor, presig: Tensor, draws: Draws | None = None) -> Tensor:
         """z [B, z] from N(mu, exp(presig)), with the draw ``latent``."""
-        return mu + torch.exp(presig / 2) * self.draws.normal("latent", tuple(mu.shape), mu)
+        return mu + torch.exp(presig / 2) * (draws or TorchDraws()).normal("latent", tuple(mu.shape), mu)
 
-    def decode(self, inputs: ArrayLike | Tensor, z: ArrayLike | Tensor | None = None, tape: Tape = NO_TAPE) -> Mixture:
+    def decode(
+        self,
+        inputs: ArrayLike | Tensor,
+        z: ArrayLike | Tensor | None = None,
+        tape: Tape = NO_TAPE,
+        *,
+        draws: Draws | None = None,
+    ) -> Mixture:
         """The mixture at each step of a batch.
 
         Args:
             inputs: stroke-5 WITH the start token first, [B, T, 5], any T >= 1.
             z: latent vectors [B, z]; None for an unconditional model.
-            tape: takes down ``decoder/...``.
+            tape: records ``decoder/...``.
+            draws: the source of dropout masks.
 
         Raises:
             BadInput: where z is missing, is not wanted, or a shape does not fit.
@@ -165,37 +170,36 @@ class SketchRNN(nn.Module):
         batch, steps, _ = inputs.shape
         input_size, units = self.decoder.cell.input_size, self.decoder.cell.num_units
         masks = Masks(
-            self._mask(
-                "decoder/recurrent",
-                (steps, batch, units),
-                hparams.use_recurrent_dropout,
-                hparams.recurrent_dropout_prob,
-            ),
-            self._mask(
-                "decoder/input", (steps, batch, input_size), hparams.use_input_dropout, hparams.input_dropout_prob
-            ),
-            self._mask(
-                "decoder/output", (steps, batch, units), hparams.use_output_dropout, hparams.output_dropout_prob
-            ),
+            self._mask("decoder/recurrent", (batch, steps, units), draws),
+            self._mask("decoder/input", (batch, steps, input_size), draws),
+            self._mask("decoder/output", (batch, steps, units), draws),
         )
         mixture, _ = self.decoder(inputs, z, None, masks, tape.scope("decoder"))
         return mixture
 
-    def forward(self, sketches: ArrayLike | Tensor, lengths: ArrayLike | Tensor, tape: Tape = NO_TAPE) -> Forward:
+    def forward(
+        self,
+        sketches: ArrayLike | Tensor,
+        lengths: ArrayLike | Tensor,
+        tape: Tape = NO_TAPE,
+        *,
+        draws: Draws | None = None,
+    ) -> Forward:
         """Encode, draw z and decode.
 
         Args:
             sketches: stroke-5 WITH the start token first, [B, T + 1, 5].
             lengths: points of each sketch, without the start token [B].
-            tape: takes down ``encoder/...``, ``mu``, ``presig``, ``z`` and ``decoder/...``.
+            tape: records ``encoder/...``, ``mu``, ``presig``, ``z`` and ``decoder/...``.
+            draws: the source of latent noise and dropout masks.
         """
         sketches = self.as_input(sketches)
         mu = presig = z = None
         if self.encoder is not None:
-            mu, presig = self.encode(sketches[:, 1:], lengths, tape)
-            z = self.sample_latent(mu, presig)
+            mu, presig = self.encode(sketches[:, 1:], lengths, tape, draws=draws)
+            z = self.sample_latent(mu, presig, draws)
             tape(mu=mu, presig=presig, z=z)
-        return Forward(self.decode(sketches[:, :-1], z, tape), mu, presig, z)
+        return Forward(self.decode(sketches[:, :-1], z, tape, draws=draws), mu, presig, z)
 
     def costs(
         self,
@@ -204,9 +208,10 @@ class SketchRNN(nn.Module):
         kl_weight: float,
         *,
         is_training: bool | None = None,
+        draws: Draws | None = None,
     ) -> Costs:
         """Magenta's cost, r_cost and kl_cost of a batch; the arguments are those of ``forward`` and ``costs_of``."""
-        return self.costs_of(self(sketches, lengths), sketches, kl_weight, is_training=is_training)
+        return self.costs_of(self(sketches, lengths, draws=draws), sketches, kl_weight, is_training=is_training)
 
     def costs_of(
         self,
@@ -220,19 +225,19 @@ class SketchRNN(nn.Module):
     ) -> Costs:
         """Magenta's cost, r_cost and kl_cost of a pass.
 
-        Where several processes share a batch, the costs are those of the whole batch in each process, and their
-        gradients are those of its own rows: summed over the processes they are those of the whole batch.
+        Where several processes share a batch, each gets the costs of the whole batch, with the gradients of its own
+        rows: summed over the processes, these are the gradients of the whole batch.
 
         Args:
-            passed: what :meth:`forward` gave.
-            sketches: what it was given, [B, T + 1, 5].
+            passed: the result of :meth:`forward`.
+            sketches: its argument, [B, T + 1, 5].
             kl_weight: weight of the KL cost.
             is_training: whether the pen loss counts the padding; None: as the hyperparameters say.
-            share: of the rows of the batch, those that this process has.
+            share: the fraction of the batch's rows that this process holds.
             group: the processes that share the batch.
 
         Raises:
-            LostProcess: when another process is gone.
+            LostProcess: when another process has ended.
         """
         if is_training is None:
             is_training = self.hparams.is_training
@@ -243,34 +248,22 @@ class SketchRNN(nn.Module):
         kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance, share=share, group=group)
         return Costs(r_cost + kl * kl_weight, r_cost, kl)
 
-    def _mask(self, name: str, shape: tuple[int, ...], used: bool, keep_prob: float) -> Tensor | None:
-        if not (self.training and used):
+    def _mask(self, name: str, shape: tuple[int, ...], draws: Draws | None) -> Mask | None:
+        """The dropout mask of that name, or None where that dropout is off."""
+        kind = name.rpartition("/")[2]
+        if not (self.training and getattr(self.hparams, f"use_{kind}_dropout")):
             return None
-        return self.draws.mask(name, shape, keep_prob, self.decoder.output_w)
+        return (draws or TorchDraws()).mask(name, shape, getattr(self.hparams, f"{kind}_dropout_prob"))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder.
 
-        Both are written in full under other names, then renamed one after the other, the config first. So where writing
-        fails (a full disk), what was there stays; only where the second renaming fails (a folder has the name of the
-        weights, or the process ends in between) does the new config stand beside the old weights.
+        If writing fails, the old files stay; see :func:`saved_model.write_folder`.
 
         Raises:
-            BadInput: when the folder cannot be made or written.
+            BadInput: when the folder or a file cannot be written, or ``scale_factor`` is not a positive, finite number.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"{folder}: cannot be made ({error.strerror})") from None
-        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
-        # the one opened last is renamed first
-        with atomic_path(folder / WEIGHTS_FILE) as weights_path, atomic_path(folder / CONFIG_FILE) as config_path:
-            self.hparams.save(config_path)
-            try:
-                safetensors.torch.save_file(weights, weights_path)
-            except (OSError, safetensors.SafetensorError) as error:  # a full disk may be either
-                raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
+        write_folder(Path(folder), SavedModel(self.hparams, self.state_dict(), self.scale_factor))
 
     @classmethod
     def from_pretrained(
@@ -288,42 +281,11 @@ class SketchRNN(nn.Module):
         """
         if dtype not in (None, torch.float32, torch.float64):
             raise BadInput(f"dtype is {dtype}, expected torch.float32, torch.float64 or None")
-        device = usable_device(device)
-        folder = Path(folder)
-        hparams = HParams.load(folder / CONFIG_FILE)
-        path = folder / WEIGHTS_FILE
-        try:
-            weights = safetensors.torch.load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise BadInput(f"{path}: expected weights in safetensors form, but {error}") from None
+        device, folder = usable_device(device), Path(folder)
+        saved = read_folder(folder)
         with torch.device("meta"):
-            model = cls(hparams)
-        expected = {name: value.shape for name, value in model.state_dict().items()}
-        found = {name: value.shape for name, value in weights.items()}
-        if expected != found:
-            raise BadInput(f"{path}: does not fit {CONFIG_FILE}: {_difference(expected, found)}")
-        types = {value.dtype for value in weights.values()}
-        if types not in ({torch.float32}, {torch.float64}):
-            raise BadInput(f"{path}: expected all weights in float32 or all in float64, got {_names(types)}")
-        model.load_state_dict(weights, assign=True)
+            model = cls(saved.hparams)
+        check_weights(folder / WEIGHTS_FILE, saved.weights, model.state_dict())
+        model.load_state_dict(saved.weights, assign=True)
+        model.scale_factor = saved.scale_factor
         return model.to(device=device, dtype=dtype).eval()
-
-
-def _difference(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> str:
-    missing = sorted(set(expected) - set(found))
-    unknown = sorted(set(found) - set(expected))
-    shapes = [
-        f"{name} is {list(found[name])}, expected {list(expected[name])}"
-        for name in sorted(set(expected) & set(found))
-        if expected[name] != found[name]
-    ]
-    parts = []
-    if missing:
-        parts.append(f"missing {', '.join(missing)}")
-    if unknown:
-        parts.append(f"unknown {', '.join(unknown)}")
-    return "; ".join(parts + shapes)
-
-
-def _names(types: set[torch.dtype]) -> str:
-    return " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in types))

@@ -1,4 +1,4 @@
-"""Named intermediates: whoever wants to see inside a computation hands it a tape."""
+"""Records named intermediate tensors."""
 
 from typing import Self
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Tape:
-    """Takes down tensors by name: ``tape(i=i, j=j)``.
+    """Records tensors by name: ``tape(i=i, j=j)``.
 
-    ``scope("hyper_ix")`` gives a tape that writes the same record under ``hyper_ix/``. What a cell writes at each step
-    of a sequence is stacked by :meth:`stacked`.
+    ``scope("hyper_ix")`` gives a tape that adds to the same record under ``hyper_ix/``. :meth:`stacked` stacks what a
+    cell recorded at each step of a sequence.
     """
 
     enabled = True
@@ -20,12 +20,12 @@ class Tape:
         self.record: dict[str, list[Tensor]] = {} if record is None else record
 
     def __call__(self, **tensors: Tensor) -> None:
-        """Take down tensors by name."""
+        """Record tensors by name."""
         for name, tensor in tensors.items():
             self.record.setdefault(self.prefix + name, []).append(tensor)
 
     def scope(self, name: str) -> Self:
-        """A tape for the same record, whose names begin with ``name/``."""
+        """A tape that adds to the same record, with names that begin with ``name/``."""
         return type(self)(f"{self.prefix}{name}/", self.record)
 
     def steps(self) -> Self:
@@ -33,23 +33,23 @@ class Tape:
         return type(self)()
 
     def stacked(self) -> dict[str, Tensor]:
-        """What each step [B, ...] wrote, as [B, T, ...]."""
+        """What the steps recorded, [B, ...] each, as [B, T, ...]."""
         return {name: torch.stack(values, dim=1) for name, values in self.record.items()}
 
     def values(self) -> dict[str, Tensor]:
         """Each tensor by its name.
 
         Raises:
-            ValueError: when a name was written twice.
+            ValueError: when a name was recorded twice.
         """
         twice = [name for name, values in self.record.items() if len(values) != 1]
         if twice:
-            raise ValueError(f"written more than once: {', '.join(twice)}; use a fresh tape for each computation")
+            raise ValueError(f"recorded more than once: {', '.join(twice)}; use a fresh tape for each computation")
         return {name: values[0] for name, values in self.record.items()}
 
 
 class _NoTape(Tape):
-    """A tape that forgets everything, so that no one has to ask whether there is one."""
+    """A tape that records nothing, so that callers need not ask whether there is one."""
 
     enabled = False
 

@@ -1,10 +1,10 @@
-"""The state of a training, in folders that are there whole or not at all.
+"""Checkpoints of a training: folders that exist whole or not at all.
 
 ``<save_dir>/checkpoints/step-00000500`` holds ``config.json`` and ``model.safetensors``, so that it is a model like any
-other; ``optimizer.safetensors`` under the names that ``weight_port`` gives a Magenta checkpoint's slots; and
+other; ``optimizer.safetensors``, under the names that ``weight_port`` gives the slots of a Magenta checkpoint; and
 ``training.json``. The random numbers of a step are a function of seed and step (see :mod:`batches` and
-:class:`draws.KeyedDraws`), so that these two numbers are the whole state of all generators; the schedules are functions
-of the step.
+:class:`draws.KeyedDraws`), so these two numbers are the whole state of all generators. The schedules are functions of
+the step.
 """
 
 import json
@@ -23,18 +23,19 @@ import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE, SketchRNN
-from pytorch_sketch_rnn.training.optim import TF1Adam
+from pytorch_sketch_rnn.json_file import read_json
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training.optim import POWERS, SLOTS, TF1Adam
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
 CHECKPOINTS = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})")
-_POWERS = ("beta1_power", "beta2_power")
 
 
 def checkpoint_path(save_dir: Path, step: int) -> Path:
-    """Where the checkpoint of a step stands."""
+    """The folder of the checkpoint of a step."""
     return save_dir / CHECKPOINTS / f"step-{step:08}"
 
 
@@ -46,8 +47,27 @@ def checkpoints(save_dir: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def last_checkpoint(save_dir: Path) -> tuple[int, Path]:
+    """The step and folder of the last checkpoint of a training.
+
+    Raises:
+        BadInput: when there is none.
+    """
+    found = checkpoints(save_dir)
+    if not found:
+        raise BadInput(f"{save_dir}: holds no checkpoint; expected one in {save_dir / CHECKPOINTS}")
+    step = max(found)
+    return step, found[step]
+
+
 def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; ``state`` is anything that JSON holds, ``step`` (steps done) among it. Replaces an older one.
+    """Write a checkpoint, replacing one of the same name.
+
+    Args:
+        folder: of the checkpoint.
+        model: the model.
+        optimizer: its optimizer.
+        state: written to ``training.json``; ``step`` (steps done) is required.
 
     Raises:
         BadInput: when it cannot be written; then nothing of it is left.
@@ -62,7 +82,7 @@ def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapp
         arrays = optimizer_arrays(model, optimizer, state["step"])
         safetensors.torch.save_file(arrays, temporary / OPTIMIZER_FILE)
         (temporary / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        shutil.copymode(temporary / CONFIG_FILE, temporary / OPTIMIZER_FILE)  # safetensors makes its files private
+        shutil.copymode(temporary / CONFIG_FILE, temporary / OPTIMIZER_FILE)  # safetensors writes private files
         temporary.chmod(folder.parent.stat().st_mode & 0o777)
         for path in temporary.iterdir():
             _to_disk(path)
@@ -75,7 +95,7 @@ def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapp
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Let ``new`` take the place of ``folder``, which may exist."""
+    """Rename ``new`` to ``folder``, removing an older folder of that name."""
     if folder.exists():
         old = _put_aside(folder)
         os.replace(new, folder)
@@ -85,15 +105,15 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def _put_aside(folder: Path) -> Path:
-    """Rename a folder, so that what is deleted in steps is never seen in part; returns its new place."""
+    """Rename a folder before it is deleted, so that it is never seen half deleted; returns its new path."""
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-    os.replace(folder, old)  # onto an empty folder
+    os.replace(folder, old)  # replaces the empty folder
     return old
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder to write into: itself where it exists, else one that is renamed to it at the end."""
+    """Yield a folder to write into: ``folder`` if it exists, else a temporary one that is renamed to it at the end."""
     if folder.exists():
         yield folder
         return
@@ -107,7 +127,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_older(save_dir: Path, keep: int) -> None:
-    """Remove all checkpoints but the last ``keep``, and what a killed process left half written."""
+    """Remove all checkpoints but the last ``keep``, and the temporary files and folders of a killed process."""
     for path in list(checkpoints(save_dir).values())[:-keep]:
         shutil.rmtree(_put_aside(path), ignore_errors=True)
     for folder in (save_dir, *(save_dir / name for name in (CHECKPOINTS, "best", "samples"))):
@@ -116,39 +136,37 @@ def remove_older(save_dir: Path, keep: int) -> None:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What was saved as ``state``.
+    """Read the ``state`` of a checkpoint.
 
     Raises:
         BadInput: when it is missing or broken.
     """
     path = folder / STATE_FILE
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a checkpoint of train.py") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected JSON, but {error}") from None
+    state = read_json(path, "a checkpoint of train.py")
     if not isinstance(state, dict) or not isinstance(state.get("step"), int) or state["step"] < 0:
         raise BadInput(f"{path}: expected the state of a training with its step; remove this checkpoint")
     return state
 
 
 def optimizer_arrays(model: SketchRNN, optimizer: TF1Adam, steps_done: int) -> dict[str, Tensor]:
-    """All that Adam keeps: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
+    """Adam's state: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
     slots = {
-        f"{slot}.{name}": optimizer.state[parameter][slot].contiguous()
+        f"{slot}.{name}": optimizer.state[parameter][slot].clone()  # it shares memory with the others
         for name, parameter in model.named_parameters()
-        for slot in ("m", "v")
+        for slot in SLOTS
     }
-    powers = {power: torch.tensor(optimizer.param_groups[0][power], dtype=torch.float32) for power in _POWERS}
+    powers = {name: torch.tensor(power, dtype=torch.float32) for name, power in optimizer.powers().items()}
     return slots | powers | {"global_step": torch.tensor(steps_done)}
 
 
 def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
-    """Read what :func:`optimizer_arrays` gave, or ``weight_port`` wrote; returns the steps done.
+    """Read Adam's state, written by :func:`write_folder` or ``weight_port``, into an optimizer.
+
+    Returns:
+        The steps done.
 
     Raises:
-        BadInput: when the file is broken or does not fit the model; then the optimizer is as it was.
+        BadInput: when the file is broken or does not fit the model; then the optimizer is unchanged.
     """
     try:
         arrays = safetensors.torch.load_file(path)
@@ -160,10 +178,9 @@ def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
         wrong = sorted(n for n in found | expected if found.get(n) != expected.get(n))
         raise BadInput(f"{path}: does not fit the model: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}")
     for name, parameter in model.named_parameters():
-        for slot in ("m", "v"):
+        for slot in SLOTS:
             optimizer.state[parameter][slot].copy_(arrays[f"{slot}.{name}"])
-    for power in _POWERS:
-        optimizer.param_groups[0][power] = float(arrays[power])
+    optimizer.set_powers({name: float(arrays[name]) for name in POWERS})
     return int(arrays["global_step"])
 
 
@@ -171,7 +188,7 @@ def load_weights(folder: Path, model: SketchRNN) -> None:
     """Read the weights of a checkpoint into a model of the same shape.
 
     Raises:
-        BadInput: when they cannot be read, or the model is another.
+        BadInput: when they cannot be read, or have other shapes.
     """
     read = SketchRNN.from_pretrained(folder, device=model.decoder.output_w.device)
     expected = {name: value.shape for name, value in model.state_dict().items()}

@@ -1,9 +1,9 @@
-"""Clipping by value and Adam as TensorFlow 1 computes it.
+"""Clipping by value and Adam as TensorFlow 1 computes it, over all parameters at once.
 
 Source: ``tf.train.AdamOptimizer`` and its kernel ``ApplyAdam``; Magenta ``model.py`` (``capped_gvs``).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,27 @@ import torch
 from torch import Tensor
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+POWERS = ("beta1_power", "beta2_power")
+SLOTS = ("m", "v")
 
 
-def clip_by_value_(parameters: Iterable[Tensor], bound: float) -> None:
-    """Clip each element of each gradient to +-bound, in place."""
+def clip_by_value(gradient: Tensor, bound: float) -> Tensor:
+    """The gradient with each element clipped to +-bound."""
+    return gradient.clamp(-bound, bound)
+
+
+def flat_gradient(parameters: Iterable[Tensor]) -> Tensor:
+    """The gradients of all parameters in one vector, in order.
+
+    Raises:
+        ValueError: when a parameter has no gradient.
+    """
+    parts = []
     for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.clamp_(-bound, bound)
+        if parameter.grad is None:
+            raise ValueError(f"a parameter of shape {list(parameter.shape)} has no gradient")
+        parts.append(parameter.grad.ravel())
+    return torch.cat(parts)
 
 
 class TF1Adam(torch.optim.Optimizer):
@@ -25,28 +39,59 @@ class TF1Adam(torch.optim.Optimizer):
 
     - epsilon is added to sqrt(v), not to the bias-corrected one: var -= lr_t m / (sqrt(v) + epsilon) with
       lr_t = lr sqrt(1 - beta2_power) / (1 - beta1_power);
-    - the beta powers are state, one pair for all parameters, float32 always, and are multiplied up at each step;
+    - the beta powers are state, one pair for all parameters, always float32, multiplied by beta at each step;
     - beta1, beta2 and epsilon are float32 constants, whatever the dtype of the weights;
     - m and v exist from the start, and every parameter must have a gradient.
 
-    The state is that of a Magenta checkpoint: slots ``m`` and ``v`` for each parameter, ``beta1_power`` and
-    ``beta2_power`` in the parameter group (float32 values held as Python floats, which every way of saving keeps).
+    The state is that of a Magenta checkpoint: slots ``m`` and ``v`` for each parameter, and the two powers. All slots
+    ``m`` share one vector, as do all ``v``, so a step takes a dozen operations, however many parameters there are.
+    Learning rate and powers are tensors on the device of the weights: a step reads nothing back to the host.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        powers = {"beta1_power": _float32(BETA1), "beta2_power": _float32(BETA2)}
-        super().__init__(params, {"lr": lr, **powers})
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self.state[parameter] = {"m": torch.zeros_like(parameter), "v": torch.zeros_like(parameter)}
+        super().__init__(params, {"lr": lr})
+        self.parameters: list[Tensor] = [p for group in self.param_groups for p in group["params"]]
+        first = self.parameters[0]
+        self.settings = self.param_groups[0]
+        self.settings["lr"] = first.detach().new_tensor(lr)
+        self.set_powers({"beta1_power": BETA1, "beta2_power": BETA2})
+        count = sum(parameter.numel() for parameter in self.parameters)
+        self.m, self.v = (first.detach().new_zeros(count) for _ in SLOTS)
+        self._share_slots()
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """Views of a vector of all parameters' elements, one in the shape of each parameter."""
+        parts = flat.split([parameter.numel() for parameter in self.parameters])
+        return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     def slots(self) -> list[Tensor]:
         """All slots, in the order of the parameters."""
-        return [slot for group in self.param_groups for p in group["params"] for slot in self.state[p].values()]
+        return [self.state[parameter][slot] for parameter in self.parameters for slot in SLOTS]
+
+    def powers(self) -> dict[str, float]:
+        """The beta powers: float32 values as Python floats, which every way of saving keeps."""
+        return {name: float(self.settings[name]) for name in POWERS}
+
+    def set_powers(self, powers: Mapping[str, float]) -> None:
+        """Set both beta powers, for instance to those of a checkpoint."""
+        for name in POWERS:
+            self.settings[name] = torch.tensor(
+                float(powers[name]), dtype=torch.float32, device=self.parameters[0].device
+            )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of another optimizer for parameters of the same shapes."""
+        super().load_state_dict(state_dict)
+        self.settings = self.param_groups[0]
+        self.set_powers(self.settings)
+        with torch.no_grad():
+            for flat, slot in ((self.m, "m"), (self.v, "v")):
+                flat.copy_(torch.cat([self.state[parameter][slot].ravel() for parameter in self.parameters]))
+        self._share_slots()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step, with the learning rate in ``param_groups[..]["lr"]``.
+        """One step with the parameters' gradients and the learning rate ``param_groups[0]["lr"]``.
 
         Raises:
             ValueError: when a parameter has no gradient; then nothing is changed.
@@ -55,33 +100,36 @@ class TF1Adam(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    raise ValueError(f"a parameter of shape {list(parameter.shape)} has no gradient")
-        for group in self.param_groups:
-            self._step_group(group)
+        self.step_by(flat_gradient(self.parameters))
         return loss
 
-    def _step_group(self, group: dict[str, Any]) -> None:
-        number = _kernel_dtype(group["params"][0])
+    @torch.no_grad()
+    def step_by(self, gradient: Tensor, apply: Tensor | None = None) -> None:
+        """One step with all gradients in one vector.
+
+        Args:
+            gradient: as :func:`flat_gradient` gives it; finite where ``apply`` is false.
+            apply: a boolean scalar on the device; if it is false, weights and state stay as they are.
+        """
+        number = _kernel_dtype(gradient)
         beta1, beta2, epsilon = (number(np.float32(constant)) for constant in (BETA1, BETA2, EPSILON))
-        power1, power2 = number(group["beta1_power"]), number(group["beta2_power"])
-        lr_t = number(group["lr"]) * np.sqrt(number(1) - power2) / (number(1) - power1)
-        for parameter in group["params"]:
-            m, v = self.state[parameter]["m"], self.state[parameter]["v"]
-            m.add_((parameter.grad - m) * float(number(1) - beta1))
-            v.add_((parameter.grad.square() - v) * float(number(1) - beta2))
-            parameter.sub_(m * float(lr_t) / (v.sqrt() + float(epsilon)))
-        group["beta1_power"] = float(np.float32(group["beta1_power"]) * np.float32(BETA1))
-        group["beta2_power"] = float(np.float32(group["beta2_power"]) * np.float32(BETA2))
+        power1, power2 = (self.settings[name].to(gradient.dtype) for name in POWERS)
+        lr_t = self.settings["lr"] * torch.sqrt(1 - power2) / (1 - power1)
+        applied = 1.0 if apply is None else apply.to(gradient.dtype)
+        self.m.add_((gradient - self.m) * (float(number(1) - beta1) * applied))
+        self.v.add_((gradient.square() - self.v) * (float(number(1) - beta2) * applied))
+        update = self.m * (lr_t * applied) / (self.v.sqrt() + float(epsilon))
+        torch._foreach_sub_(self.parameters, self.split(update))
+        for name, beta in zip(POWERS, (BETA1, BETA2), strict=True):
+            power = self.settings[name]
+            next_power = power * float(np.float32(beta))
+            power.copy_(next_power if apply is None else torch.where(apply, next_power, power))
+
+    def _share_slots(self) -> None:
+        for parameter, m, v in zip(self.parameters, self.split(self.m), self.split(self.v), strict=True):
+            self.state[parameter] = {"m": m, "v": v}
 
 
-def _kernel_dtype(parameter: Tensor) -> type:
+def _kernel_dtype(gradient: Tensor) -> type[np.floating]:
     """The NumPy scalar type in which the kernel computes its constants: that of the weights."""
-    return np.float64 if parameter.dtype == torch.float64 else np.float32
-
-
-def _float32(value: float) -> float:
-    """The value rounded to float32."""
-    return float(np.float32(value))
+    return np.float64 if gradient.dtype == torch.float64 else np.float32

@@ -1,75 +1,73 @@
-"""The line that shows how a training goes."""
+"""The progress of a training: a bar on a terminal, otherwise a line every 20 steps."""
 
-import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from tqdm import tqdm
 
 from pytorch_sketch_rnn.training.trainer import StepResult
 
-EVERY = 20  # steps, where the output is no terminal
-REFRESH = 0.2  # seconds, where it is
+EVERY = 20  # steps between two lines where stderr is no terminal
+# Speed and time left come before the costs: a narrow terminal cuts the end of the line.
+_LINE = "step {n_fmt}/{total_fmt}  {rate_fmt}  {remaining} left{postfix}"
+_BAR = _LINE.replace("  ", " {bar:10} ", 1)
 
 
 class Progress:
-    """Shows the step, costs, rates, speed and the time left: on a terminal in one line, else every 20 steps.
+    """Shows step, speed, time left, costs and schedules; a context manager.
 
     Args:
-        num_steps: how many there will be.
-        batch_size: sketches a step.
-        say: takes whole lines where stderr is no terminal.
+        num_steps: steps in all.
+        steps_done: steps that a resumed run has done already.
+        report: prints the lines where stderr is no terminal.
+        enabled: False shows nothing, as on every rank but 0.
     """
 
-    def __init__(self, num_steps: int, batch_size: int, say: Callable[[str], None]) -> None:
-        self.num_steps, self.batch_size, self.say = num_steps, batch_size, say
-        self.live = sys.stderr.isatty()
-        self.shown, self.width = 0.0, 0
-        self.seconds_a_step: float | None = None
-        self.last = time.monotonic()
+    def __init__(self, num_steps: int, steps_done: int, report: Callable[[str], None], *, enabled: bool = True) -> None:
+        self._num_steps, self._report, self._enabled = num_steps, report, enabled
+        self._bar = tqdm(
+            total=num_steps, initial=steps_done, unit="step", bar_format=_BAR, dynamic_ncols=True,
+            disable=not (enabled and sys.stderr.isatty()),
+        )  # fmt: skip
+        # since the last line
+        self._steps, self._seconds, self._resumed = 0, 0.0, time.monotonic()
 
-    def __call__(self, result: StepResult) -> None:
-        """After each step."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def update(self, result: StepResult) -> None:
+        """Show a step that was just done."""
+        costs = (
+            f"cost {result.cost:.4f}  reconstruction {result.r_cost:.4f}  KL {result.kl_cost:.4f}  "
+            f"lr {result.learning_rate:.6f}  KL weight {result.kl_weight:.4f}"
+        )
+        self._steps += 1
+        if not self._bar.disable:
+            self._bar.set_postfix_str(costs, refresh=False)
+            self._bar.update()
+        elif self._enabled and (result.step % EVERY == 0 or result.step + 1 == self._num_steps):
+            self._report(self._line(result.step + 1, costs))
+
+    def _line(self, done: int, costs: str) -> str:
         now = time.monotonic()
-        taken, self.last = now - self.last, now
-        before = self.seconds_a_step
-        self.seconds_a_step = taken if before is None else 0.9 * before + 0.1 * taken
-        if self.live and now - self.shown >= REFRESH:
-            self.shown = now
-            # a line that wraps could not be rewritten
-            line = self.line(result)[: shutil.get_terminal_size().columns - 1]
-            self.width = max(self.width, len(line))
-            print(f"\r{line:{self.width}}", end="", file=sys.stderr, flush=True)
-        elif not self.live and (result.step % EVERY == 0 or result.step + 1 == self.num_steps):
-            self.say(self.line(result))
-
-    def line(self, result: StepResult) -> str:
-        """What is shown of a step."""
-        seconds = self.seconds_a_step or 0.0
-        left = (self.num_steps - result.step - 1) * seconds
-        speed = self.batch_size / seconds if seconds else 0.0
-        return (
-            f"step {result.step + 1}/{self.num_steps}  cost {result.cost:.4f}  reconstruction {result.r_cost:.4f}  "
-            f"KL {result.kl_cost:.4f}  lr {result.learning_rate:.6f}  KL weight {result.kl_weight:.4f}  "
-            f"{speed:.0f} sketches/s  {duration(left)} left"
+        seconds = self._seconds + now - self._resumed
+        rate = self._steps / seconds if seconds else None
+        self._steps, self._seconds, self._resumed = 0, 0.0, now
+        return tqdm.format_meter(
+            done, self._num_steps, seconds, unit="step", rate=rate, postfix=costs, bar_format=_LINE
         )
 
-    def end(self) -> None:
-        """Leave the line: something else is printed."""
-        if self.live and self.width:
-            print(file=sys.stderr, flush=True)
-        self.width = 0
-
-    def begin(self) -> None:
-        """The next step begins now: what was done since the last one is none of it."""
-        self.last = time.monotonic()
-
-
-def duration(seconds: float) -> str:
-    """Such as 45 s, 3 min, 2 h 5 min, 3 d 4 h."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time in between, a validation and a save, out of the speed, and the line free for other output."""
+        self._seconds += time.monotonic() - self._resumed
+        self._bar.clear()
+        yield
+        self._resumed = time.monotonic()
+        self._bar.unpause()

@@ -1,7 +1,7 @@
-"""What a training run leaves to look at: every number in ``curves.csv``, the same in TensorBoard, and a picture.
+"""The log of a training run: ``curves.csv``, TensorBoard, and a plot.
 
-The CSV has one row for each training step and for each validation or test, and is the truth: its floats read back bit
-by bit. TensorBoard gets the tags of Magenta's ``sketch_rnn_train.py`` (``train``), and training costs as seldom.
+The CSV has one row for each training step, validation and test. Its floats read back bit by bit. TensorBoard gets the
+tags of Magenta's ``sketch_rnn_train.py`` (``train``), and the training costs every 20 steps, as there.
 """
 
 import os
@@ -10,7 +10,7 @@ import types
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,16 +18,15 @@ from matplotlib.figure import Figure
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.model.losses import Costs
+from pytorch_sketch_rnn.training.trainer import StepResult
 
-# TensorBoard prefers TensorFlow's file functions to its own wherever TensorFlow is installed. Loading that takes
-# seconds and its threads contend with torch's. This module's mere existence is TensorBoard's switch against it (see
-# ``tensorboard.compat``); it must be there before the import below.
-sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
-from torch.utils.tensorboard import SummaryWriter  # noqa: E402
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 COSTS = ("cost", "r_cost", "kl_cost")
 SCHEDULES = ("learning_rate", "kl_weight")
-# What a row of a split holds; its other cells are empty.
+# The columns of a split; its other cells are empty.
 FILLED = {
     "train": (*COSTS, *SCHEDULES, "seconds"),
     "valid": (*COSTS, "seconds"),
@@ -36,7 +35,7 @@ FILLED = {
 TENSORBOARD_EVERY = 20  # training steps, as in Magenta
 _TAGS = {"cost": "{}_Cost", "r_cost": "{}_Reconstr_Cost", "kl_cost": "{}_KL_Cost", "seconds": "Time_Taken_{}"}
 _SCHEDULE_TAGS = {"learning_rate": "Learning_Rate", "kl_weight": "KL_Weight"}
-_NAMES = {"train": "Train", "valid": "Valid", "test": "Eval"}  # Magenta's, of the splits
+_NAMES = {"train": "Train", "valid": "Valid", "test": "Eval"}  # Magenta's names of the splits
 
 _HEADER = ",".join(("step", "split", *FILLED["train"])) + "\n"
 _LONGEST_LINE = 1000  # bytes; a row has at most 200
@@ -52,25 +51,25 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Open the log of a run that starts, or goes on, with training step ``step``.
+        """Open the log of a run whose next training step is ``step``.
 
-        What an interrupted run wrote about this and later steps is removed, and so is its half-written last line.
+        Rows of this and later steps are removed, and so is an incomplete last line: an interrupted run wrote them.
 
         Args:
             folder: an existing folder.
             step: the next training step, counted from 0; 0 empties an earlier log.
 
         Raises:
-            BadInput: where the folder cannot be written, or holds a damaged ``curves.csv``.
+            BadInput: when the folder cannot be written, or holds a damaged ``curves.csv``.
         """
         path = Path(folder) / "curves.csv"
-        self._last = _drop_from(path, step)
+        self._last = trim_curves(folder, step)
         self._seconds = 0.0
         try:
-            # Line by line, so that whoever reads during the run, or after it was killed, finds whole rows.
+            # Line buffering, so that a reader finds whole rows during the run or after it was killed.
             self._file = path.open("a", buffering=1, encoding="ascii", newline="\n")
             try:
-                self._tensorboard = SummaryWriter(Path(folder) / "tensorboard", purge_step=step)
+                self._tensorboard = _open_tensorboard(Path(folder) / "tensorboard", step)
             except BaseException:
                 self._file.close()
                 raise
@@ -83,54 +82,46 @@ class RunLog:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def train(
-        self,
-        step: int,
-        cost: float,
-        r_cost: float,
-        kl_cost: float,
-        learning_rate: float,
-        kl_weight: float,
-        seconds: float,
-    ) -> None:
-        """Take down a training step, counted from 0, and how long it took.
+    def train(self, result: StepResult, seconds: float) -> None:
+        """Record a training step, which took ``seconds``.
 
-        TensorBoard gets every 20th, with the time since the last one it got, and not step 0, all as in Magenta.
+        TensorBoard gets every 20th step except step 0, with the time since the last one it got, as in Magenta.
         """
-        self._write(step, "train", (cost, r_cost, kl_cost, learning_rate, kl_weight, seconds))
+        costs, schedules = (result.cost, result.r_cost, result.kl_cost), (result.learning_rate, result.kl_weight)
+        self._write(result.step, "train", (*costs, *schedules, seconds))
         self._seconds += seconds
-        if step % TENSORBOARD_EVERY == 0 and step > 0:
-            self._show(step, "train", (cost, r_cost, kl_cost), self._seconds)
+        if result.step % TENSORBOARD_EVERY == 0 and result.step > 0:
+            self._add_costs(result.step, "train", costs, self._seconds)
             self._seconds = 0.0
-            for name, value in zip(SCHEDULES, (learning_rate, kl_weight), strict=True):
-                self._tensorboard.add_scalar(_SCHEDULE_TAGS[name], value, step)
+            for name, value in zip(SCHEDULES, schedules, strict=True):
+                self._tensorboard.add_scalar(_SCHEDULE_TAGS[name], value, result.step)
 
-    def valid(self, step: int, cost: float, r_cost: float, kl_cost: float, seconds: float) -> None:
-        """Take down the mean costs of the validation split after training step ``step``."""
-        self._write(step, "valid", (cost, r_cost, kl_cost, seconds))
-        self._show(step, "valid", (cost, r_cost, kl_cost), seconds)
+    def valid(self, step: int, costs: Costs, seconds: float) -> None:
+        """Record the mean costs of the validation split after training step ``step``."""
+        self._write(step, "valid", (*costs, seconds))
+        self._add_costs(step, "valid", costs, seconds)
 
-    def test(self, step: int, cost: float, r_cost: float, kl_cost: float, seconds: float) -> None:
-        """Take down the mean costs of the test split after training step ``step``; TensorBoard says Eval."""
-        self._write(step, "test", (cost, r_cost, kl_cost, seconds))
-        self._show(step, "test", (cost, r_cost, kl_cost), seconds)
+    def test(self, step: int, costs: Costs, seconds: float) -> None:
+        """Record the mean costs of the test split after training step ``step``; its name in TensorBoard is Eval."""
+        self._write(step, "test", (*costs, seconds))
+        self._add_costs(step, "test", costs, seconds)
 
     def best(self, step: int, valid_cost: float) -> None:
-        """Show in TensorBoard that the validation after training step ``step`` has the lowest cost so far."""
+        """Record in TensorBoard that the validation after training step ``step`` has the lowest cost so far."""
         self._tensorboard.add_scalar("Best_Valid_Cost", valid_cost, step)
 
     def parameters(self, count: int) -> None:
-        """Show in TensorBoard how many numbers are trained."""
+        """Record in TensorBoard the number of trainable parameters."""
         self._tensorboard.add_scalar("Num_Trainable_Params", count, 0)
 
     def flush(self) -> None:
-        """Return when every row is on the disk, as it must be before a checkpoint of its step is."""
+        """Write every row to the disk, as must be done before a checkpoint of its step is written."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._tensorboard.flush()
 
     def close(self) -> None:
-        """End the log; it may be called again."""
+        """Close the log; a second call does nothing."""
         if self._file.closed:
             return
         try:
@@ -140,23 +131,25 @@ class RunLog:
             self._tensorboard.close()
 
     def _write(self, step: int, split: str, values: Sequence[float]) -> None:
-        if step <= self._last.get(split, -1):  # the file would be one that read_curves refuses
+        if step <= self._last.get(split, -1):  # read_curves would refuse the file
             raise ValueError(f"{split}: step {step} comes after step {self._last[split]}")
         self._file.write(_line(step, split, values))
         self._last[split] = step
 
-    def _show(self, step: int, split: str, costs: Sequence[float], seconds: float) -> None:
+    def _add_costs(self, step: int, split: str, costs: Sequence[float], seconds: float) -> None:
         for name, value in zip((*COSTS, "seconds"), (*costs, seconds), strict=True):
             self._tensorboard.add_scalar(_TAGS[name].format(_NAMES[split]), value, step)
 
 
 def read_curves(path: Path) -> Curves:
-    """Read a ``curves.csv``: for each of train, valid and test the arrays [rows] of ``step`` and its columns.
+    """Read a ``curves.csv``.
 
-    ``step`` is int64 and rises; the others (``FILLED``) are float64, ``seconds`` in seconds. A split may have no rows.
+    Returns:
+        For each of train, valid and test the columns (``FILLED``) as float64 [rows], ``seconds`` in seconds, and
+        ``step`` as int64 [rows], increasing. A split may have no rows.
 
     Raises:
-        BadInput: where the file is missing or is not exactly as ``RunLog`` writes it.
+        BadInput: when the file is missing or is not exactly as ``RunLog`` writes it.
     """
     path = Path(path)
     read = {split: {"step": array("q"), **{name: array("d") for name in names}} for split, names in FILLED.items()}
@@ -171,12 +164,12 @@ def read_curves(path: Path) -> Curves:
 
 
 def plot_curves(curves: Path, picture: Path) -> None:
-    """Draw a ``curves.csv`` as a PNG: the three costs over the steps, and the schedules.
+    """Plot a ``curves.csv`` as a PNG: the three costs over the steps, and the schedules.
 
-    Of the training costs both every step, pale, and block means are drawn.
+    Training costs are drawn twice: every step in a pale colour, and block means.
 
     Raises:
-        BadInput: where the CSV is missing, damaged or without a training step, or the picture cannot be written.
+        BadInput: when the CSV is missing, damaged or without a training step, or the picture cannot be written.
     """
     read = read_curves(curves)
     if not len(read["train"]["step"]):
@@ -199,8 +192,41 @@ def plot_curves(curves: Path, picture: Path) -> None:
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def _drop_from(path: Path, step: int) -> dict[str, int]:
-    """Rewrite a CSV, or begin it, with only the rows before ``step``; return the last step left of each split."""
+def _open_tensorboard(folder: Path, step: int) -> "SummaryWriter":
+    """Open TensorBoard's writer, with TensorBoard's own file functions even where TensorFlow is installed.
+
+    TensorBoard would import TensorFlow, which takes seconds and starts threads that compete with torch's. It does not
+    if a module ``tensorboard.compat.notf`` exists (see ``tensorboard.compat``), so an empty one is registered. It
+    affects nothing but that choice, which TensorBoard makes once per process, when its first writer is opened.
+    """
+    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(folder, purge_step=step)
+
+
+def check_curves(folder: Path) -> None:
+    """Check the ``curves.csv`` of an interrupted run, without changing it; it may be missing.
+
+    Raises:
+        BadInput: when it is damaged, an incomplete last line aside.
+    """
+    path = Path(folder) / "curves.csv"
+    if path.exists():
+        for _ in _rows(path, may_end_early=True):
+            pass
+
+
+def trim_curves(folder: Path, step: int) -> dict[str, int]:
+    """Keep only the rows before ``step`` of a ``curves.csv``; a missing file is begun.
+
+    Returns:
+        The last remaining step of each split that has rows.
+
+    Raises:
+        BadInput: when it is damaged, an incomplete last line aside, or cannot be written.
+    """
+    path = Path(folder) / "curves.csv"
     last = {}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_HEADER.encode())
@@ -215,7 +241,7 @@ def _drop_from(path: Path, step: int) -> dict[str, int]:
 
 
 def _rows(path: Path, may_end_early: bool) -> Iterator[tuple[str, int, list[float], bytes]]:
-    """Yield split, step, values and line of each row; the last line may lack its end only where ``may_end_early``."""
+    """Yield split, step, values and line of each row; ``may_end_early`` allows an incomplete last line."""
     last = dict.fromkeys(FILLED, -1)
     try:
         with path.open("rb") as file:
@@ -247,7 +273,7 @@ def _refuse(path: Path, number: int, expected: str, line: bytes) -> NoReturn:
 
 
 def _parse(line: bytes) -> tuple[str, int, list[float]]:
-    """Return split, step and values of a row; a ValueError or KeyError where ``_line`` would write it otherwise."""
+    """Return split, step and values of a row; raises ValueError or KeyError unless ``_line`` would write it so."""
     step, split, *cells = line[:-1].decode("ascii").split(",")
     columns = dict(zip(FILLED["train"], cells, strict=True))
     values = [float(columns[name]) for name in FILLED[split]]
@@ -257,14 +283,14 @@ def _parse(line: bytes) -> tuple[str, int, list[float]]:
 
 
 def _line(step: int, split: str, values: Sequence[float]) -> str:
-    """Return a row; a float's ``repr`` is the shortest text that reads back as the same float."""
+    """Format a row; a float's ``repr`` is the shortest text that reads back as the same float."""
     cells = {name: repr(float(value)) for name, value in zip(FILLED[split], values, strict=True)}
     return ",".join((str(step), split, *(cells.get(name, "") for name in FILLED["train"]))) + "\n"
 
 
 def _draw_cost(axes: Axes, read: Curves, name: str) -> None:
     steps, values = read["train"]["step"], _drawable(read["train"][name])
-    # A line from the smallest to the largest value of each of many blocks looks as one through every step does.
+    # A line from the smallest to the largest value of each block looks like one through every step.
     starts = _block_starts(len(steps), 1000)
     extremes = np.stack([np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)], axis=1)
     axes.plot(np.repeat(steps[starts], 2), extremes.ravel(), color="#b9cfe6", linewidth=0.8, label="train, every step")
@@ -296,10 +322,10 @@ def _draw_schedules(axes: Axes, train: dict[str, np.ndarray]) -> None:
 
 
 def _drawable(values: np.ndarray) -> np.ndarray:
-    """Leave a gap where a run diverged: matplotlib cannot scale an axis for what is not finite, or nearly so."""
+    """Replace huge and non-finite values by gaps: matplotlib cannot scale an axis for them."""
     return np.where(np.abs(values) < 1e30, values, np.nan)
 
 
 def _block_starts(count: int, blocks: int) -> np.ndarray:
-    """Where each of at most ``blocks`` nearly equal blocks of ``count`` values starts."""
+    """The start of each of at most ``blocks`` nearly equal blocks of ``count`` values."""
     return np.unique(np.linspace(0, count, min(blocks, count), endpoint=False).astype(np.int64))

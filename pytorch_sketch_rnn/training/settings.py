@@ -1,4 +1,4 @@
-"""All that a training run is told: hyperparameters, options, data; from flags, presets and a run's own file."""
+"""The settings of a training run: hyperparameters, options and data; from flags, presets and ``settings.json``."""
 
 import dataclasses
 import json
@@ -10,10 +10,11 @@ from pytorch_sketch_rnn.data.download import shown
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
+from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.training.trainer import Options
 
 SETTINGS_FILE = "settings.json"
-# what may change when a run is resumed; that the data are the same is seen from them
+# what may change when a run is resumed; a fingerprint of the data shows whether they are the same
 FREE = ("num_steps", "num_epochs", "save_every", "keep", "data_dir", "sha256")
 DTYPES = ("float32", "float64")
 MOST_EPOCHS = 1e9
@@ -23,37 +24,39 @@ _OPTIONS = Options(reg_covar=1e-6)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run is told. Where nothing is said, these are the defaults of ``train.py``, not Magenta's."""
+    """The settings of a run. The defaults are those of ``train.py``, not Magenta's."""
 
     hparams: HParams = _HPARAMS
     options: Options = _OPTIONS
-    data_dir: str | None = None  # a folder or a URL; None: kanji are drawn from the package kanjivg
+    data_dir: str | None = None  # a folder or a URL; None: kanji from the package kanjivg
     sha256: tuple[str, ...] = ()  # of the files of data_set
-    num_epochs: float | None = 100.0  # None: hparams.num_steps says how long
+    num_epochs: float | None = 100.0  # None: the length is hparams.num_steps
     dtype: str = "float32"
-    keep: int = 3  # checkpoints
+    keep: int = 3  # number of checkpoints
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise BadInput(f"dtype is {self.dtype!r}, expected {' or '.join(DTYPES)}")
+            raise _wrong("dtype", self.dtype, " or ".join(DTYPES))
         if type(self.keep) is not int or self.keep < 1:
-            raise BadInput(f"keep is {self.keep!r}, expected a whole number of checkpoints, at least 1")
+            raise _wrong("keep", self.keep, "a whole number of checkpoints, at least 1")
         if self.data_dir is not None and not isinstance(self.data_dir, str):
-            raise BadInput(f"data_dir is {self.data_dir!r}, expected a folder or a URL")
+            raise _wrong("data_dir", self.data_dir, "a folder or a URL")
         if not isinstance(self.sha256, tuple) or not all(isinstance(digest, str) for digest in self.sha256):
-            raise BadInput(f"sha256 is {self.sha256!r}, expected a list of texts")
+            raise _wrong("sha256", self.sha256, "a list of texts")
         if self.num_epochs is not None and not (
             isinstance(self.num_epochs, int | float) and 0 < self.num_epochs <= MOST_EPOCHS
         ):
-            raise BadInput(f"num_epochs is {self.num_epochs!r}, expected above 0, at most {MOST_EPOCHS:g}")
+            raise _wrong("num_epochs", self.num_epochs, f"above 0, at most {MOST_EPOCHS:g}")
         if len(set(self.hparams.data_set)) < len(self.hparams.data_set):
-            raise BadInput(f"data_set {','.join(self.hparams.data_set)}: names a set twice")
+            raise BadInput(f"data_set {','.join(self.hparams.data_set)}: names a set twice", name="data_set")
         for name in self.hparams.data_set:
             if Path(name).name != name:
-                raise BadInput(f"data_set {name!r}: expected the name of a file in data_dir, without folders")
+                raise BadInput(
+                    f"data_set {name!r}: expected the name of a file in data_dir, without folders", name="data_set"
+                )
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """With other values of fields, hyperparameters or options, each by its name."""
+        """A copy with some fields, hyperparameters or options changed, each by its name."""
         parts: dict[str, dict[str, Any]] = {"hparams": {}, "options": {}, "own": {}}
         for name, value in changes.items():
             parts[_part(name)][name] = value
@@ -71,14 +74,13 @@ class Settings:
         return self.hparams.to_dict() | dataclasses.asdict(self.options) | own | {"sha256": list(self.sha256)}
 
     def save(self, folder: Path) -> None:
-        """Write ``settings.json``."""
-        with atomic_path(folder / SETTINGS_FILE) as path:
+        """Write ``settings.json``; for its owner alone when the URL of the data has a query, which may be a secret."""
+        secret = self.data_dir is not None and shown(self.data_dir) != self.data_dir
+        with atomic_path(folder / SETTINGS_FILE, private=secret) as path:
             path.write_text(json.dumps(self.flat(), indent=1) + "\n", encoding="utf-8")
-        if self.data_dir is not None and shown(self.data_dir) != self.data_dir:
-            (folder / SETTINGS_FILE).chmod(0o600)
 
-    def save_if_other(self, folder: Path) -> None:
-        """Write ``settings.json`` unless it says the same already."""
+    def save_if_changed(self, folder: Path) -> None:
+        """Write ``settings.json`` unless it holds the same settings already."""
         if Settings.load(folder) != self:
             self.save(folder)
 
@@ -90,37 +92,43 @@ class Settings:
             BadInput: when the folder holds none, or a broken one.
         """
         path = folder / SETTINGS_FILE
+        values = read_json(path, "a run of train.py")
+        known = set(cls().flat())
+        if not isinstance(values, dict) or set(values) != known or not isinstance(values["sha256"], list):
+            found = sorted(set(values) ^ known) if isinstance(values, dict) else type(values).__name__
+            raise BadInput(f"{path}: expected every setting of a run by its name; wrong or missing: {found}")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            known = set(cls().flat())
-            if not isinstance(values, dict) or set(values) != known or not isinstance(values["sha256"], list):
-                found = sorted(set(values) ^ known) if isinstance(values, dict) else type(values).__name__
-                raise BadInput(f"{path}: expected every setting of a run by its name; wrong or missing: {found}")
             return cls().changed(values | {"sha256": tuple(values["sha256"])})
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); {folder} is no run of train.py") from None
         except BadInput as error:
-            raise BadInput(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{path}: expected JSON, but {error}") from None
+            raise BadInput(f"{path}: {error}", name=error.name) from None
 
     def resumed(self, changes: Mapping[str, Any], folder: Path) -> Self:
-        """These, of an interrupted run, with what was said anew.
+        """The settings of a resumed run.
+
+        Args:
+            changes: settings from the command line, by name.
+            folder: of the run, for messages.
 
         Raises:
-            BadInput: when that would make it another run.
+            BadInput: when a change would make it another run.
         """
-        if "data_dir" in changes:  # what was downloaded had these digests; other data are told by what they are
+        if "data_dir" in changes:  # the digests are those of the old URL; the fingerprint compares the data themselves
             changes = {"sha256": ()} | dict(changes)
-        asked, before, after = self.changed(changes), self.flat(), self.changed(changes).flat()
+        result = self.changed(changes)
+        before, after = self.flat(), result.flat()
         other = [name for name in before if before[name] != after[name] and name not in FREE]
         if other:
             name = other[0]
             raise BadInput(
                 f"{name} is {after[name]}, but the run in {folder} has {before[name]}; leave it out to resume, or "
-                "start another run with --init_from and a checkpoint of this one"
+                "start another run with --init_from and a checkpoint of this one",
+                name=name,
             )
-        return asked
+        return result
+
+
+def _wrong(name: str, value: Any, expected: str) -> BadInput:
+    return BadInput(f"{name} is {value!r}, expected {expected}", name=name)
 
 
 def _part(name: str) -> str:
@@ -133,9 +141,9 @@ def _part(name: str) -> str:
 PRESETS: dict[str, Mapping[str, Any]] = {
     # all of Magenta's own defaults
     "magenta": HParams().to_dict()
-    # its trainer leaves nothing out, and takes max_seq_len from the data
+    # its trainer leaves no sketch out, and takes max_seq_len from the data
     | {"max_seq_len": LARGEST_SIZE, "reg_covar": 0.0, "validate_as_magenta": True, "num_epochs": None},
-    # small enough to show something within minutes on two cores
+    # small enough to show progress within minutes on two cores
     "demo": {
         "enc_rnn_size": 64, "dec_rnn_size": 128, "z_size": 16, "num_mixture": 5, "batch_size": 64, "dec_model": "lstm",
         "learning_rate": 0.004, "decay_rate": 0.999, "kl_weight": 0.2, "kl_decay_rate": 0.999,
@@ -145,10 +153,10 @@ PRESETS: dict[str, Mapping[str, Any]] = {
 
 
 def parse_hparams(text: str) -> dict[str, Any]:
-    """Hyperparameters as Magenta's trainer takes them: ``name=value,name=[value,value]``.
+    """Parse hyperparameters in the form of Magenta's trainer: ``name=value,name=[value,value]``.
 
     Raises:
-        BadInput: for anything else, and for unknown names.
+        BadInput: for any other form, and for unknown names.
     """
     fields = {field.name: field for field in dataclasses.fields(HParams)}
     values = {}

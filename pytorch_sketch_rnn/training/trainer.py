@@ -1,12 +1,10 @@
-"""One training step and one validation, as Magenta does them, on one process or on several.
+"""One training step and one validation, as Magenta does them, in one process or in several.
 
 Source: Magenta ``sketch_rnn_train.py`` (``train``, ``evaluate_model``) and ``model.py`` (``train_op``).
 """
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -15,19 +13,19 @@ from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.magenta_loader import Batch
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import checked
+from pytorch_sketch_rnn.hparams import coerce
 from pytorch_sketch_rnn.model.draws import Draws, KeyedDraws
 from pytorch_sketch_rnn.model.losses import Costs
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 from pytorch_sketch_rnn.training import schedules
-from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value, flat_gradient
 
 LARGEST_SEED = 2**31 - 1
-# A safeguard of the loss, which models do not know and sampling leaves out: 1 % of the deviation of the offsets.
+# A safeguard of the loss that is not part of the model: 1 % of the standard deviation of the offsets.
 LARGEST_REG_COVAR = 1e-4
-# the "step" whose draws a validation takes: the same at every validation, so that its costs differ by the weights alone
-VALIDATION = 2**62
+# The "step" whose draws validations use: the same each time, so their costs differ by the weights alone.
+VALIDATION = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,12 +33,12 @@ class Options:
     """What Magenta has no hyperparameter for."""
 
     seed: int = 0  # of batches, augmentation, latent noise and masks
-    reg_covar: float = 0.0  # see Mixture.shrunk; 0 is Magenta
+    reg_covar: float = 0.0  # see Mixture.regularized; 0 is Magenta
     validate_as_magenta: bool = False  # see Trainer.validate
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, coerce(field, getattr(self, field.name)))
         if not 0 <= self.seed <= LARGEST_SEED:
             raise BadInput(f"seed is {self.seed}, expected 0 to {LARGEST_SEED}")
         if not 0 <= self.reg_covar <= LARGEST_REG_COVAR:
@@ -48,14 +46,18 @@ class Options:
 
 
 class StepResult(NamedTuple):
-    """What a step did; costs are those before the weights moved."""
+    """What a step did; costs are those before the weights moved, scalars on the device until :meth:`on_host`."""
 
     step: int
-    cost: float
-    r_cost: float
-    kl_cost: float
+    cost: Tensor | float
+    r_cost: Tensor | float
+    kl_cost: Tensor | float
     learning_rate: float
     kl_weight: float
+
+    def on_host(self) -> Self:
+        """The same with the costs as Python floats; on a GPU this waits for the step."""
+        return self._replace(cost=float(self.cost), r_cost=float(self.r_cost), kl_cost=float(self.kl_cost))
 
 
 class NotFinite(ArithmeticError):
@@ -66,12 +68,32 @@ class NotFinite(ArithmeticError):
         self.step, self.tensor = step, tensor
 
 
+class _Unchecked(NamedTuple):
+    """A step of which the host does not know yet whether it was applied."""
+
+    step: int
+    applied: Tensor  # boolean scalar on the device
+    kl_weight: float
+    can_be_repeated: bool  # its batch and draws follow from the seed
+
+
+class _Last(NamedTuple):
+    """What the last step computed, for the case that it is not finite."""
+
+    batch: Batch
+    passed: Forward
+    costs: Costs
+
+
 class Trainer:
     """A model in training.
 
+    A step that is not finite changes nothing, and nor do the steps after it, until :meth:`check` has found it. So a
+    step never waits for its numbers to come back from the device.
+
     Args:
         model: with the hyperparameters of ``sets``.
-        sets: what it is trained and validated on; None where :meth:`step_on` and :meth:`validate_on` alone are used.
+        sets: its training and validation data; None where only :meth:`step_on` and :meth:`validate_on` are used.
         options: the rest.
         group: the processes that share each batch.
     """
@@ -89,19 +111,19 @@ class Trainer:
         self.optimizer = TF1Adam(model.parameters(), self.hparams.learning_rate)
         self.rows = group.rows(self.hparams.batch_size)
         self.share = len(self.rows) / self.hparams.batch_size
+        self._all_finite = torch.ones((), dtype=torch.bool, device=model.decoder.output_w.device)
+        self._unchecked: list[_Unchecked] = []
+        self._last: _Last | None = None
 
     def step(self) -> StepResult:
-        """The next step of the training, with a batch, random numbers and schedules of its own.
+        """The next step of the training, with its own batch, random numbers and schedules.
 
         Raises:
-            NotFinite: when a cost or a gradient is NaN or infinite; then the weights stay.
-            LostProcess: when another process is gone.
+            LostProcess: when another process has ended.
         """
-        step, seed = self.steps_done, self.options.seed
+        step = self.steps_done
         learning_rate, kl_weight = (f(self.hparams, step) for f in (schedules.learning_rate, schedules.kl_weight))
-        batch = self.sets.train.random_rows(self.hparams.batch_size, seed, step, self.rows)
-        draws = KeyedDraws(seed, step, self.rows, self.hparams.max_seq_len)
-        return self.step_on(batch, draws, learning_rate, kl_weight)
+        return self._step(*self._batch_and_draws(step), learning_rate, kl_weight, NO_TAPE, can_be_repeated=True)
 
     def step_on(
         self, batch: Batch, draws: Draws, learning_rate: float, kl_weight: float, tape: Tape = NO_TAPE
@@ -113,39 +135,44 @@ class Trainer:
             draws: latent noise and dropout masks of these rows.
             learning_rate: of this step.
             kl_weight: of this step.
-            tape: takes down the forward pass, the costs, and of each parameter ``gradient/<name>`` and
+            tape: records the forward pass, the costs, and for each parameter ``gradient/<name>`` and
                 ``clipped/<name>``.
 
         Raises:
-            NotFinite: when a cost or a gradient is NaN or infinite; then the weights stay.
-            LostProcess: when another process is gone.
+            LostProcess: when another process has ended.
         """
-        self.model.train()
-        passed = self._pass(batch, draws, tape)
-        costs = self.model.costs_of(passed, batch.sketches, kl_weight, share=self.share, group=self.group)
-        tape(**costs._asdict())
-        self.optimizer.zero_grad()
-        costs.cost.backward()
-        gradients = self._summed_gradients()
-        if not bool(torch.isfinite(costs.cost) & torch.isfinite(gradients).all()):
-            raise NotFinite(self.steps_done, self._first_not_finite(batch, passed, costs))
-        self._take_down_gradients("gradient", tape)
-        self.apply_gradients(learning_rate, tape)
-        self.steps_done += 1
-        return StepResult(self.steps_done - 1, *(float(cost.detach()) for cost in costs), learning_rate, kl_weight)
+        return self._step(batch, draws, learning_rate, kl_weight, tape, can_be_repeated=False)
+
+    def check(self) -> None:
+        """Look at all steps since the last call.
+
+        Raises:
+            NotFinite: for the first of them in which a cost or a gradient is NaN or infinite. The training is back at
+                that step, with the weights and the optimizer's state from before it.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked:
+            return
+        applied = torch.stack([each.applied for each in unchecked]).tolist()
+        if all(applied):
+            return
+        failed = unchecked[applied.index(False)]
+        known = failed is unchecked[-1]
+        if not known and failed.can_be_repeated:  # with the same weights, which no later step has changed
+            self._gradient(*self._batch_and_draws(failed.step), failed.kl_weight, NO_TAPE)
+            known = True
+        self._all_finite.fill_(True)
+        self.steps_done = failed.step
+        raise NotFinite(failed.step, self._first_not_finite() if known else "a cost or a gradient")
 
     def apply_gradients(self, learning_rate: float, tape: Tape = NO_TAPE) -> None:
-        """Clip the gradients that the parameters hold, and let Adam take its step.
+        """Clip the gradients that the parameters hold and take one step of Adam.
 
         Args:
             learning_rate: of this step.
-            tape: takes down ``clipped/<name>`` of each parameter.
+            tape: records ``clipped/<name>`` for each parameter.
         """
-        clip_by_value_(self.model.parameters(), self.hparams.grad_clip)
-        self._take_down_gradients("clipped", tape)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
+        self._apply(flat_gradient(self.model.parameters()), None, learning_rate, tape)
 
     def check_weights(self) -> None:
         """Raises NotFinite when the last step left a weight that is NaN or infinite."""
@@ -156,7 +183,7 @@ class Trainer:
     def validate(self, split: str) -> Costs:
         """Mean costs of a split (floats), dropout off, with latent noise that is the same at every call.
 
-        As Magenta: whole batches alone count, each equally. Otherwise every sketch counts equally. See also
+        As in Magenta, only whole batches count, each equally; otherwise every sketch counts equally. See also
         :meth:`validate_on`.
 
         Args:
@@ -171,7 +198,7 @@ class Trainer:
             if number % self.group.size != self.group.rank:
                 continue
             rows = range(first, min(first + size, count))
-            draws = KeyedDraws(self.options.seed, VALIDATION, rows, self.hparams.max_seq_len)
+            draws = KeyedDraws(self.options.seed, VALIDATION, rows)
             costs = self.validate_on(sketches.in_order(rows), draws)
             sums += len(rows) * torch.stack([cost.cpu().double() for cost in costs])
         sums = self.group.sum(sums.to(self.model.decoder.output_w.device))
@@ -179,16 +206,16 @@ class Trainer:
 
     @torch.no_grad()
     def validate_on(self, batch: Batch, draws: Draws, tape: Tape = NO_TAPE) -> Costs:
-        """The costs of a given batch, as a validation counts them: dropout off, all rows in this process.
+        """The costs of a given batch as a validation counts them: dropout off, all rows in this process.
 
-        As Magenta, the KL is weighed by ``kl_weight_start`` throughout, and the pen loss of the padding counts as in
-        training. Otherwise the KL is weighed by ``kl_weight``, which the training approaches, so that costs of
-        different steps can be compared; and the padding does not count.
+        As in Magenta, the KL is weighted by ``kl_weight_start`` throughout, and the pen loss of the padding counts as
+        in training. Otherwise the KL is weighted by ``kl_weight``, which training approaches, so that costs of
+        different steps can be compared, and padding does not count.
 
         Args:
             batch: sketches as they are, without augmentation.
-            draws: latent noise of its rows.
-            tape: takes down the forward pass and the costs.
+            draws: the source of latent noise for its rows.
+            tape: records the forward pass and the costs.
         """
         as_magenta, hparams = self.options.validate_as_magenta, self.hparams
         kl_weight = hparams.kl_weight_start if as_magenta else hparams.kl_weight
@@ -199,39 +226,67 @@ class Trainer:
         tape(**costs._asdict())
         return costs
 
+    def _batch_and_draws(self, step: int) -> tuple[Batch, Draws]:
+        seed = self.options.seed
+        batch = self.sets.train.random_rows(self.hparams.batch_size, seed, step, self.rows)
+        return batch, KeyedDraws(seed, step, self.rows)
+
+    def _step(
+        self,
+        batch: Batch,
+        draws: Draws,
+        learning_rate: float,
+        kl_weight: float,
+        tape: Tape,
+        *,
+        can_be_repeated: bool,
+    ) -> StepResult:
+        costs, gradient = self._gradient(batch, draws, kl_weight, tape)
+        self._all_finite &= torch.isfinite(costs.cost) & torch.isfinite(gradient).all()
+        applied = self._all_finite.clone()
+        self._apply(gradient, applied, learning_rate, tape)
+        step = self.steps_done
+        self._unchecked.append(_Unchecked(step, applied, kl_weight, can_be_repeated))
+        self.steps_done += 1
+        return StepResult(step, *costs, learning_rate, kl_weight)
+
+    def _gradient(self, batch: Batch, draws: Draws, kl_weight: float, tape: Tape) -> tuple[Costs, Tensor]:
+        """The costs, detached, and the gradient of all parameters in one vector, summed over the processes."""
+        self.model.train()
+        passed = self._pass(batch, draws, tape)
+        costs = self.model.costs_of(passed, batch.sketches, kl_weight, share=self.share, group=self.group)
+        tape(**costs._asdict())
+        self.optimizer.zero_grad()
+        costs.cost.backward()
+        gradient = self.group.sum(flat_gradient(self.model.parameters()))
+        self._record_gradient("gradient", gradient, tape)
+        self._last = _Last(batch, passed, costs)
+        return Costs(*(cost.detach() for cost in costs)), gradient
+
+    def _apply(self, gradient: Tensor, applied: Tensor | None, learning_rate: float, tape: Tape) -> None:
+        clipped = clip_by_value(gradient, self.hparams.grad_clip)
+        self._record_gradient("clipped", clipped, tape)
+        if applied is not None:
+            clipped = torch.where(applied, clipped, 0)
+        self.optimizer.settings["lr"].fill_(learning_rate)
+        self.optimizer.step_by(clipped, applied)
+
     def _pass(self, batch: Batch, draws: Draws, tape: Tape) -> Forward:
-        with self._drawing_from(draws):
-            passed = self.model(batch.sketches, batch.lengths, tape)
-        passed = passed._replace(mixture=passed.mixture.shrunk(self.options.reg_covar))
+        passed = self.model(batch.sketches, batch.lengths, tape, draws=draws)
+        passed = passed._replace(mixture=passed.mixture.regularized(self.options.reg_covar))
         if tape.enabled:
             tape(head=passed.mixture.output(), **passed.mixture.parameters())
         return passed
 
-    @contextmanager
-    def _drawing_from(self, draws: Draws) -> Iterator[None]:
-        """The model's own draws are back afterwards: it may be sampled from between two steps."""
-        own, self.model.draws = self.model.draws, draws
-        try:
-            yield
-        finally:
-            self.model.draws = own
+    def _record_gradient(self, kind: str, gradient: Tensor, tape: Tape) -> None:
+        if tape.enabled:
+            names = [name for name, _ in self.model.named_parameters()]
+            parts = self.optimizer.split(gradient)
+            tape(**{f"{kind}/{name}": part.clone() for name, part in zip(names, parts, strict=True)})
 
-    def _take_down_gradients(self, kind: str, tape: Tape) -> None:
-        if tape.enabled:  # copies, because clipping and the next step change them in place
-            tape(**{f"{kind}/{name}": value.grad.clone() for name, value in self.model.named_parameters()})
-
-    def _summed_gradients(self) -> Tensor:
-        """All gradients in one vector, summed over the processes; the parameters' own are set to the sums."""
-        gradients = [parameter.grad for parameter in self.model.parameters()]
-        flat = torch.cat([gradient.ravel() for gradient in gradients])
-        if self.group.size > 1:
-            flat = self.group.sum(flat)
-            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-                gradient.copy_(part.view_as(gradient))
-        return flat
-
-    def _first_not_finite(self, batch: Batch, passed: Forward, costs: Costs) -> str:
-        """What to look at: the earliest tensor, in the order in which they are computed, that is not finite."""
+    def _first_not_finite(self) -> str:
+        """What to look at: the first tensor of the last step, in order of computation, that is not finite."""
+        batch, passed, costs = self._last
         tensors: dict[str, Tensor] = {f"the weight {name}": value for name, value in self.model.named_parameters()}
         tensors["the batch"] = torch.as_tensor(batch.sketches)
         tensors |= {name: value for name in ("mu", "presig", "z") if (value := getattr(passed, name)) is not None}

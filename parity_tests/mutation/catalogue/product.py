@@ -18,22 +18,22 @@ _TRAINING = (
         "reg_covar left out of validation", "training step",
         Text(
             trainer.Trainer, "_pass",
-            (".shrunk(self.options.reg_covar)", ".shrunk(self.options.reg_covar if self.model.training else 0.0)"),
+            (".regularized(self.options.reg_covar", ".regularized(self.options.reg_covar * self.model.training"),
         ),
         _STEP,
     ),
     ProductMutant(
         "reg_covar added to the deviations", "training step",
         Text(
-            mixture.Mixture, "shrunk",
+            mixture.Mixture, "regularized",
             ("logaddexp(2 * s, torch.full_like(s, log_reg)) / 2", "logaddexp(s, torch.full_like(s, log_reg))"),
         ),
-        ("model/test_shrunk.py",),
+        ("model/test_regularized.py",),
     ),
     ProductMutant(
         "reg_covar that keeps the correlation", "training step",
-        Text(mixture.Mixture, "shrunk", ("(above.log() - below.log()) / 2", "self.corr_logits")),
-        ("model/test_shrunk.py",),
+        Text(mixture.Mixture, "regularized", ("(above.log() - below.log()) / 2", "self.corr_logits")),
+        ("model/test_regularized.py",),
     ),
     ProductMutant(
         "KL tolerance applied to kl_weight * KL", "training step",

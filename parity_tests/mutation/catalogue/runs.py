@@ -3,7 +3,19 @@
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import distributed
 from pytorch_sketch_rnn.model import losses
-from pytorch_sketch_rnn.training import checkpoint, command, run_folder, run_log, settings, trainer
+from pytorch_sketch_rnn.training import (
+    checkpoint,
+    command,
+    flags,
+    publish,
+    resume,
+    run,
+    run_log,
+    run_state,
+    settings,
+    stop_signal,
+    trainer,
+)
 
 _SAVED = ("training/test_checkpoint.py",)
 _CHECKPOINTS = (
@@ -48,86 +60,87 @@ _CHECKPOINTS = (
     ),
 )  # fmt: skip
 
-_RUNS = ("training/test_run_folder.py",)
+_STATE = ("training/test_run_state.py",)
+_RESUMED = ("training/test_resume.py",)
 _BEST = ("training/test_train_cli.py::test_best_is_the_model_of_the_lowest_validation_cost",)
 _RUN = (
     ProductMutant(
         "the data fingerprint covers only the training split", "run",
         Text(
-            run_folder, "fingerprint",
+            run_state, "fingerprint",
             ("for split in (sets.train, sets.valid, sets.test):", "for split in (sets.train,):"),
         ),
-        _RUNS,
+        _STATE,
     ),
     ProductMutant(
         "the data fingerprint covers only the first sketches", "run",
-        Text(run_folder, "fingerprint", ("np.linspace(0, len(split) - 1, 64)", "np.arange(min(len(split), 3))")),
-        _RUNS,
+        Text(run_state, "fingerprint", ("np.linspace(0, len(split) - 1, 64)", "np.arange(min(len(split), 3))")),
+        _STATE,
     ),
     ProductMutant(
         "a run resumes with other data", "run",
-        Text(run_folder, "resume", ("if then != now:", "if False:")),
-        _RUNS,
+        Text(resume, "resume", ("if then != now:", "if False:")),
+        _RESUMED,
     ),
     ProductMutant(
         "the best model so far is forgotten on resuming", "run",
-        Text(run_folder, "resume", ("return Best(**best)", "return Best()")),
-        _RUNS,
+        Text(resume, "resume", ("return best", "return Best()")),
+        _RESUMED,
     ),
     ProductMutant(
         "a resumed run counts steps from 0", "run",
-        Text(run_folder, "resume", ("trainer.steps_done = step", "pass")),
-        _RUNS,
+        Text(resume, "resume", ("trainer.steps_done = step", "pass")),
+        _RESUMED,
     ),
     ProductMutant(
         "a resumed run starts with a new Adam", "run",
         Text(
-            run_folder, "resume",
+            resume, "resume",
             (
                 "load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer) != step",
                 "state['step'] != step",
             ),
         ),
-        _RUNS,
+        _RESUMED,
     ),
     ProductMutant(
         "of equally good models the last one is best", "run",
-        Text(run_folder.Run, "_save", ("costs.cost < self.best.valid_cost", "costs.cost <= self.best.valid_cost")),
+        Text(run.Run, "_save", ("costs.cost < self.best.valid_cost", "costs.cost <= self.best.valid_cost")),
         _BEST,
     ),
     ProductMutant(
         "the best model is chosen by the reconstruction cost", "run",
-        Text(run_folder.Run, "_save", ("costs.cost < self.best.valid_cost", "costs.r_cost < self.best.valid_cost")),
+        Text(run.Run, "_save", ("costs.cost < self.best.valid_cost", "costs.r_cost < self.best.valid_cost")),
         _BEST,
     ),
     ProductMutant(
         "best/ is the latest model", "run",
-        Text(run_folder.Run, "_publish", ("if self.best.step == step:", "if True:")),
+        Text(publish.Publisher, "publish", ("if best.step == step:", "if True:")),
         _BEST,
     ),
     ProductMutant(
         "Magenta's validation runs one step early", "run",
-        Text(run_folder.Run, "_validates", ("done > 1 and (done - 1) % self", "done > 1 and done % self")),
-        ("training/test_train_cli.py::test_magenta_leaves_no_sketch_out_and_validates_behind_step_save_every",),
+        Text(run.Run, "_validates", ("done > 1 and (done - 1) % save_every", "done > 1 and done % save_every")),
+        ("training/test_train_cli.py::test_preset_magenta_leaves_no_sketch_out_and_validates_after_step_save_every",),
     ),
     ProductMutant(
         "validation costs are logged at the next step", "run",
-        Text(run_folder.Run, "_save", ("log.valid(step - 1,", "log.valid(step,")),
+        Text(run.Run, "_save", ("log.valid(step - 1,", "log.valid(step,")),
         ("training/test_train_cli.py::test_a_run_leaves_models_curves_and_pictures",),
     ),
     ProductMutant(
         "weights that are not finite are saved", "run",
-        Text(run_folder.Run, "_save", ("trainer.check_weights()", "pass")),
-        ("training/test_train_errors.py::test_weights_that_leave_float32_at_the_last_step_do_not_replace_the_model",),
+        Text(run.Run, "_save", ("trainer.check_weights()", "pass")),
+        ("training/test_train_start_errors.py::test_weights_that_leave_float32_at_the_last_step_do_not_replace_the_model",),
     ),
     ProductMutant(
         "a second SIGTERM ends a run unsaved", "run",
-        Text(run_folder, "_stop_signal", ("number == signal.SIGINT and number in came", "number in came")),
-        ("training/test_train_cli.py::test_a_second_signal_to_end_loses_nothing",),
+        Text(stop_signal, "stop_requests", ("number == signal.SIGINT and number in received", "number in received")),
+        ("training/test_train_stop_resume.py::test_a_second_sigterm_loses_nothing",),
     ),
     ProductMutant(
         "the curve keeps a step that is repeated", "run",
-        Text(run_log, "_drop_from", ("if row_step < step:", "if row_step <= step:")),
+        Text(run_log, "trim_curves", ("if row_step < step:", "if row_step <= step:")),
         ("training/test_run_log.py",),
     ),
     ProductMutant(
@@ -223,17 +236,17 @@ _MAGENTA = settings.PRESETS["magenta"]
 _SETTINGS = (
     ProductMutant(
         "dropout flags used as keep probabilities", "settings",
-        Text(command, "changes_of", ("{keep: 1 - drop}", "{keep: drop}")),
+        Text(flags, "_dropout_changes", ("{flag.keep: 1 - drop}", "{flag.keep: drop}")),
         _SET,
     ),
     ProductMutant(
         "num_epochs overrides --num_steps", "settings",
-        Text(command, "changes_of", ('changes["num_epochs"] = None', "pass")),
+        Text(flags, "changes_of", ('given["num_epochs"] = None', "pass")),
         _SET,
     ),
     ProductMutant(
         "--hparams overrides a flag", "settings",
-        Text(command, "changes_of", ("changes[name] = value", "changes.setdefault(name, value)")),
+        Text(flags, "changes_of", ("given[flag.setting] = value", "given.setdefault(flag.setting, value)")),
         _SET,
     ),
     ProductMutant(
@@ -261,7 +274,7 @@ _SETTINGS = (
     ),
     ProductMutant(
         "a run's data path is relative to the current folder", "settings",
-        Text(command, "changes_of", ('str(Path(changes["data_dir"]).absolute())', 'changes["data_dir"]')),
+        Text(flags, "changes_of", ('str(Path(changes["data_dir"]).absolute())', 'changes["data_dir"]')),
         _SET,
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from pytorch_sketch_rnn.data.batches import Sets, Split
 from pytorch_sketch_rnn.data.magenta_loader import DataLoader, join_sets
 from pytorch_sketch_rnn.data.packed import PackedWriter, open_packed
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.philox import uniform
 
 SPLITS = random_splits()
 SETS = Sets.from_splits(SPLITS, SMALL)
@@ -49,22 +50,51 @@ def test_a_batch_is_different_sketches_and_all_come_equally_often():
     assert np.abs(counts - 2000 / 12).max() < 45  # 4.5 standard deviations
 
 
-def test_a_row_is_what_magenta_makes_of_that_sketch():
-    # the proven loader, of one sketch, from the same stream
+class Given:
+    """Stands in for Magenta's stream of uniform numbers."""
+
+    def __init__(self, scale, drop):
+        self.scale, self.drop = iter(scale), drop
+
+    def random_sample(self, size=None):
+        return float(next(self.scale)) if size is None else self.drop[:size]
+
+
+def test_a_row_is_what_magentas_loader_makes_of_that_sketch_and_its_numbers():
     splits = SPLITS | {"train": [SPLITS["train"][0]] * 5}
     sets = Sets.from_splits(splits, SMALL)
     batch = sets.train.random_rows(5, 2, 9, range(5))
+    scale = uniform(2, 9, "augment/scale", range(5), 2)
+    drop = uniform(2, 9, "augment/drop", range(5), sets.hparams.max_seq_len)
     for row in range(5):
-        rng = np.random.RandomState(np.random.PCG64([2, 1, 9, row]))
         loader = DataLoader(
-            splits["train"][:1], 1, sets.hparams.max_seq_len, rng,
+            splits["train"][:1], 1, sets.hparams.max_seq_len, Given(scale[row], drop[row]),
             random_scale_factor=SMALL.random_scale_factor, augment_stroke_prob=SMALL.augment_stroke_prob,
         )  # fmt: skip
         loader.normalize(sets.train.scale_factor)
         expected = loader.get_batch(0)
         np.testing.assert_array_equal(batch.sketches[row : row + 1], expected.sketches, strict=True)
+        np.testing.assert_array_equal(batch.strokes[row], expected.strokes[0], strict=True)
         assert batch.lengths[row] == expected.lengths[0]
     assert len(set(batch.lengths)) > 1  # each row is augmented on its own
+
+
+def test_scales_and_dropped_points_have_magentas_distribution():
+    """Scales are uniform in 1 +- random_scale_factor for x and y each; droppable points go with the probability."""
+    line = np.ones((50, 3)) * [4, 4, 0]
+    line[-1, 2] = 1
+    plain = Split([line] * 100, np.float32(1), 50, random_scale_factor=0.15)
+    scales = np.concatenate([[s[0, :2] for s in plain.random_rows(100, 0, t, range(100)).strokes] for t in range(40)])
+    scales = scales / 4
+    assert scales.min() >= 0.85
+    assert scales.max() <= 1.15
+    np.testing.assert_allclose(scales.mean(0), 1, atol=5 * 0.3 / np.sqrt(12 * 4000))
+    np.testing.assert_allclose(scales.std(0), 0.3 / np.sqrt(12), rtol=0.05)
+    assert abs(np.corrcoef(scales.T)[0, 1]) < 0.08
+    thinned = Split([line] * 100, np.float32(1), 50, augment_stroke_prob=0.1)
+    lengths = np.concatenate([thinned.random_rows(100, 0, t, range(100)).lengths for t in range(40)])
+    candidates = 46  # all but the first three points, and the last, which lifts the pen
+    assert abs((50 - lengths).mean() / candidates - 0.1) < 5 * np.sqrt(0.09 / (candidates * 4000))
 
 
 def test_validation_is_magentas_without_augmentation():

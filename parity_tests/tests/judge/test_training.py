@@ -21,6 +21,7 @@ from parity_tests.judge.training import COSTS, Curves, replay_training, resumed,
 from parity_tests.record.draws import VALIDATION_DRAWS, Wanted, draws_of, dropout_mask
 from parity_tests.report.report import Report, part_of
 from pytorch_sketch_rnn.training import optim
+from pytorch_sketch_rnn.training.optim import POWERS
 from weight_port.names import GLOBAL_STEP, slot_name
 
 RUNS = {name: recording for name, recording in shipped().items() if recording.kind == "training"}
@@ -559,8 +560,7 @@ class WrongStart(ours.Adapter):
     def load(self, hparams, variables):
         super().load(hparams, variables)
         if GLOBAL_STEP not in variables:
-            for group in self.optimizer.param_groups:
-                group["beta2_power"] = group["beta1_power"]
+            self.optimizer.set_powers(dict.fromkeys(POWERS, self.optimizer.powers()["beta1_power"]))
 
 
 class FullSlots(ours.Adapter):

@@ -21,7 +21,7 @@ def seeded(seed: int = 1) -> TorchDraws:
 @both_types
 @pytest.mark.parametrize("keep_prob", [0.1, 0.5, 0.9, 1.0])
 def test_a_mask_is_0_or_1_over_the_keep_probability_at_that_rate(dtype, keep_prob):
-    mask = seeded().mask("any", (10, COUNT // 10), keep_prob, LIKE[dtype])
+    mask = seeded().mask("any", (10, COUNT // 10), keep_prob).tensor(LIKE[dtype])
     assert (mask.shape, mask.dtype) == ((10, COUNT // 10), dtype)
     kept = mask != 0
     assert torch.equal(mask[kept].unique(), torch.ones(1, dtype=dtype) / keep_prob)
@@ -50,7 +50,7 @@ def test_uniform_numbers_fill_0_to_1(dtype):
 
 def all_kinds(draws: TorchDraws) -> list[torch.Tensor]:
     like = LIKE[torch.float32]
-    drawn = [draws.mask("a", (3, 4), 0.5, like), draws.normal("b", (5,), like), draws.uniform("c", (2,), like)]
+    drawn = [draws.mask("a", (3, 4), 0.5).tensor(like), draws.normal("b", (5,), like), draws.uniform("c", (2,), like)]
     return [value.flatten() for value in drawn]
 
 
@@ -77,7 +77,7 @@ def test_a_recording_answers_with_its_numbers_in_the_dtype_asked_for(dtype):
     draws = RecordedDraws(recorded)
     like = LIKE[dtype]
     answers = {
-        "a": draws.mask("a", (2, 3), 0.5, like),
+        "a": draws.mask("a", (2, 3), 0.5).tensor(like),
         "b": draws.normal("b", (2, 3), like),
         "c": draws.uniform("c", (2, 3), like),
     }
@@ -98,7 +98,7 @@ def test_a_recording_may_be_read_only():
 @pytest.mark.parametrize("kind", ["mask", "normal", "uniform"])
 def test_a_recording_that_does_not_fit_is_bad_input(kind):
     def ask(draws: RecordedDraws, name: str) -> None:
-        arguments = (0.5, LIKE[torch.float32]) if kind == "mask" else (LIKE[torch.float32],)
+        arguments = (0.5,) if kind == "mask" else (LIKE[torch.float32],)
         getattr(draws, kind)(name, (2, 3), *arguments)
 
     draws = RecordedDraws({"z": np.zeros((2, 3)), "a": np.zeros((3, 2))})

@@ -297,12 +297,13 @@ def test_a_given_z_is_used_and_not_drawn():
     assert not all(np.array_equal(ours, changed) for ours, changed in zip(first, other, strict=True))
 
 
-def test_without_draws_the_models_own_are_asked():
+def test_without_draws_torchs_global_generator_is_asked():
     model = make()
-    model.draws = TorchDraws(torch.Generator().manual_seed(1))
-    first = sample_batch(model, COUNT)
+    torch.manual_seed(1)
+    first, later = sample_batch(model, COUNT), sample_batch(model, COUNT)
     given = sample_batch(model, COUNT, draws=TorchDraws(torch.Generator().manual_seed(1)))
     assert all(np.array_equal(ours, same) for ours, same in zip(first, given, strict=True))
+    assert not all(np.array_equal(ours, other) for ours, other in zip(first, later, strict=True))
 
 
 # -------------------------------------------------------------------------------------------------- statistics

@@ -5,7 +5,8 @@ import torch
 
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
 from pytorch_sketch_rnn.model.cells import Cell
-from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix, run
+from pytorch_sketch_rnn.model.draws import RecordedMask
+from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix, run, run_both
 from pytorch_sketch_rnn.model.sketch_rnn import make_cell
 from pytorch_sketch_rnn.model.tape import Tape
 
@@ -48,7 +49,7 @@ def test_reverse_prefix_is_its_own_inverse():
 
 
 @every_cell
-def test_past_the_end_the_state_stands_still_and_the_output_is_zero(kind):
+def test_after_a_sketch_ends_its_state_is_frozen_and_its_output_is_zero(kind):
     cell, tape = make(kind), Tape()
     outputs, final = run(cell, inputs(), start(cell), LENGTHS, tape=tape)
     states = tape.values()["state"]
@@ -76,12 +77,13 @@ def test_each_step_takes_its_own_masks(kind):
     cell = make(kind)
     generator = torch.Generator().manual_seed(4)
     sizes = {"recurrent": UNITS, "input": INPUT, "output": UNITS}
-    masks = Masks(**{n: torch.rand(T, B, size, generator=generator).double() for n, size in sizes.items()})
-    outputs, final = run(cell, inputs(), start(cell), None, masks)
+    masks = {n: torch.rand(B, T, size, generator=generator).double() for n, size in sizes.items()}
+    described = Masks(**{n: RecordedMask(values.numpy()) for n, values in masks.items()})
+    outputs, final = run(cell, inputs(), start(cell), None, described)
     state = start(cell)
     for t in range(T):
-        output, state = cell(inputs()[:, t] * masks.input[t], state, masks.recurrent[t])
-        assert torch.equal(outputs[:, t], output * masks.output[t])
+        output, state = cell(inputs()[:, t] * masks["input"][:, t], state, masks["recurrent"][:, t])
+        assert torch.equal(outputs[:, t], output * masks["output"][:, t])
     assert all(torch.equal(field, expected) for field, expected in zip(final, state, strict=True))
 
 
@@ -97,3 +99,41 @@ def test_states_are_packed_and_unpacked_in_magentas_order(kind):
     assert [(field.shape, field.dtype, bool(field.any())) for field in zeros] == [
         (field.shape, torch.float64, False) for field in state
     ]
+
+
+@every_cell
+def test_an_input_that_is_constant_over_time_is_appended_at_every_step(kind):
+    cell = make(kind)
+    constant = inputs()[:, 0, 1:]
+    whole = torch.cat([inputs()[:, :, :1], constant.unsqueeze(1).expand(B, T, INPUT - 1)], dim=2)
+    expected, expected_state = run(cell, whole, start(cell), LENGTHS)
+    ours, state = run(cell, inputs()[:, :, :1], start(cell), LENGTHS, constant=constant)
+    assert torch.equal(ours, expected)
+    assert all(torch.equal(field, other) for field, other in zip(state, expected_state, strict=True))
+
+
+@every_cell
+def test_outputs_that_nobody_wants_are_not_kept(kind):
+    cell = make(kind)
+    _, expected = run(cell, inputs(), start(cell), LENGTHS)
+    outputs, state = run(cell, inputs(), start(cell), LENGTHS, outputs=False)
+    assert outputs is None
+    assert all(torch.equal(field, other) for field, other in zip(state, expected, strict=True))
+
+
+@every_cell
+def test_both_directions_together_are_each_direction_alone(kind):
+    fw, bw, tape = make(kind), make(kind), Tape()
+    with torch.no_grad():
+        bw.W_hh.mul_(0.5)
+    generator = torch.Generator().manual_seed(4)
+    masks = [RecordedMask(torch.rand(B, T, UNITS, generator=generator).double().numpy()) for _ in range(2)]
+    states = run_both(fw, bw, inputs(), LENGTHS, (masks[0], masks[1]), tape)
+    for cell, mask, name, state, read in zip(
+        (fw, bw), masks, ("fw", "bw"), states, (inputs(), reverse_prefix(inputs(), LENGTHS)), strict=True
+    ):
+        alone = Tape()
+        _, expected = run(cell, read, cell.zero_state(B, read), LENGTHS, Masks(mask), alone)
+        assert all(torch.equal(field, other) for field, other in zip(state, expected, strict=True))
+        for key, values in alone.values().items():
+            assert torch.equal(tape.values()[f"{name}/{key}"], values), key

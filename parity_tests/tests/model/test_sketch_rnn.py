@@ -14,10 +14,11 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
-from pytorch_sketch_rnn.model.draws import RecordedDraws, TorchDraws
+from pytorch_sketch_rnn.model.draws import RecordedDraws, RecordedMask, TorchDraws
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sequence import reverse_prefix
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE, SketchRNN
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.model.tape import Tape
 
 ENC, DEC, Z, M, HYPER, EMBEDDING = 6, 7, 4, 3, 5, 2
@@ -80,10 +81,10 @@ class SpyDraws(TorchDraws):
         self.asked: list[tuple] = []
         self.answers: dict[str, np.ndarray] = {}
 
-    def mask(self, name, shape, keep_prob, like):
-        answer = super().mask(name, shape, keep_prob, like)
+    def mask(self, name, shape, keep_prob):
+        answer = super().mask(name, shape, keep_prob).tensor(torch.empty(0, dtype=torch.float64))
         self._note((name, shape, keep_prob), answer)
-        return answer
+        return RecordedMask(answer.numpy())
 
     def normal(self, name, shape, like):
         answer = super().normal(name, shape, like)
@@ -117,15 +118,14 @@ def test_encode_and_decode_give_the_documented_shapes(enc_model, dec_model):
 
 @every_combination
 def test_forward_encodes_draws_and_decodes(enc_model, dec_model):
-    model = make(enc_model, dec_model)
-    model.draws = SpyDraws()
+    model, draws = make(enc_model, dec_model), SpyDraws()
     sketches = batch()
-    mixture, mu, presig, z = model(sketches, LENGTHS)
+    mixture, mu, presig, z = model(sketches, LENGTHS, draws=draws)
     if enc_model:
         expected = model.encode(sketches[:, 1:], LENGTHS)
         assert torch.equal(mu, expected[0])
         assert torch.equal(presig, expected[1])
-        assert_close(z, mu + torch.exp(presig / 2) * torch.from_numpy(model.draws.answers["latent"]))
+        assert_close(z, mu + torch.exp(presig / 2) * torch.from_numpy(draws.answers["latent"]))
     else:
         assert (mu, presig, z) == (None, None, None)
     for name, value in model.decode(sketches[:, :-1], z).parameters().items():
@@ -219,77 +219,71 @@ ALL_DROPOUT = {
 @every_combination
 def test_eval_has_no_dropout_and_asks_for_the_latent_draw_alone(enc_model, dec_model):
     model = make(enc_model, dec_model, **ALL_DROPOUT)
-    model.draws = SpyDraws()
-    first = model(batch(), LENGTHS)
-    assert model.draws.asked == ([("latent", (B, Z))] if enc_model else [])
-    model.draws = SpyDraws()
-    second = model(batch(), LENGTHS)
+    draws = SpyDraws()
+    first = model(batch(), LENGTHS, draws=draws)
+    assert draws.asked == ([("latent", (B, Z))] if enc_model else [])
+    second = model(batch(), LENGTHS, draws=SpyDraws())
     for name, value in first.mixture.parameters().items():
         assert torch.equal(value, second.mixture.parameters()[name])
     off = make(enc_model, dec_model, **{name: False for name in ALL_DROPOUT if name.startswith("use_")}).train()
-    off.draws = SpyDraws()
-    assert torch.equal(off(batch(), LENGTHS).mixture.pi, first.mixture.pi)
+    assert torch.equal(off(batch(), LENGTHS, draws=SpyDraws()).mixture.pi, first.mixture.pi)
 
 
 @every_combination
 def test_train_asks_for_each_documented_draw_once_with_its_shape(enc_model, dec_model):
     lengths = torch.tensor([4, 1, 3, 2])  # the encoder takes as many steps as the longest sketch, the decoder all
-    model = make(enc_model, dec_model, **ALL_DROPOUT).train()
-    model.draws = SpyDraws()
-    model(batch(), lengths)
+    model, draws = make(enc_model, dec_model, **ALL_DROPOUT).train(), SpyDraws()
+    model(batch(), lengths, draws=draws)
     expected = [
-        ("decoder/recurrent", (T, B, DEC), 0.8),
-        ("decoder/input", (T, B, 5 + Z if enc_model else 5), 0.7),
-        ("decoder/output", (T, B, DEC), 0.6),
+        ("decoder/recurrent", (B, T, DEC), 0.8),
+        ("decoder/input", (B, T, 5 + Z if enc_model else 5), 0.7),
+        ("decoder/output", (B, T, DEC), 0.6),
     ]
     if enc_model:
-        encoder = [(f"encoder/{side}/recurrent", (4, B, ENC), 0.8) for side in ("fw", "bw")]
+        encoder = [(f"encoder/{side}/recurrent", (B, 4, ENC), 0.8) for side in ("fw", "bw")]
         expected = [*encoder, ("latent", (B, Z)), *expected]
-    assert sorted(model.draws.asked) == sorted(expected)
+    assert sorted(draws.asked) == sorted(expected)
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "input", "output"])
 def test_each_dropout_is_switched_by_its_own_hyperparameter(kind):
     switches = {f"use_{name}_dropout": name == kind for name in ("recurrent", "input", "output")}
-    model = make(**switches).train()
-    model.draws = SpyDraws()
-    model(batch(), LENGTHS)
+    model, draws = make(**switches).train(), SpyDraws()
+    model(batch(), LENGTHS, draws=draws)
     names = {f"decoder/{kind}", "latent"}
     if kind == "recurrent":
         names |= {"encoder/fw/recurrent", "encoder/bw/recurrent"}
-    assert set(model.draws.answers) == names
+    assert set(draws.answers) == names
 
 
 @every_combination
 def test_every_mask_has_an_effect_and_train_mode_varies(enc_model, dec_model):
-    model = make(enc_model, dec_model, **ALL_DROPOUT).train()
-    model.draws = spy = SpyDraws()
-    first = model(batch(), LENGTHS).mixture
-    model.draws = SpyDraws(seed=6)
-    assert not torch.equal(model(batch(), LENGTHS).mixture.pi, first.pi)
-    model.draws = RecordedDraws(spy.answers)
-    again = model(batch(), LENGTHS).mixture
-    model.draws.check_all_used()
+    model, spy = make(enc_model, dec_model, **ALL_DROPOUT).train(), SpyDraws()
+    first = model(batch(), LENGTHS, draws=spy).mixture
+    assert not torch.equal(model(batch(), LENGTHS, draws=SpyDraws(seed=6)).mixture.pi, first.pi)
+    draws = RecordedDraws(spy.answers)
+    again = model(batch(), LENGTHS, draws=draws).mixture
+    draws.check_all_used()
     for name, value in first.parameters().items():
         assert torch.equal(value, again.parameters()[name])
     for name, value in spy.answers.items():
-        model.draws = RecordedDraws(spy.answers | {name: 1.25 * value})
-        assert not torch.equal(model(batch(), LENGTHS).mixture.pi, first.pi), name
+        draws = RecordedDraws(spy.answers | {name: 1.25 * value})
+        assert not torch.equal(model(batch(), LENGTHS, draws=draws).mixture.pi, first.pi), name
 
 
 @pytest.mark.parametrize("kind", CELL_TYPES)
 def test_an_output_mask_of_zeros_leaves_the_output_bias_alone(kind):
     model = make(None, kind, use_recurrent_dropout=False, use_output_dropout=True).train()
-    model.draws = RecordedDraws({"decoder/output": np.zeros((T, B, DEC))})
+    draws = RecordedDraws({"decoder/output": np.zeros((B, T, DEC))})
     output_b = model.decoder.output_b
-    mixture = model.decode(batch()[:, :-1])
+    mixture = model.decode(batch()[:, :-1], draws=draws)
     assert torch.equal(mixture.pen_logits, output_b[:3].expand(B, T, 3))
     assert torch.equal(mixture.corr_logits, output_b[-M:].expand(B, T, M))
 
 
 def recorded(model: SketchRNN) -> dict[str, np.ndarray]:
-    model.draws = spy = SpyDraws()
-    model(batch(), LENGTHS)
+    spy = SpyDraws()
+    model(batch(), LENGTHS, draws=spy)
     return spy.answers
 
 
@@ -297,39 +291,38 @@ def test_a_recorded_draw_that_is_missing_or_misshaped_or_left_over_is_bad_input(
     model = make(**ALL_DROPOUT).train()
     answers = recorded(model)
     for name, value in answers.items():
-        model.draws = RecordedDraws({other: values for other, values in answers.items() if other != name})
+        without = RecordedDraws({other: values for other, values in answers.items() if other != name})
         with pytest.raises(BadInput, match=f"no recorded draw '{name}' is left; left are: "):
-            model(batch(), LENGTHS)
-        model.draws = RecordedDraws(answers | {name: value[:-1]})
+            model(batch(), LENGTHS, draws=without)
+        misshaped = RecordedDraws(answers | {name: value[:-1]})
         with pytest.raises(BadInput, match=f"recorded draw '{name}' has shape .*, the model asks for "):
-            model(batch(), LENGTHS)
-    model.draws = RecordedDraws(answers | {"decoder/inptu": answers["decoder/input"]})
-    model(batch(), LENGTHS)
+            model(batch(), LENGTHS, draws=misshaped)
+    draws = RecordedDraws(answers | {"decoder/inptu": answers["decoder/input"]})
+    model(batch(), LENGTHS, draws=draws)
     with pytest.raises(BadInput, match=r"the model never asked for: decoder/inptu$"):
-        model.draws.check_all_used()
+        draws.check_all_used()
 
 
 def test_a_recorded_draw_answers_once():
     model = make(**ALL_DROPOUT).train()
-    model.draws = RecordedDraws(recorded(model))
-    model(batch(), LENGTHS)
+    draws = RecordedDraws(recorded(model))
+    model(batch(), LENGTHS, draws=draws)
     with pytest.raises(BadInput, match="no recorded draw 'encoder/fw/recurrent' is left; left are: none"):
-        model(batch(), LENGTHS)
+        model(batch(), LENGTHS, draws=draws)
 
 
 # ------------------------------------------------------------------------------------------------------------- costs
 @pytest.mark.parametrize("is_training", [True, False])
 def test_costs_are_put_together_as_the_hyperparameters_say(is_training):
     model = make(is_training=is_training, kl_tolerance=0.0)
-    model.draws = spy = SpyDraws()
-    costs = model.costs(batch(), LENGTHS, 0.25)
-    model.draws = RecordedDraws(spy.answers)
-    passed = model(batch(), LENGTHS)
+    spy = SpyDraws()
+    costs = model.costs(batch(), LENGTHS, 0.25, draws=spy)
+    passed = model(batch(), LENGTHS, draws=RecordedDraws(spy.answers))
     assert torch.equal(costs.r_cost, reconstruction_cost(passed.mixture, batch()[:, 1:], is_training=is_training))
     assert torch.equal(costs.kl_cost, kl_cost(passed.mu, passed.presig, 0.0))
     assert_close(costs.cost, costs.r_cost + 0.25 * costs.kl_cost)
-    model.draws = RecordedDraws(spy.answers)
-    assert model.costs(batch(), LENGTHS, 0.25, is_training=not is_training).r_cost != costs.r_cost
+    other = model.costs(batch(), LENGTHS, 0.25, is_training=not is_training, draws=RecordedDraws(spy.answers))
+    assert other.r_cost != costs.r_cost
 
 
 def test_an_unconditional_model_has_no_kl_cost():
@@ -358,10 +351,9 @@ def test_strokes_and_z_may_be_arrays_lists_or_of_another_dtype(as_given):
     expected = model.decode(sketches[:, :-1], z).parameters()
     for name, ours in model.decode(as_given(sketches[:, :-1]), as_given(z)).parameters().items():
         assert torch.equal(ours, expected[name]), name
-    model.draws = RecordedDraws({"latent": z.numpy()})
-    expected = model.costs(sketches, LENGTHS, 0.1)
-    model.draws = RecordedDraws({"latent": z.numpy()})
-    for ours, value in zip(model.costs(as_given(sketches), LENGTHS.tolist(), 0.1), expected, strict=True):
+    expected = model.costs(sketches, LENGTHS, 0.1, draws=RecordedDraws({"latent": z.numpy()}))
+    again = model.costs(as_given(sketches), LENGTHS.tolist(), 0.1, draws=RecordedDraws({"latent": z.numpy()}))
+    for ours, value in zip(again, expected, strict=True):
         assert ours.dtype == torch.float32
         assert torch.equal(ours, value)
 
@@ -618,19 +610,22 @@ NAMES = {
 }
 
 
-def written(kind: str, scope: str) -> set[str]:
+def recorded_names(kind: str, scope: str) -> set[str]:
     return {f"{scope}/{name}" for name in (*NAMES[kind], "output", "state", "final_state")}
 
 
 @every_combination
 def test_the_tape_holds_every_intermediate_under_its_name_and_changes_nothing(enc_model, dec_model):
     model = make(enc_model, dec_model)
-    model.draws = SpyDraws()
     tape = Tape()
-    with_tape = model(batch(), LENGTHS, tape)
-    names = written(dec_model, "decoder")
+    with_tape = model(batch(), LENGTHS, tape, draws=SpyDraws())
+    names = recorded_names(dec_model, "decoder")
     if enc_model:
-        names |= written(enc_model, "encoder/fw") | written(enc_model, "encoder/bw") | {"decoder/initial_state"}
+        names |= (
+            recorded_names(enc_model, "encoder/fw")
+            | recorded_names(enc_model, "encoder/bw")
+            | {"decoder/initial_state"}
+        )
         names |= {"mu", "presig", "z"}
     values = tape.values()
     assert set(values) == names
@@ -638,8 +633,7 @@ def test_the_tape_holds_every_intermediate_under_its_name_and_changes_nothing(en
         assert value.shape[0] == B, name
         once = name.endswith(("final_state", "initial_state")) or name in ("mu", "presig", "z")
         assert value.ndim == 2 if once else value.shape[1] == T, name
-    model.draws = SpyDraws()
-    without_tape = model(batch(), LENGTHS)
+    without_tape = model(batch(), LENGTHS, draws=SpyDraws())
     for name, value in with_tape.mixture.parameters().items():
         assert torch.equal(value, without_tape.mixture.parameters()[name])
 
@@ -694,11 +688,11 @@ def test_the_backward_cell_reads_each_sketch_from_its_end(enc_model):
     assert torch.equal(backwards.values()["encoder/fw/state"], tape.values()["encoder/bw/state"])
 
 
-def test_a_tape_refuses_a_name_that_was_written_twice():
+def test_a_tape_refuses_a_name_that_was_recorded_twice():
     model, tape = make(), Tape()
     model.encode(batch()[:, 1:], LENGTHS, tape)
     model.encode(batch()[:, 1:], LENGTHS, tape)
-    with pytest.raises(ValueError, match=r"written more than once: encoder/fw/i, .*; use a fresh tape"):
+    with pytest.raises(ValueError, match=r"recorded more than once: encoder/fw/i, .*; use a fresh tape"):
         tape.values()
 
 

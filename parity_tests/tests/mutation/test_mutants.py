@@ -68,10 +68,11 @@ def test_a_bug_can_be_planted_and_removed_again(name):
     [
         Text(cells.LSTMCell, "forward", ("no such text", "")),
         Text(cells.LSTMCell, "forward", ("new_c", "c")),
+        Text(cells.LSTMCell, "no_such_method", ("new_c", "c")),
         Value(cells, "NO_SUCH_VALUE", 1),
         Entries(names.LSTM_CELL, {"no such entry": "W_xh"}),
     ],
-    ids=["a text that is not there", "a text that occurs twice", "a constant that is not there", "an unknown entry"],
+    ids=["missing text", "text that occurs twice", "missing function", "missing constant", "missing entry"],
 )
 def test_what_cannot_be_planted_is_refused(planting, fixtures):
     with pytest.raises(LookupError), planting.planted():

@@ -14,7 +14,8 @@ from pytorch_sketch_rnn.data.drawing import CELL
 from pytorch_sketch_rnn.data.npz import SPLITS, write_npz
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.sketch_rnn import CONFIG_FILE, WEIGHTS_FILE, SketchRNN
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -7,10 +7,13 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from official_script import run_script
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import HYPER_SIZES as OURS_ALONE
 from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 # What Magenta says, and what it makes of a config that we wrote.
 ORACLE = """
@@ -21,7 +24,6 @@ result["defaults"] = np.array(json.dumps(hparams.values()))
 hparams.parse_json(str(inputs["config"]))
 result["read"] = np.array(json.dumps(hparams.values()))
 """
-OURS_ALONE = ("hyper_num_units", "hyper_embedding_size")
 CHANGED = {
     "data_set": ("bird.npz", "cat.npz"), "num_steps": 7, "save_every": 3, "max_seq_len": 88, "dec_rnn_size": 9,
     "dec_model": "hyper", "enc_rnn_size": 8, "enc_model": "layer_norm", "z_size": 4, "kl_weight": 1.0,
@@ -32,6 +34,7 @@ CHANGED = {
     "augment_stroke_prob": 0.25, "conditional": False, "is_training": False, "hyper_num_units": 12,
     "hyper_embedding_size": 2,
 }  # fmt: skip
+SIZES = ("enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", *OURS_ALONE)
 FLAGS = [name for name, value in CHANGED.items() if isinstance(value, bool)]
 
 
@@ -167,6 +170,31 @@ def test_the_ends_of_a_range_that_belong_to_it_are_taken():
             assert getattr(HParams(**{name: value}), name) == value
 
 
+def test_a_wrong_value_carries_the_name_of_its_hyperparameter():
+    for values in ({"z_size": 0}, {"z_size": "2"}):
+        with pytest.raises(BadInput) as caught:
+            HParams(**values)
+        assert caught.value.name == "z_size"
+
+
+def test_the_shape_of_a_model_depends_on_the_hyperparameters_of_that_list_and_on_no_other():
+    base = HParams(dec_model="hyper", enc_model="layer_norm", **dict.fromkeys(SIZES, 3))
+
+    def shapes(hparams: HParams) -> dict:
+        with torch.device("meta"):
+            return {name: value.shape for name, value in SketchRNN(hparams).state_dict().items()}
+
+    for name, value in CHANGED.items():
+        changed = base.replace(**{name: "lstm" if name.endswith("_model") else value})
+        assert (shapes(changed) != shapes(base)) is (name in HParams.SHAPE), name
+
+
+def test_every_hyperparameter_has_a_description_of_one_line():
+    assert list(HParams.DESCRIPTION) == [field.name for field in dataclasses.fields(HParams)]
+    for name, text in HParams.DESCRIPTION.items():
+        assert text.isprintable() and 10 < len(text) < 80, name  # noqa: PT018
+
+
 def test_unknown_names_are_bad_input_that_lists_them():
     with pytest.raises(BadInput, match="unknown hyperparameter rnn_size, zsize; known are augment_stroke_prob, "):
         HParams.from_dict({"zsize": 4, "z_size": 4, "rnn_size": 1})
@@ -184,9 +212,9 @@ def test_unknown_names_are_bad_input_that_lists_them():
         ("[" * 100_000, "expected JSON, but "),
         ('{"z_size": ' + "1" * 5000 + "}", "expected JSON, but "),
         ('{"z_size": "4"}', "z_size is '4', expected a whole number"),
-        ('{"kl_weight": NaN}', "kl_weight is nan, expected a finite number"),
-        ('{"kl_weight": 1e999}', "kl_weight is inf, expected a finite number"),
-        ('{"kl_weight": -Infinity}', "kl_weight is -inf, expected a finite number"),
+        ('{"kl_weight": NaN}', "expected JSON, but NaN is not a finite number"),
+        ('{"kl_weight": 1e999}', "expected JSON, but 1e999 is not a finite number"),
+        ('{"kl_weight": -Infinity}', "expected JSON, but -Infinity is not a finite number"),
         ('{"z": 4}', "unknown hyperparameter z; known are "),
     ],
 )

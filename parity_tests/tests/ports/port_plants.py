@@ -87,7 +87,7 @@ def torch_adam(*twins: int) -> Text:
     update = "group['lr'] * (m / (1 - power1)) / ((v / (1 - power2)).sqrt() + float(epsilon))"
     return Text(
         optim.TF1Adam,
-        "_step_group",
+        "step_by",
         ("number(np.float32(constant))", "number(constant)"),
         ('number(group["beta1_power"]), number(group["beta2_power"])', _EXACT_POWERS),
         (
@@ -103,7 +103,7 @@ class ClipByNorm:
     @contextlib.contextmanager
     def planted(self) -> Iterator[None]:
         """Also notes the model, which the function that it replaces is not given."""
-        models, load, clip = [], ours.Adapter.load, ours.clip_by_value_
+        models, load, clip = [], ours.Adapter.load, ours.clip_by_value
 
         def noting_load(adapter: ours.Adapter, *arguments: object) -> None:
             load(adapter, *arguments)
@@ -117,11 +117,11 @@ class ClipByNorm:
                 for _, parameter in named:
                     parameter.grad.mul_(factor)
 
-        ours.Adapter.load, ours.clip_by_value_ = noting_load, by_norm
+        ours.Adapter.load, ours.clip_by_value = noting_load, by_norm
         try:
             yield
         finally:
-            ours.Adapter.load, ours.clip_by_value_ = load, clip
+            ours.Adapter.load, ours.clip_by_value = load, clip
 
 
 SIGMA_SQRT_T = Text(sampling, "_component", ("np.sqrt(temperature) * np.sqrt(temperature)", "np.sqrt(temperature)"))

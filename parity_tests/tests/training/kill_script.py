@@ -1,7 +1,7 @@
-"""Trains, kills the training again and again with SIGKILL, resumes it, and compares with a run that was left alone.
+"""Train, kill the training repeatedly with SIGKILL, resume it, and compare it with an undisturbed run.
 
-``python kill_script.py FOLDER KILLS``: run as a process of its own, for it forks. Half of the kills come after a random
-time; the others as a file is moved to its place, or right before, which is where a state could be half written.
+``python kill_script.py FOLDER KILLS`` runs as a process of its own because it forks. Half of the kills come at a random
+time; the others right before or after a file or folder is renamed, when a state could be half written.
 """
 
 import os
@@ -29,7 +29,7 @@ FLAGS = [
 
 
 def started(argv: list[str], before: Callable[[], None] = lambda: None) -> int:
-    """Fork a process that trains; returns its pid."""
+    """Fork a process that trains; returns its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -44,7 +44,7 @@ def started(argv: list[str], before: Callable[[], None] = lambda: None) -> int:
 
 
 def die_at_move(number: int, *, after: bool) -> None:
-    """Kill this process at its so many-th renaming, before it or after."""
+    """Kill this process right before or after rename ``number``, counted from 1."""
     rename, count = os.replace, [0]
 
     def replace(*arguments: object) -> None:
@@ -67,7 +67,7 @@ def killed(status: int) -> bool:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Everything that a run leaves and that must not depend on what happened to it."""
+    """Everything in a run's folder that must not depend on whether it was killed."""
     curves = read_curves(folder / "curves.csv")
     numbers = {(s, n): v.tolist() for s, by_name in curves.items() for n, v in by_name.items() if n != "seconds"}
     files = [folder / name for name in ("config.json", "model.safetensors", "settings.json")]
@@ -77,7 +77,7 @@ def contents(folder: Path) -> dict[str, object]:
 
 
 def run(folder: Path, kills: int) -> None:
-    """Raises AssertionError where a resumed run differs."""
+    """Raises AssertionError when a resumed run differs from the undisturbed one."""
     rng = random.Random(0)
     write_npz(folder / "set.npz", random_splits(train=30, longest=9))
     steps = 30
@@ -96,7 +96,7 @@ def run(folder: Path, kills: int) -> None:
             argv = [*flags, f"--save_dir={disturbed}", f"--num_steps={steps}"]
             if disturbed.exists():
                 argv.append("--resume")
-                SketchRNN.from_pretrained(disturbed)  # it can be read at any moment
+                SketchRNN.from_pretrained(disturbed)  # can be read at any moment
             if happened >= kills:
                 _, status = os.waitpid(started(argv), 0)
             elif happened % 2:

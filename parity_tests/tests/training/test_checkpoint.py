@@ -1,4 +1,4 @@
-"""Checkpoints bring a trainer back bit by bit, and are there whole or not at all."""
+"""Checkpoints restore a trainer bit by bit, and exist whole or not at all."""
 
 import json
 
@@ -15,6 +15,7 @@ from pytorch_sketch_rnn.training.checkpoint import (
     STATE_FILE,
     checkpoint_path,
     checkpoints,
+    last_checkpoint,
     load_optimizer,
     load_weights,
     optimizer_arrays,
@@ -32,19 +33,19 @@ def saved(folder, trainer):
     return path
 
 
-def continued(path, trainer):
+def restored(path, trainer):
     load_weights(path, trainer.model)
     trainer.steps_done = load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer)
     return trainer
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_trainer_goes_on_bit_by_bit(tmp_path, dtype):
+def test_a_trainer_continues_bit_by_bit(tmp_path, dtype):
     whole = make_trainer(dtype=dtype)
     for _ in range(3):
         whole.step()
     path = saved(tmp_path, whole)
-    resumed = continued(path, make_trainer(SMALL, dtype=dtype))
+    resumed = restored(path, make_trainer(SMALL, dtype=dtype))
     assert resumed.steps_done == 3
     for _ in range(3):
         assert resumed.step() == whole.step()
@@ -68,7 +69,7 @@ def test_a_checkpoint_is_a_model_and_its_slots_have_the_names_of_converted_ones(
 
 
 @pytest.mark.parametrize("full_at", ["the weights", "the optimizer"])
-def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, full_at):
+def test_a_save_that_fails_leaves_the_previous_checkpoint(tmp_path, monkeypatch, full_at):
     trainer = make_trainer()
     path = saved(tmp_path, trainer)
     before = {file.name: file.read_bytes() for file in path.iterdir()}
@@ -80,7 +81,7 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, full_at)
         save_file(arrays, file)
 
     trainer.step()
-    trainer.steps_done = 0  # for the same place
+    trainer.steps_done = 0  # for the same path
     monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
     with pytest.raises(BadInput, match="cannot be written"):
         saved(tmp_path, trainer)
@@ -88,7 +89,7 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, full_at)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_the_last_ones_are_kept_and_what_was_half_written_goes(tmp_path):
+def test_the_last_checkpoints_are_kept_and_temporary_files_are_removed(tmp_path):
     trainer = make_trainer()
     for step in (0, 5, 99_999_999, 100_000_000):
         trainer.steps_done = step
@@ -128,6 +129,16 @@ def test_slots_that_do_not_fit_are_refused_and_nothing_is_loaded(tmp_path):
     with pytest.raises(BadInput, match="safetensors"):
         load_optimizer(path, other.model, other.optimizer)
     assert all(not other.optimizer.state[p]["m"].any() for p in other.model.parameters())
+
+
+def test_the_last_checkpoint_is_that_of_the_highest_step(tmp_path):
+    with pytest.raises(BadInput, match="holds no checkpoint"):
+        last_checkpoint(tmp_path)
+    trainer = make_trainer()
+    for step in (99_999_999, 100_000_000, 5):
+        trainer.steps_done = step
+        saved(tmp_path, trainer)
+    assert last_checkpoint(tmp_path) == (100_000_000, tmp_path / "checkpoints" / "step-100000000")
 
 
 def test_weights_of_another_model_are_refused(tmp_path):

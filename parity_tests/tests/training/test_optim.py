@@ -8,7 +8,7 @@ import torch
 from official_script import run_script
 from torch import Tensor
 
-from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value, flat_gradient
 
 RATES = (0.01, 0.003, 0.02, 0.001, 0.01)
 STEPS = len(RATES)
@@ -212,17 +212,45 @@ def test_powers_may_be_set_from_a_checkpoint_as_float32():
     _, expected = run("float64")
     first, values = run("float64", steps=2)
     for name in ("beta1_power", "beta2_power"):
-        first.param_groups[0][name] = np.float32(first.param_groups[0][name])
+        assert np.float32(first.powers()[name]) == first.powers()[name]
+    first.set_powers({name: np.float32(power) for name, power in first.powers().items()})
     advance(first, range(2, STEPS))
     assert all(torch.equal(ours, other) for ours, other in zip(values, expected, strict=True))
 
 
-def test_clipping_bounds_each_element_in_place_and_lets_nan_through():
+def test_clipping_bounds_each_element_and_lets_nan_through():
     """NaN stays NaN, so that a run that has gone wrong shows it."""
-    clipped, without = torch.nn.Parameter(torch.zeros(6)), torch.nn.Parameter(torch.zeros(2))
-    clipped.grad = torch.tensor([-3.0, -0.5, 0.25, 0.75, torch.inf, torch.nan])
-    held = clipped.grad
-    clip_by_value_([clipped, without], 0.5)
-    assert clipped.grad is held
-    np.testing.assert_array_equal(held.numpy(), [-0.5, -0.5, 0.25, 0.5, 0.5, np.nan])
-    assert without.grad is None
+    gradient = torch.tensor([-3.0, -0.5, 0.25, 0.75, torch.inf, torch.nan])
+    np.testing.assert_array_equal(clip_by_value(gradient, 0.5).numpy(), [-0.5, -0.5, 0.25, 0.5, 0.5, np.nan])
+
+
+@both_types
+def test_a_step_that_is_not_applied_changes_no_bit_of_weights_and_state(dtype):
+    optimizer, values = run(dtype, steps=3)
+    before = copy.deepcopy((optimizer.state_dict(), values))
+    optimizer.step_by(torch.ones_like(optimizer.m), torch.tensor(False))
+    assert all(torch.equal(value, old) for value, old in zip(values, before[1], strict=True))
+    assert str(optimizer.state_dict()) == str(before[0])
+
+
+@both_types
+def test_a_step_that_is_applied_is_the_plain_step_bit_for_bit(dtype):
+    (plain, expected), (applied, values) = run(dtype, steps=2), run(dtype, steps=2)
+    gradients = problem()[1][2]
+    for optimizer in (plain, applied):
+        for parameter, gradient in zip(optimizer.parameters, gradients, strict=True):
+            parameter.grad = torch.from_numpy(gradient).to(parameter.dtype)
+    plain.step()
+    applied.step_by(flat_gradient(values), torch.tensor(True))
+    assert all(torch.equal(ours, other) for ours, other in zip(values, expected, strict=True))
+    assert str(applied.state_dict()["state"]) == str(plain.state_dict()["state"])
+    assert applied.powers() == plain.powers()
+
+
+def test_slots_stay_parts_of_one_vector_when_a_state_is_loaded():
+    first, _ = run("float64", steps=2)
+    second, values = run("float64", steps=0)
+    second.load_state_dict(first.state_dict())
+    assert all(second.state[value]["m"].untyped_storage().data_ptr() == second.m.data_ptr() for value in values)
+    assert torch.equal(second.m, first.m)
+    assert torch.equal(second.v, first.v)

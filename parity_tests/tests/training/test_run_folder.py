@@ -1,87 +1,109 @@
-"""What a run is resumed from: its data are told from others, and all of its state comes back."""
+"""The folder of a run is made whole or not at all, and leaves the unfinished folders of others alone."""
 
-import numpy as np
+import fcntl
+import os
+import stat
+import threading
+
 import pytest
-import torch
-from training_sets import SMALL, make_trainer, random_splits
+from training_sets import make_trainer
 
-from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.training import run_folder as run
-from pytorch_sketch_rnn.training.checkpoint import checkpoint_path, write_folder
-from pytorch_sketch_rnn.training.run_folder import Best, fingerprint, make_folder, resume
-from pytorch_sketch_rnn.training.settings import Settings
-
-BEST = Best(2, 1.5, 1.25)
+from pytorch_sketch_rnn.training import run_folder
+from pytorch_sketch_rnn.training.run_folder import make_folder
+from pytorch_sketch_rnn.training.settings import SETTINGS_FILE, Settings
 
 
-def print_of(splits):
-    return fingerprint(Sets.from_splits(splits, SMALL))
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_a_fingerprint_tells_every_sketch_of_a_small_set_from_another(split):
-    splits = random_splits()
-    before = print_of(splits)
-    assert print_of(splits) == before
-    for place, sketch in enumerate(splits[split]):
-        other = sketch.copy()
-        other[-1, 0] += 1
-        changed = splits | {split: [*splits[split][:place], other, *splits[split][place + 1 :]]}
-        assert print_of(changed)["crc32_of_some"] != before["crc32_of_some"]
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o002, 0o775)])
+def test_the_folder_has_the_permissions_of_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        make_folder(tmp_path / "run", Settings(), make_trainer())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == mode
 
 
-def test_a_fingerprint_looks_at_sketches_all_over_a_large_set():
-    splits = random_splits(train=640, longest=9)
-    before = print_of(splits)
-    order = np.argsort([len(sketch) for sketch in splits["train"]], kind="stable")
-    for part in np.split(order, 10):  # of 64 sketches it sees at least one in each tenth
-        changed = list(splits["train"])
-        for place in part:
-            changed[place] = changed[place].copy()
-            changed[place][-1, 0] += 1
-        assert print_of(splits | {"train": changed})["crc32_of_some"] != before["crc32_of_some"]
+def test_an_abandoned_folder_of_the_same_run_is_removed_and_others_stay(tmp_path):
+    for name in (".run.abcd1234.run.tmp", ".run.v2.abcd1234.run.tmp", ".run.abcd1234.tmp", ".run.mine.tmp", "other"):
+        (tmp_path / name).mkdir()
+    make_folder(tmp_path / "run", Settings(), make_trainer())
+    assert names(tmp_path) == [".run.abcd1234.tmp", ".run.mine.tmp", ".run.v2.abcd1234.run.tmp", "other", "run"]
 
 
-@pytest.mark.parametrize("less", SPLITS)
-def test_a_fingerprint_counts_the_sketches_of_each_split(less):
-    splits = random_splits()
-    fewer = print_of(splits | {less: splits[less][1:]})
-    assert {name for name in SPLITS if fewer[name] != print_of(splits)[name]} == {less}
+def test_the_unfinished_folder_of_a_run_that_is_starting_stays(tmp_path):
+    unfinished = tmp_path / ".run.abcd1234.run.tmp"
+    unfinished.mkdir()
+    with (unfinished / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_folder(tmp_path / "run", Settings(), make_trainer())
+        assert names(tmp_path) == [unfinished.name, "run"]
 
 
-@pytest.fixture
-def left(tmp_path):
-    """The folder of a run of two steps, and its trainer."""
-    trainer = make_trainer()
-    make_folder(tmp_path / "run", Settings(), trainer)
-    for _ in range(2):
-        trainer.step()
-    state = run._state(trainer, BEST)
-    write_folder(checkpoint_path(tmp_path / "run", 2), trainer.model, trainer.optimizer, state)
-    return tmp_path / "run", trainer
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    mkdtemp, made = run_folder.tempfile.mkdtemp, []
+
+    def removed_once(**arguments):
+        path = mkdtemp(**arguments)
+        made.append(path)
+        if len(made) == 1:
+            run_folder._remove_abandoned(tmp_path / "run")
+        return path
+
+    monkeypatch.setattr(run_folder.tempfile, "mkdtemp", removed_once)
+    with run_folder._unfinished(tmp_path / "run") as new:
+        assert new.is_dir()
+        run_folder._remove_abandoned(tmp_path / "run")
+        assert new.is_dir()
+    assert len(made) == 2
+    assert names(tmp_path) == []
 
 
-def test_all_of_a_run_comes_back(left):
-    folder, trainer = left
-    resumed = make_trainer()
-    assert resume(folder, resumed) == BEST
-    assert resumed.steps_done == 2
-    for (name, ours), theirs in zip(resumed.model.named_parameters(), trainer.model.parameters(), strict=True):
-        assert torch.equal(ours, theirs), name
-        for slot in ("m", "v"):
-            assert torch.equal(resumed.optimizer.state[ours][slot], trainer.optimizer.state[theirs][slot]), name
-    assert resumed.step() == trainer.step()
+def test_of_many_processes_that_make_the_same_folder_one_succeeds(tmp_path):
+    trainers, refused = [make_trainer() for _ in range(4)], []
+
+    def make(trainer):
+        try:
+            make_folder(tmp_path / "run", Settings(), trainer)
+        except BadInput as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=make, args=(trainer,)) for trainer in trainers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 3
+    assert names(tmp_path) == ["run"]
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_a_run_does_not_go_on_where_one_split_is_another(left, split):
-    folder, _ = left
-    splits = random_splits()
-    other = make_trainer(splits=splits | {split: [*splits[split][:-1], splits[split][-1] * np.int16([1, 2, 1])]})
-    before = [weight.detach().clone() for weight in other.model.parameters()]
-    with pytest.raises(BadInput, match="the data are not those of the run"):
-        resume(folder, other)
-    assert other.steps_done == 0
-    assert all(torch.equal(one, two) for one, two in zip(before, other.model.parameters(), strict=True))
+def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_folder, "write_folder", full)
+    with pytest.raises(BadInput, match=r"run: cannot be made .No space left on device"):
+        make_folder(tmp_path / "run", Settings(), make_trainer())
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("url", "mode"), [("https://host/sets?token=SECRET", 0o600), ("https://host/sets", 0o644)])
+def test_settings_with_a_secret_are_never_readable_by_others(tmp_path, monkeypatch, url, mode):
+    before, modes, replace = os.umask(0o022), [], os.replace
+
+    def replaced(source, target):
+        modes.append(stat.S_IMODE(os.stat(source).st_mode))
+        replace(source, target)
+
+    monkeypatch.setattr("pytorch_sketch_rnn.files._UMASK", 0o022)
+    monkeypatch.setattr(os, "replace", replaced)
+    try:
+        Settings(data_dir=url).save(tmp_path)
+    finally:
+        os.umask(before)
+    assert modes == [mode]
+    assert stat.S_IMODE((tmp_path / SETTINGS_FILE).stat().st_mode) == mode

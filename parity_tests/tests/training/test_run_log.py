@@ -4,6 +4,7 @@ import math
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.training.run_log import RunLog, plot_curves, read_curves
+from pytorch_sketch_rnn.model.losses import Costs
+from pytorch_sketch_rnn.training.run_log import RunLog, check_curves, plot_curves, read_curves
+from pytorch_sketch_rnn.training.trainer import StepResult
 
 HEADER = "step,split,cost,r_cost,kl_cost,learning_rate,kl_weight,seconds\n"
 ROW = "0,train,1.5,1.0,0.5,0.001,0.01,0.25\n"
@@ -25,13 +28,23 @@ def values_of(step: int) -> list[float]:
     return np.random.default_rng(step).normal(size=6).tolist()
 
 
+def train(log: RunLog, step: int, *values: float) -> None:
+    """Record three costs, two schedules and the seconds of a training step."""
+    log.train(StepResult(step, *values[:5]), seconds=values[5])
+
+
+def validate(record: Callable[[int, Costs, float], None], step: int, *values: float) -> None:
+    """Record three costs and the seconds of a validation or test."""
+    record(step, Costs(*values[:3]), values[3])
+
+
 def write_steps(folder: Path, first: int, end: int) -> None:
     with RunLog(folder, first) as log:
         for step in range(first, end):
-            log.train(step, *values_of(step))
+            train(log, step, *values_of(step))
             if step % 10 == 0:
-                log.valid(step, *values_of(step)[:4])
-                log.test(step, *values_of(step)[2:])
+                validate(log.valid, step, *values_of(step)[:4])
+                validate(log.test, step, *values_of(step)[2:])
 
 
 def events_of(folder: Path) -> list[list[Event]]:
@@ -59,11 +72,11 @@ def test_every_float_reads_back_bit_by_bit(tmp_path):
     special = [0.1, -0.0, 5e-324, 1.7976931348623157e308, math.inf, -math.inf]
     single = [np.float32(0.1), np.float64(1 / 3), 1, np.float32(1e-8), 2**53, 0.0]
     with RunLog(tmp_path, 0) as log:
-        log.train(0, *special)
-        log.train(7, *single)
-        log.train(2**40, *([math.nan] * 6))
-        log.valid(7, 0.1, 0.2, 0.3, 0.4)
-        log.test(7, 0.5, 0.6, 0.7, 0.8)
+        train(log, 0, *special)
+        train(log, 7, *single)
+        train(log, 2**40, *([math.nan] * 6))
+        validate(log.valid, 7, 0.1, 0.2, 0.3, 0.4)
+        validate(log.test, 7, 0.5, 0.6, 0.7, 0.8)
     curves = read_curves(tmp_path / "curves.csv")
     assert list(curves) == ["train", "valid", "test"]
     expected = np.array([special, [float(value) for value in single], [math.nan] * 6])
@@ -79,9 +92,9 @@ def test_every_float_reads_back_bit_by_bit(tmp_path):
 
 def test_the_csv_is_as_documented_with_empty_cells_where_nothing_is_meant(tmp_path):
     with RunLog(tmp_path, 0) as log:
-        log.train(0, 1.5, 1.0, 0.5, 0.001, 0.01, 0.25)
-        log.valid(0, 1.5, 1.0, 0.5, 2.0)
-        log.test(0, 1e-7, 1.0, 0.5, 2.0)
+        train(log, 0, 1.5, 1.0, 0.5, 0.001, 0.01, 0.25)
+        validate(log.valid, 0, 1.5, 1.0, 0.5, 2.0)
+        validate(log.test, 0, 1e-7, 1.0, 0.5, 2.0)
     expected = HEADER + ROW + "0,valid,1.5,1.0,0.5,,,2.0\n0,test,1e-07,1.0,0.5,,,2.0\n"
     assert (tmp_path / "curves.csv").read_bytes() == expected.encode()
 
@@ -89,7 +102,7 @@ def test_the_csv_is_as_documented_with_empty_cells_where_nothing_is_meant(tmp_pa
 def test_rows_can_be_read_while_the_run_goes_on(tmp_path):
     with RunLog(tmp_path, 0) as log:
         for step in range(200):  # more than a block of a buffered file, which would end within a row
-            log.train(step, *values_of(step))
+            train(log, step, *values_of(step))
             assert len(read_curves(tmp_path / "curves.csv")["train"]["step"]) == step + 1
 
 
@@ -97,7 +110,7 @@ def test_flush_puts_the_rows_on_the_disk(tmp_path, monkeypatch):
     synced = []
     with RunLog(tmp_path, 0) as log:
         monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(Path(f"/dev/fd/{descriptor}").resolve()))
-        log.train(0, *values_of(0))
+        train(log, 0, *values_of(0))
         assert synced == []
         log.flush()
         assert synced == [tmp_path / "curves.csv"]
@@ -120,18 +133,20 @@ def test_an_interrupted_and_resumed_run_leaves_the_csv_of_an_uninterrupted_one(t
 
 
 @pytest.mark.parametrize("left", ["", HEADER[:1], HEADER[:-1], HEADER, HEADER + "0", HEADER + ROW[:-1]])
-def test_a_log_interrupted_at_its_beginning_is_begun_anew(tmp_path, left):
+def test_a_log_interrupted_at_its_beginning_starts_over(tmp_path, left):
     (tmp_path / "curves.csv").write_text(left)
     write_steps(tmp_path, 0, 1)
     assert read_curves(tmp_path / "curves.csv")["train"]["step"].tolist() == [0]
 
 
-def test_a_step_that_was_taken_down_already_is_refused_at_once(tmp_path):
+def test_a_step_that_is_already_recorded_is_refused_at_once(tmp_path):
     write_steps(tmp_path, 0, 11)
     with RunLog(tmp_path, 11) as log:
-        for write, count in ((log.train, 6), (log.valid, 4), (log.test, 4)):
+        with pytest.raises(ValueError, match="comes after step 10"):
+            train(log, 10, *[0.0] * 6)
+        for record in (log.valid, log.test):
             with pytest.raises(ValueError, match="comes after step 10"):
-                write(10, *[0.0] * count)
+                validate(record, 10, *[0.0] * 4)
     assert len(read_curves(tmp_path / "curves.csv")["train"]["step"]) == 11
 
 
@@ -176,13 +191,23 @@ def test_a_damaged_csv_is_bad_input_for_the_reader_and_the_plot(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name in DAMAGED if name not in INTERRUPTED])
-def test_a_damaged_csv_is_bad_input_for_a_resumed_run_and_left_as_it_is(tmp_path, name):
+def test_a_damaged_csv_is_bad_input_for_a_resumed_run_and_left_unchanged(tmp_path, name):
     path = tmp_path / "curves.csv"
     path.write_text(DAMAGED[name], encoding="utf-8", newline="")
-    with pytest.raises(BadInput, match=f"^{path}: line [123]: expected .* got .*delete the file$"):
-        RunLog(tmp_path, 1)
+    for use in (lambda: RunLog(tmp_path, 1), lambda: check_curves(tmp_path)):
+        with pytest.raises(BadInput, match=f"^{path}: line [123]: expected .* got .*delete the file$"):
+            use()
     assert path.read_bytes() == DAMAGED[name].encode()
     assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
+
+
+@pytest.mark.parametrize("name", [*INTERRUPTED, None])
+def test_what_an_interruption_leaves_passes_the_check_of_a_resumed_run_unchanged(tmp_path, name):
+    path = tmp_path / "curves.csv"
+    if name is not None:
+        path.write_text(DAMAGED[name])
+    check_curves(tmp_path)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ([] if name is None else [DAMAGED[name]])
 
 
 def test_files_and_folders_that_are_not_there_or_in_the_way_are_bad_input(tmp_path):
@@ -201,9 +226,9 @@ def test_files_and_folders_that_are_not_there_or_in_the_way_are_bad_input(tmp_pa
 def test_tensorboard_gets_what_magenta_writes_when_magenta_writes_it(tmp_path):
     with RunLog(tmp_path, 0) as log:
         for step in range(45):
-            log.train(step, step + 0.5, step + 0.25, step + 0.125, 0.5, 0.25, 2.0)
-        log.valid(40, 1.5, 1.25, 1.125, 3.0)
-        log.test(40, 2.5, 2.25, 2.125, 4.0)
+            train(log, step, step + 0.5, step + 0.25, step + 0.125, 0.5, 0.25, 2.0)
+        validate(log.valid, 40, 1.5, 1.25, 1.125, 3.0)
+        validate(log.test, 40, 2.5, 2.25, 2.125, 4.0)
         log.best(40, 1.5)
         log.parameters(77)
     (events,) = events_of(tmp_path / "tensorboard")
@@ -239,15 +264,16 @@ def test_a_resumed_run_tells_tensorboard_which_steps_no_longer_count(tmp_path):
 
 
 def test_tensorflow_is_neither_imported_nor_needed(tmp_path):
-    # A stand-in tells of any attempt, then is as good as absent; the real one need not be installed for this.
+    # A fake module reports any attempt to import it; the real one need not be installed for this.
     (tmp_path / "tensorflow.py").write_text("print('imported')\nraise ImportError")
     script = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
 from pytorch_sketch_rnn.training.run_log import RunLog
+from pytorch_sketch_rnn.training.trainer import StepResult
 with RunLog(Path({str(tmp_path)!r}), 0) as log:
-    log.train(20, *[0.0] * 6)
+    log.train(StepResult(20, *[0.0] * 5), seconds=0.0)
     log.flush()
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
@@ -257,16 +283,16 @@ with RunLog(Path({str(tmp_path)!r}), 0) as log:
 
 def test_the_log_is_closed_when_the_run_fails_and_can_be_closed_twice(tmp_path):
     with pytest.raises(RuntimeError), RunLog(tmp_path, 0) as log:  # noqa: PT012
-        log.train(0, *values_of(0))
+        train(log, 0, *values_of(0))
         raise RuntimeError
     log.close()
     with pytest.raises(ValueError, match="closed"):
-        log.train(1, *values_of(1))
+        train(log, 1, *values_of(1))
     assert read_curves(tmp_path / "curves.csv")["train"]["step"].tolist() == [0]
 
 
 def draw(folder: Path, monkeypatch) -> list[dict[str, np.ndarray]]:
-    """Draw a log; return for each axes the lines [points, x and y] by their labels, or by the label of their axis."""
+    """Plot a log; returns for each axes its lines [points, x and y] by label, or by the label of the axis."""
     figures = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (figures.append(figure), save(figure, *a, **k)))
@@ -305,7 +331,7 @@ def test_the_picture_shows_every_number_of_a_short_run(tmp_path, monkeypatch):
 def test_the_picture_of_a_long_run_has_its_extremes_and_means_over_blocks_of_steps(tmp_path, monkeypatch):
     with RunLog(tmp_path, 0) as log:
         for step in range(3000):
-            log.train(step, *values_of(step))
+            train(log, step, *values_of(step))
     lines, *_ = draw(tmp_path, monkeypatch)
     values = read_curves(tmp_path / "curves.csv")["train"]["cost"]
     assert list(lines) == ["train, every step", "train, mean of 30"]
@@ -322,10 +348,10 @@ def test_the_picture_of_a_long_run_has_its_extremes_and_means_over_blocks_of_ste
 def test_a_run_that_diverged_can_be_drawn(tmp_path):
     with RunLog(tmp_path, 0) as log:
         for step in range(10):
-            log.train(step, *values_of(step))
+            train(log, step, *values_of(step))
         for step, value in enumerate((1e308, -1e308, math.inf, -math.inf, math.nan), 10):
-            log.train(step, *[value] * 6)
-            log.valid(step, *[value] * 4)
+            train(log, step, *[value] * 6)
+            validate(log.valid, step, *[value] * 4)
     plot_curves(tmp_path / "curves.csv", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 

@@ -1,4 +1,4 @@
-"""What train.py is told: defaults, presets, Magenta's own spellings, and what may change when a run goes on."""
+"""Settings of train.py: defaults, presets, Magenta's own spellings, and what may change when a run is resumed."""
 
 import dataclasses
 
@@ -6,11 +6,11 @@ import pytest
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
-from pytorch_sketch_rnn.training.command import changes_of, parser
+from pytorch_sketch_rnn.training.flags import changes_of, parser
 from pytorch_sketch_rnn.training.settings import PRESETS, SETTINGS_FILE, Settings, parse_hparams
 
 
-def told(*argv):
+def settings_of(*argv):
     return Settings().changed(changes_of(parser().parse_args(list(argv))))
 
 
@@ -28,14 +28,14 @@ def test_the_defaults_are_what_the_readme_says():
 
 
 def test_preset_magenta_is_all_of_magentas_defaults():
-    settings = told("--preset=magenta")
+    settings = settings_of("--preset=magenta")
     assert settings.hparams == HParams(max_seq_len=LARGEST_SIZE)  # which Magenta takes from the data
     assert (settings.options.reg_covar, settings.options.validate_as_magenta) == (0.0, True)
     assert settings.num_epochs is None
 
 
-def test_single_flags_win_over_hparams_and_these_over_a_preset():
-    settings = told("--preset=magenta", "--hparams=batch_size=7,dec_rnn_size=9", "--batch_size=8")
+def test_single_flags_override_hparams_and_these_override_a_preset():
+    settings = settings_of("--preset=magenta", "--hparams=batch_size=7,dec_rnn_size=9", "--batch_size=8")
     assert (settings.hparams.batch_size, settings.hparams.dec_rnn_size) == (8, 9)
     assert settings.hparams.dec_model == "lstm"
 
@@ -47,9 +47,9 @@ def test_every_flag_of_the_command_line_reaches_its_setting():
         "reg_covar": 2e-5, "batch_size": 8, "grad_clip": 2.0, "random_scale_factor": 0.5, "augment_stroke_prob": 0.6,
         "save_every": 9, "keep": 2, "seed": 11, "dtype": "float64",
     }  # fmt: skip
-    flat = told(*(f"--{name}={value}" for name, value in flags.items())).flat()
+    flat = settings_of(*(f"--{name}={value}" for name, value in flags.items())).flat()
     assert {name: flat[name] for name in flags} == flags
-    flat = told("--lr=0.5", "--lr_decay=0.25", "--min_lr=0.125", "--num-epochs=2.5", "--unconditional").flat()
+    flat = settings_of("--lr=0.5", "--lr_decay=0.25", "--min_lr=0.125", "--num-epochs=2.5", "--unconditional").flat()
     names = ("learning_rate", "decay_rate", "min_learning_rate", "num_epochs", "conditional")
     assert [flat[name] for name in names] == [0.5, 0.25, 0.125, 2.5, False]
 
@@ -63,20 +63,20 @@ def test_every_flag_of_the_command_line_reaches_its_setting():
     ],
 )
 def test_dropout_flags_are_drop_probabilities(flag, used, keep):
-    hparams = told(f"--{flag}=0.25").hparams
+    hparams = settings_of(f"--{flag}=0.25").hparams
     assert (getattr(hparams, used), getattr(hparams, keep)) == (True, 0.75)
-    assert getattr(told(f"--{flag}=0").hparams, used) is False
+    assert getattr(settings_of(f"--{flag}=0").hparams, used) is False
 
 
-def test_num_steps_takes_the_place_of_num_epochs():
-    assert told("--num_steps=5").num_epochs is None
-    assert told("--num_steps=5").hparams.num_steps == 5
-    assert told("--hparams=num_steps=6").num_epochs is None
+def test_num_steps_replaces_num_epochs():
+    assert settings_of("--num_steps=5").num_epochs is None
+    assert settings_of("--num_steps=5").hparams.num_steps == 5
+    assert settings_of("--hparams=num_steps=6").num_epochs is None
 
 
 def test_several_sets_are_separated_by_commas():
-    assert told("--data_set=a.npz, b.npz").hparams.data_set == ("a.npz", "b.npz")
-    assert told("--hparams=data_set=[a.npz,b.npz],z_size=3").hparams.data_set == ("a.npz", "b.npz")
+    assert settings_of("--data_set=a.npz, b.npz").hparams.data_set == ("a.npz", "b.npz")
+    assert settings_of("--hparams=data_set=[a.npz,b.npz],z_size=3").hparams.data_set == ("a.npz", "b.npz")
 
 
 def test_hparams_are_parsed_by_their_types():
@@ -94,8 +94,8 @@ def test_hparams_that_make_no_sense_are_refused(text):
         parse_hparams(text)
 
 
-def test_settings_come_back_from_their_file(tmp_path):
-    settings = told("--data_set=a.npz,b.npz", "--seed=5", "--num_steps=7", "--r_dropout=0.3", "--data_dir=/x")
+def test_settings_are_read_back_from_their_file(tmp_path):
+    settings = settings_of("--data_set=a.npz,b.npz", "--seed=5", "--num_steps=7", "--r_dropout=0.3", "--data_dir=/x")
     settings.save(tmp_path)
     assert Settings.load(tmp_path) == settings
 
@@ -107,8 +107,8 @@ def test_broken_settings_are_refused(tmp_path, text):
         Settings.load(tmp_path)
 
 
-def test_a_run_goes_on_longer_but_not_otherwise(tmp_path):
-    settings = told("--num_steps=5")
+def test_only_the_length_and_the_saves_of_a_run_may_change_on_resume(tmp_path):
+    settings = settings_of("--num_steps=5")
     longer = settings.resumed({"num_steps": 9, "num_epochs": None, "save_every": 3}, tmp_path)
     assert (longer.hparams.num_steps, longer.hparams.save_every) == (9, 3)
     assert settings.resumed({"learning_rate": 0.001}, tmp_path) == settings
@@ -121,15 +121,15 @@ def test_a_run_goes_on_longer_but_not_otherwise(tmp_path):
     [("seed", 5), ("reg_covar", 0.0), ("validate_as_magenta", True), ("dtype", "float64"), ("batch_size", 7),
      ("max_seq_len", 99), ("kl_weight_start", 0.5), ("random_scale_factor", 0.0), ("data_set", ("other.npz",))],
 )  # fmt: skip
-def test_what_makes_another_run_cannot_change_when_one_goes_on(name, value, tmp_path):
+def test_what_makes_another_run_cannot_change_on_resume(name, value, tmp_path):
     with pytest.raises(BadInput, match=f"{name} is .*, but the run in"):
-        told("--num_steps=5").resumed({name: value}, tmp_path)
+        settings_of("--num_steps=5").resumed({name: value}, tmp_path)
 
 
 def test_a_run_knows_its_data_from_any_folder_and_by_the_url_that_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert told("--data_dir=sets").data_dir == str(tmp_path / "sets")
-    assert told("--data_dir=https://example.com/sets").data_dir == "https://example.com/sets"
+    assert settings_of("--data_dir=sets").data_dir == str(tmp_path / "sets")
+    assert settings_of("--data_dir=https://example.com/sets").data_dir == "https://example.com/sets"
 
 
 def test_presets_name_settings_only():

@@ -5,12 +5,12 @@ import pytest
 import torch
 from training_sets import SMALL, make_trainer, random_splits
 
-from pytorch_sketch_rnn.model.draws import KeyedDraws, TorchDraws
+from pytorch_sketch_rnn.model.draws import KeyedDraws
 from pytorch_sketch_rnn.model.losses import Costs
 from pytorch_sketch_rnn.model.sampling import sample_batch
 from pytorch_sketch_rnn.model.tape import Tape
 from pytorch_sketch_rnn.training import schedules
-from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value_
+from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value
 from pytorch_sketch_rnn.training.trainer import VALIDATION, NotFinite, Options
 
 UNCONDITIONAL = SMALL.replace(conditional=False)
@@ -22,11 +22,12 @@ def by_hand(trainer, step):
     rows = range(hparams.batch_size)
     batch = trainer.sets.train.random_rows(hparams.batch_size, trainer.options.seed, step, rows)
     model.train()
-    model.draws = KeyedDraws(trainer.options.seed, step, rows, hparams.max_seq_len)
-    costs = model.costs(batch.sketches, batch.lengths, schedules.kl_weight(hparams, step))
+    draws = KeyedDraws(trainer.options.seed, step, rows)
+    costs = model.costs(batch.sketches, batch.lengths, schedules.kl_weight(hparams, step), draws=draws)
     trainer.optimizer.zero_grad()
     costs.cost.backward()
-    clip_by_value_(model.parameters(), hparams.grad_clip)
+    for parameter in model.parameters():
+        parameter.grad = clip_by_value(parameter.grad, hparams.grad_clip)
     trainer.optimizer.param_groups[0]["lr"] = schedules.learning_rate(hparams, step)
     trainer.optimizer.step()
     return costs
@@ -43,7 +44,7 @@ def test_steps_are_the_proven_parts_in_their_order(hparams):
     for step in range(3):
         result, costs = trainer.step(), by_hand(other, step)
         assert result.step == step
-        assert (result.cost, result.r_cost, result.kl_cost) == tuple(cost.item() for cost in costs)
+        assert (result.cost, result.r_cost, result.kl_cost) == costs
         assert result.learning_rate == schedules.learning_rate(hparams, step)
         assert result.kl_weight == schedules.kl_weight(hparams, step)
         for (name, ours), theirs in zip(trainer.model.named_parameters(), other.model.parameters(), strict=True):
@@ -56,19 +57,19 @@ def test_a_step_chooses_batch_draws_and_schedules_and_is_then_a_step_on_them():
     for step in range(2):
         rows = range(5)
         batch = other.sets.train.random_rows(5, 3, step, rows)
-        draws = KeyedDraws(3, step, rows, other.hparams.max_seq_len)
+        draws = KeyedDraws(3, step, rows)
         rates = schedules.learning_rate(SMALL, step), schedules.kl_weight(SMALL, step)
         assert trainer.step() == other.step_on(batch, draws, *rates)
     for ours, theirs in zip(trainer.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_a_tape_takes_down_the_pass_costs_and_gradients_and_changes_nothing():
+def test_a_tape_records_the_pass_costs_and_gradients_and_changes_nothing():
     hparams = SMALL.replace(grad_clip=1e-3)
     trainer, other, tape = make_trainer(hparams), make_trainer(hparams), Tape()
     batch = trainer.sets.train.random_rows(5, 3, 0, range(5))
     result, expected = (
-        one.step_on(batch, KeyedDraws(3, 0, range(5), hparams.max_seq_len), 1e-3, 0.3, *tapes)
+        one.step_on(batch, KeyedDraws(3, 0, range(5)), 1e-3, 0.3, *tapes)
         for one, tapes in ((trainer, [tape]), (other, []))
     )
     assert result == expected
@@ -80,32 +81,21 @@ def test_a_tape_takes_down_the_pass_costs_and_gradients_and_changes_nothing():
         assert torch.equal(ours, theirs), name
         raw = taken[f"gradient/{name}"]
         assert torch.equal(taken[f"clipped/{name}"], raw.clamp(-1e-3, 1e-3)), name
-        assert torch.equal(theirs.grad, taken[f"clipped/{name}"]), name
+        assert torch.equal(theirs.grad, raw), name
         clipped += int((raw.abs() > 1e-3).sum())
     assert clipped > 0
 
 
-def test_a_model_draws_from_its_own_source_again_after_a_step_and_a_validation():
+def test_training_leaves_no_draws_in_the_model():
     trainer = make_trainer()
-    own = trainer.model.draws
+    before = set(vars(trainer.model))
     trainer.step()
-    assert trainer.model.draws is own
     trainer.validate("valid")
-    assert trainer.model.draws is own
-    assert len(sample_batch(trainer.model, 7, 3)) == 7  # more than the rows of a batch
-    with torch.no_grad():
-        trainer.model.encoder.mu.w[0, 0] = torch.nan
-    with pytest.raises(NotFinite):
-        trainer.step()
-    assert trainer.model.draws is own
-
-    class Broken(TorchDraws):
-        def normal(self, *_):
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        trainer.step_on(trainer.sets.valid.in_order(range(5)), Broken(), 1e-3, 0.3)
-    assert trainer.model.draws is own
+    assert set(vars(trainer.model)) == before
+    sketches = [sample_batch(trainer.model.eval(), 7, 12) for _ in range(2)]  # more than the rows of a batch
+    assert len(sketches[0]) == 7
+    one, other = (np.concatenate(each) for each in sketches)
+    assert not np.array_equal(one, other)
 
 
 def test_the_same_seed_trains_the_same_and_another_does_not():
@@ -121,7 +111,7 @@ def test_the_floor_is_one_of_the_kl_cost_before_it_is_weighed(factor):
     rows, kl = range(5), None
     for tolerance in (0.0, factor):
         trainer, tape = make_trainer(SMALL.replace(kl_tolerance=tolerance * (kl or 0))), Tape()
-        draws = KeyedDraws(3, 0, rows, trainer.hparams.max_seq_len)
+        draws = KeyedDraws(3, 0, rows)
         result = trainer.step_on(trainer.sets.train.random_rows(5, 3, 0, rows), draws, 1e-3, 0.3, tape)
         mu, presig = (tape.values()[name].detach().numpy() for name in ("mu", "presig"))
         kl = -0.5 * np.mean(1 + presig - mu**2 - np.exp(presig))
@@ -133,21 +123,20 @@ def test_the_floor_is_one_of_the_kl_cost_before_it_is_weighed(factor):
 def test_reg_covar_counts_in_validation_as_in_training():
     trainer = make_trainer(options=Options(seed=3, reg_covar=1e-4))
     model, batch = trainer.model, trainer.sets.valid.in_order(range(5))
-    draws = KeyedDraws(3, VALIDATION, range(5), trainer.hparams.max_seq_len)
+    draws = KeyedDraws(3, VALIDATION, range(5))
     costs = trainer.validate_on(batch, draws)
-    model.draws = draws
     with torch.no_grad():
-        passed = model.eval()(batch.sketches, batch.lengths)
-    plain, shrunk = (
-        model.costs_of(passed._replace(mixture=passed.mixture.shrunk(reg)), batch.sketches, 0.5, is_training=False)
+        passed = model.eval()(batch.sketches, batch.lengths, draws=draws)
+    plain, regularized = (
+        model.costs_of(passed._replace(mixture=passed.mixture.regularized(reg)), batch.sketches, 0.5, is_training=False)
         for reg in (0.0, 1e-4)
     )
-    assert costs.r_cost == shrunk.r_cost != plain.r_cost
+    assert costs.r_cost == regularized.r_cost != plain.r_cost
 
 
 def test_reg_covar_changes_the_reconstruction_alone():
-    plain, shrunk = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=1e-4))
-    one, two = plain.step(), shrunk.step()
+    plain, regularized = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=1e-4))
+    one, two = plain.step(), regularized.step()
     assert one.r_cost != two.r_cost
     assert one.kl_cost == two.kl_cost
 
@@ -157,9 +146,9 @@ def expected_costs(trainer, groups, kl_weight, is_training):
     found = []
     for rows in groups:
         batch = trainer.sets.valid.in_order(rows)
-        model.draws = KeyedDraws(trainer.options.seed, VALIDATION, rows, trainer.hparams.max_seq_len)
+        draws = KeyedDraws(trainer.options.seed, VALIDATION, rows)
         with torch.no_grad():
-            costs = model.costs(batch.sketches, batch.lengths, kl_weight, is_training=is_training)
+            costs = model.costs(batch.sketches, batch.lengths, kl_weight, is_training=is_training, draws=draws)
         found.append(np.array([float(cost) for cost in costs]))
     return found
 
@@ -191,22 +180,109 @@ def test_a_validation_split_smaller_than_a_batch_still_counts():
         assert trainer.validate("valid").r_cost != 0
 
 
+def state_of(trainer):
+    weights = {name: parameter.clone() for name, parameter in trainer.model.named_parameters()}
+    return weights | {str(i): slot.clone() for i, slot in enumerate(trainer.optimizer.slots())} | {
+        name: torch.tensor(power) for name, power in trainer.optimizer.powers().items()
+    }  # fmt: skip
+
+
+def assert_unchanged(trainer, before):
+    after = state_of(trainer)
+    for name, value in before.items():
+        assert torch.equal(after[name].nan_to_num(7), value.nan_to_num(7)), name
+
+
+@pytest.mark.parametrize("later", [0, 1, 3])
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "decoder.output_w"), (np.inf, "encoder.mu.w")])
-def test_what_is_not_finite_is_named_and_the_weights_stay(value, name):
+def test_a_step_that_is_not_finite_is_skipped_and_named_when_it_is_checked(value, name, later):
     trainer = make_trainer()
     trainer.step()
-    weight = trainer.model.get_parameter(name)
     with torch.no_grad():
-        weight[0, 0] = value
-    before = {n: p.clone() for n, p in trainer.model.named_parameters()}
-    slots = [trainer.optimizer.state[p]["v"].clone() for p in trainer.model.parameters()]
-    with pytest.raises(NotFinite, match=f"step 1: the weight {name}"):
+        trainer.model.get_parameter(name)[0, 0] = value
+    before = state_of(trainer)
+    for _ in range(1 + later):
         trainer.step()
+    assert_unchanged(trainer, before)
+    with pytest.raises(NotFinite, match=f"step 1: the weight {name}"):
+        trainer.check()
     assert trainer.steps_done == 1
-    for n, p in trainer.model.named_parameters():
-        assert torch.equal(p, before[n]) or n == name
-    for p, slot in zip(trainer.model.parameters(), slots, strict=True):
-        assert torch.equal(trainer.optimizer.state[p]["v"], slot)
+    assert_unchanged(trainer, before)
+
+
+def test_steps_after_one_that_is_not_finite_are_skipped_until_the_check_then_taken():
+    """One batch is broken: the training goes back to its step, as if the later steps had not been."""
+    trainer, other = make_trainer(), make_trainer()
+    broken = trainer.sets.train.random_rows(5, 3, 0, range(5))
+    broken.sketches[2, 3, 0] = np.nan
+    before = state_of(trainer)
+    trainer.step_on(broken, KeyedDraws(3, 0, range(5)), 1e-3, 0.3)
+    trainer.step()
+    trainer.step()
+    assert_unchanged(trainer, before)
+    with pytest.raises(NotFinite, match="step 0: a cost or a gradient is not finite"):
+        trainer.check()
+    trainer.check()  # what was found is reported once
+    for _ in range(2):
+        assert trainer.step() == other.step()
+    trainer.check()
+    for ours, theirs in zip(trainer.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_broken_batch_is_named():
+    trainer = make_trainer()
+    broken = trainer.sets.train.random_rows(5, 3, 0, range(5))
+    broken.sketches[2, 3, 0] = np.inf
+    trainer.step_on(broken, KeyedDraws(3, 0, range(5)), 1e-3, 0.3)
+    with pytest.raises(NotFinite, match="step 0: the batch is not finite"):
+        trainer.check()
+
+
+def test_a_step_reads_nothing_but_the_lengths_back_to_the_host(monkeypatch):
+    """On a GPU each read would wait for it; the lengths are on the host already."""
+    trainer, read = make_trainer(), []
+    batch = trainer.sets.train.random_rows(5, 3, 0, range(5))
+    draws = KeyedDraws(3, 0, range(5))
+
+    def noting(method):
+        plain = getattr(torch.Tensor, method)
+
+        def noted(tensor, *args):
+            read.append(tensor)
+            return plain(tensor, *args)
+
+        return noted
+
+    with monkeypatch.context() as patched:
+        for method in ("item", "tolist", "__bool__", "__float__", "__int__", "__index__"):
+            patched.setattr(torch.Tensor, method, noting(method))
+        trainer.step_on(batch, draws, 1e-3, 0.3)
+        trainer.step()
+    assert [int(tensor) for tensor in read[:2]] == [batch.lengths.max(), batch.lengths.min()]
+    assert len(read) == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+@pytest.mark.parametrize("hparams", [SMALL, UNCONDITIONAL], ids=["conditional", "unconditional"])
+def test_a_step_on_a_gpu_does_not_wait_for_it(hparams):
+    trainer = make_trainer(hparams, device="cuda")
+    trainer.step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    trainer.check()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_ten_steps_on_a_gpu_are_those_on_the_cpu_but_for_rounding():
+    on_cpu, on_gpu = make_trainer(), make_trainer(device="cuda")
+    for _ in range(10):
+        ours, theirs = on_cpu.step(), on_gpu.step()
+        for name in Costs._fields:
+            np.testing.assert_allclose(getattr(theirs, name).cpu(), getattr(ours, name), rtol=1e-10, atol=1e-12)
 
 
 def test_a_step_that_leaves_a_weight_not_finite_is_named_before_it_is_saved():
@@ -223,5 +299,6 @@ def test_a_gradient_that_overflows_is_named(monkeypatch):
     trainer = make_trainer()
     bias = trainer.model.decoder.output_b
     bias.register_hook(lambda gradient: gradient * np.inf)
+    trainer.step()
     with pytest.raises(NotFinite, match=r"the gradient of decoder\.output_b"):
-        trainer.step()
+        trainer.check()

@@ -22,7 +22,7 @@ _GATES = (
     ),
     Mutant(
         "candidate without tanh", "gates",
-        Text(cells.LSTMCell, "forward", ("dropped(torch.tanh(j), mask)", "dropped(j, mask)")),
+        Text(cells.LSTMCell, "forward", ("apply_mask(torch.tanh(j), mask)", "apply_mask(j, mask)")),
         LSTM, "g",
     ),
     Mutant(

@@ -58,7 +58,7 @@ DATA_MUTANTS = (
     ),
     Mutant(
         "large gaps not clamped", "data",
-        Text(magenta_loader, "_clamped", ("np.clip(sketch.astype(np.float64), -LIMIT, LIMIT)", "sketch")),
+        Text(magenta_loader, "clamped", ("np.clip(sketch.astype(np.float64), -LIMIT, LIMIT)", "sketch")),
         LOADER, "scale_factor",
     ),
     Mutant(
@@ -71,7 +71,7 @@ DATA_MUTANTS = (
         Text(
             magenta_loader.DataLoader, "__init__",
             (
-                "_clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len",
+                "clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len",
                 "_clamped(sketch[:max_seq_len]) for sketch in strokes",
             ),
         ),

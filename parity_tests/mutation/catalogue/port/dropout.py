@@ -70,8 +70,8 @@ DROPOUT_MUTANTS = (
         "recurrent mask on h, not on the candidate", "masks",
         Text(
             cells.LSTMCell, "forward",
-            ("dropped(torch.tanh(j), mask)", "torch.tanh(j)"),
-            ("torch.tanh(new_c) * torch.sigmoid(o)", "dropped(torch.tanh(new_c) * torch.sigmoid(o), mask)"),
+            ("apply_mask(torch.tanh(j), mask)", "torch.tanh(j)"),
+            ("torch.tanh(new_c) * torch.sigmoid(o)", "apply_mask(torch.tanh(new_c) * torch.sigmoid(o), mask)"),
         ),
         LSTM, "g",
     ),
@@ -79,7 +79,7 @@ DROPOUT_MUTANTS = (
         "recurrent mask on c, not on the candidate", "masks",
         Text(
             cells.LayerNormLSTMCell, "forward",
-            ("dropped(torch.tanh(j), mask)", "torch.tanh(j)"),
+            ("apply_mask(torch.tanh(j), mask)", "torch.tanh(j)"),
             ("new_c = c *", "new_c = (1 if mask is None else mask) * (c *"),
             ("torch.sigmoid(i) * g", "torch.sigmoid(i) * g)"),
         ),
@@ -102,8 +102,8 @@ DROPOUT_MUTANTS = (
         Text(
             sequence, "run",
             (
-                "output = dropped(output, after)",
-                "output = dropped(output, after)\n        new_state = new_state._replace(h=output)",
+                "output = apply_mask(output, after)",
+                "output = apply_mask(output, after)\n        new_state = new_state._replace(h=output)",
             ),
         ),
         DECODER,

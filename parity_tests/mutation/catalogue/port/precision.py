@@ -77,12 +77,12 @@ PRECISION_MUTANTS = (
     ),
     Mutant(
         "gradients rounded to float32", "precision",
-        Text(optim, "clip_by_value_", ("grad.clamp_(", "grad.copy_(parameter.grad.float()).clamp_(")),
+        Text(optim, "clip_by_value", ("grad.clamp_(", "grad.copy_(parameter.grad.float()).clamp_(")),
         CLIPPED,
     ),
     Mutant(
         "root of v in float32", "precision",
-        Text(optim.TF1Adam, "_step_group", ("v.sqrt()", "v.float().sqrt()")),
+        Text(optim.TF1Adam, "step_by", ("v.sqrt()", "v.float().sqrt()")),
         WEIGHTS,
     ),
 )  # fmt: skip

@@ -47,7 +47,7 @@ TRAINING_MUTANTS = (
     Mutant(
         "clips by the norm of all gradients", "clipping",
         Text(
-            optim, "clip_by_value_",
+            optim, "clip_by_value",
             ("in parameters:", "in [] if torch.nn.utils.clip_grad_norm_(list(parameters), bound) else []:"),
         ),
         CLIPPED,
@@ -55,29 +55,29 @@ TRAINING_MUTANTS = (
     Mutant(
         "clips by the norm of each gradient", "clipping",
         Text(
-            optim, "clip_by_value_",
+            optim, "clip_by_value",
             ("clamp_(-bound, bound)", "mul_(min(1.0, bound / (float(parameter.grad.norm()) + 1e-12)))"),
         ),
         CLIPPED,
     ),
     Mutant(
         "no clipping", "clipping",
-        Text(optim, "clip_by_value_", ("parameter.grad.clamp_(-bound, bound)", "pass")),
+        Text(optim, "clip_by_value", ("parameter.grad.clamp_(-bound, bound)", "pass")),
         CLIPPED,
     ),
     Mutant(
         "clips from above only", "clipping",
-        Text(optim, "clip_by_value_", ("clamp_(-bound, bound)", "clamp_(max=bound)")),
+        Text(optim, "clip_by_value", ("clamp_(-bound, bound)", "clamp_(max=bound)")),
         CLIPPED,
     ),
     Mutant(
         "clips after Adam", "clipping",
         Text(
             trainer.Trainer, "apply_gradients",
-            ("clip_by_value_(self.model.parameters(), self.hparams.grad_clip)", "pass"),
+            ("clip_by_value(self.model.parameters(), self.hparams.grad_clip)", "pass"),
             (
                 "self.optimizer.step()",
-                "self.optimizer.step()\n    clip_by_value_(self.model.parameters(), self.hparams.grad_clip)",
+                "self.optimizer.step()\n    clip_by_value(self.model.parameters(), self.hparams.grad_clip)",
             ),
         ),
         CLIPPED,
@@ -93,7 +93,7 @@ TRAINING_MUTANTS = (
     Mutant(
         "Adam as torch computes it", "Adam",
         Text(
-            optim.TF1Adam, "_step_group",
+            optim.TF1Adam, "step_by",
             (
                 "m * float(lr_t) / (v.sqrt() + float(epsilon))",
                 "group['lr'] * (m / (1 - power1)) / ((v / (1 - power2)).sqrt() + float(epsilon))",
@@ -103,19 +103,19 @@ TRAINING_MUTANTS = (
     ),
     Mutant(
         "Adam's epsilon inside the root", "Adam",
-        Text(optim.TF1Adam, "_step_group", ("v.sqrt() + float(epsilon)", "(v + float(epsilon)).sqrt()")),
+        Text(optim.TF1Adam, "step_by", ("v.sqrt() + float(epsilon)", "(v + float(epsilon)).sqrt()")),
         WEIGHTS,
     ),
     Mutant("beta2 0.99", "Adam", Value(optim, "BETA2", 0.99), ADAM_V),
     Mutant(
         "no bias correction", "Adam",
-        Text(optim.TF1Adam, "_step_group", ("* np.sqrt(number(1) - power2) / (number(1) - power1)", "")),
+        Text(optim.TF1Adam, "step_by", ("* np.sqrt(number(1) - power2) / (number(1) - power1)", "")),
         WEIGHTS,
     ),
     Mutant(
         "bias correction one step ahead: powers updated before use", "Adam",
         Text(
-            optim.TF1Adam, "_step_group",
+            optim.TF1Adam, "step_by",
             (
                 'number(group["beta1_power"]), number(group["beta2_power"])',
                 'number(group["beta1_power"] * beta1), number(group["beta2_power"] * beta2)',
@@ -125,13 +125,13 @@ TRAINING_MUTANTS = (
     ),
     Mutant(
         "Adam's constants not rounded to float32", "Adam",
-        Text(optim.TF1Adam, "_step_group", ("number(np.float32(constant))", "number(constant)")),
+        Text(optim.TF1Adam, "step_by", ("number(np.float32(constant))", "number(constant)")),
         ADAM_M,
     ),
     Mutant(
         "powers in float64", "Adam",
         Text(
-            optim.TF1Adam, "_step_group",
+            optim.TF1Adam, "step_by",
             ('float(np.float32(group["beta1_power"]) * np.float32(BETA1))', 'group["beta1_power"] * BETA1'),
             ('float(np.float32(group["beta2_power"]) * np.float32(BETA2))', 'group["beta2_power"] * BETA2'),
         ),
@@ -139,7 +139,7 @@ TRAINING_MUTANTS = (
     ),
     Mutant(
         "weight decay", "Adam",
-        Text(optim.TF1Adam, "_step_group", ("parameter.sub_(", 'parameter.mul_(1 - 1e-2 * group["lr"]).sub_(')),
+        Text(optim.TF1Adam, "step_by", ("parameter.sub_(", 'parameter.mul_(1 - 1e-2 * group["lr"]).sub_(')),
         WEIGHTS,
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ def mixture(scale=1.0):
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 def test_variances_grow_by_it_and_the_covariance_stays(reg, scale):
     before = mixture(scale=scale)
-    after = before.shrunk(reg)
+    after = before.regularized(reg)
     for name in ("sigma1", "sigma2"):
         grown = getattr(before, name).square() + reg
         torch.testing.assert_close(getattr(after, name).square(), grown, rtol=1e-12, atol=0)
@@ -32,14 +32,14 @@ def test_variances_grow_by_it_and_the_covariance_stays(reg, scale):
 
 def test_zero_changes_nothing():
     before = mixture()
-    assert before.shrunk(0.0) is before
+    assert before.regularized(0.0) is before
 
 
 def test_a_component_that_collapsed_has_a_density_that_is_bounded():
     fields = {name: torch.zeros(1, 1, dtype=torch.float32) for name in ("pi_logits", "mu1", "mu2")}
     collapsed = {"log_sigma1": torch.full((1, 1), -40.0), "log_sigma2": torch.full((1, 1), -40.0)}
     sharp = Mixture(torch.zeros(1, 3), **fields, **collapsed, corr_logits=torch.full((1, 1), 15.0))
-    density = sharp.shrunk(1e-4).log_density(torch.zeros(1), torch.zeros(1))
+    density = sharp.regularized(1e-4).log_density(torch.zeros(1), torch.zeros(1))
     # a normal of variance 1e-4 on both axes, at its middle
     assert float(density) == pytest.approx(-np.log(2 * np.pi * 1e-4), rel=1e-5)
 
@@ -49,7 +49,7 @@ def test_a_component_that_collapsed_has_a_density_that_is_bounded():
 def test_its_gradients_are_finite(dtype, scale):
     output = raw_output(dtype, scale)
     x = torch.zeros(4, 3, dtype=dtype)
-    Mixture.from_output(output).shrunk(1e-6).log_density(x, x).sum().backward()
+    Mixture.from_output(output).regularized(1e-6).log_density(x, x).sum().backward()
     assert torch.isfinite(output.grad).all()
 
 
@@ -57,4 +57,4 @@ def test_gradients_are_those_of_the_formula():
     torch.manual_seed(0)
     raw = torch.randn(2, 3 + 6 * 3, dtype=torch.float64, requires_grad=True)
     x = torch.randn(2, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda r: Mixture.from_output(r).shrunk(0.05).log_density(x, x), raw)
+    assert torch.autograd.gradcheck(lambda r: Mixture.from_output(r).regularized(0.05).log_density(x, x), raw)

@@ -1,0 +1,130 @@
+"""A model in a folder: ``config.json``, ``model.safetensors``.
+
+``config.json`` holds the hyperparameters by Magenta's names and, where it is known, ``scale_factor``.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.errors import BadInput, Refused, naming
+from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams, read_config
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class SavedModel(NamedTuple):
+    """What a folder holds."""
+
+    hparams: HParams
+    weights: dict[str, Tensor]  # by parameter name
+    scale_factor: float | None = None  # offsets in data units = normalised offsets * scale_factor; None: not known
+
+
+def check_scale_factor(value: Any) -> float | None:
+    """The value as a float, or None.
+
+    Raises:
+        BadInput: when it is neither None nor a positive, finite number.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise Refused(f"scale_factor is {value!r}, expected a positive, finite number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise Refused("scale_factor is too large, expected a positive, finite number") from None
+
+
+def write_config(path: Path, hparams: HParams, scale_factor: float | None) -> None:
+    """Write ``config.json``; without a scale factor its key is left out.
+
+    Raises:
+        BadInput: when the scale factor is not a positive, finite number.
+    """
+    scale_factor = check_scale_factor(scale_factor)
+    hparams.save(path, {} if scale_factor is None else {SCALE_FACTOR: scale_factor})
+
+
+def write_folder(folder: Path, model: SavedModel) -> None:
+    """Write a model into a folder, which is made if it does not exist.
+
+    Both files are first written under temporary names, then renamed, the config first. If writing fails (a full disk),
+    the old files stay. Only if the second rename fails, or the process dies between the two, is the new config left
+    beside the old weights.
+
+    Raises:
+        BadInput: when the folder or a file cannot be written, or the scale factor is not a positive, finite number.
+    """
+    check_scale_factor(model.scale_factor)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be made ({error.strerror})") from None
+    weights = {name: value.contiguous() for name, value in model.weights.items()}
+    # the path that is opened last is renamed first
+    with atomic_path(folder / WEIGHTS_FILE) as weights_path, atomic_path(folder / CONFIG_FILE) as config_path:
+        write_config(config_path, model.hparams, model.scale_factor)
+        try:
+            safetensors.torch.save_file(weights, weights_path)
+        except (OSError, safetensors.SafetensorError) as error:  # a full disk may be either
+            raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
+
+
+def read_folder(folder: Path) -> SavedModel:
+    """Read a folder that :func:`write_folder` or ``weight_port`` wrote. The weights are not yet checked.
+
+    Raises:
+        BadInput: when a file is missing or broken.
+    """
+    values = read_config(folder / CONFIG_FILE)
+    with naming(folder / CONFIG_FILE):
+        scale_factor = check_scale_factor(values.pop(SCALE_FACTOR, None))
+        hparams = HParams.from_dict(values)
+    path = folder / WEIGHTS_FILE
+    try:
+        weights = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise BadInput(f"{path}: expected weights in safetensors form, but {error}") from None
+    return SavedModel(hparams, weights, scale_factor)
+
+
+def check_weights(path: Path, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare the weights of a file with the parameters of the model that its config describes.
+
+    Raises:
+        BadInput: when names, shapes or types do not fit.
+    """
+    shapes = {name: value.shape for name, value in expected.items()}
+    found = {name: value.shape for name, value in weights.items()}
+    if shapes != found:
+        raise BadInput(f"{path}: does not fit {CONFIG_FILE}: {_difference(shapes, found)}")
+    types = {value.dtype for value in weights.values()}
+    if types not in ({torch.float32}, {torch.float64}):
+        names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in types))
+        raise BadInput(f"{path}: expected all weights in float32 or all in float64, got {names}")
+
+
+def _difference(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -> str:
+    missing = sorted(set(expected) - set(found))
+    unknown = sorted(set(found) - set(expected))
+    shapes = [
+        f"{name} is {list(found[name])}, expected {list(expected[name])}"
+        for name in sorted(set(expected) & set(found))
+        if expected[name] != found[name]
+    ]
+    parts = []
+    if missing:
+        parts.append(f"missing {', '.join(missing)}")
+    if unknown:
+        parts.append(f"unknown {', '.join(unknown)}")
+    return "; ".join(parts + shapes)

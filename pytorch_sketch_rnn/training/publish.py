@@ -1,0 +1,93 @@
+"""What a run's folder shows of its last checkpoint: the model, ``best/``, a page of sketches, the plotted curves."""
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pytorch_sketch_rnn.data.drawing import save_drawing
+from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.model.draws import TorchDraws
+from pytorch_sketch_rnn.model.sampling import sample_batch
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.training.checkpoint import checkpoint_path, remove_older, whole_folder
+from pytorch_sketch_rnn.training.run_log import plot_curves
+from pytorch_sketch_rnn.training.run_state import Best
+from pytorch_sketch_rnn.training.trainer import Trainer
+
+COLUMNS = 6  # sketches in a row
+TEMPERATURE = 0.4
+
+
+class Publisher:
+    """Publishes the checkpoints of a run.
+
+    Args:
+        folder: the run's folder.
+        keep: number of checkpoints to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+        self._next_plot = 0.0  # not before this time
+
+    def publish(self, trainer: Trainer, best: Best) -> None:
+        """Publish the checkpoint of the trainer's step, and remove older checkpoints.
+
+        Doing it twice changes nothing, so that a run that was killed in between can do it again.
+        """
+        step = trainer.steps_done
+        checkpoint = checkpoint_path(self.folder, step)
+        _copy_model(checkpoint, self.folder)
+        if best.step == step:
+            with whole_folder(self.folder / "best") as folder:
+                _copy_model(checkpoint, folder)
+        for picture in (self.folder / "samples").glob("step-*.png"):
+            if picture.name > samples_path(step).name:  # of steps that will be done again
+                picture.unlink()
+        draw_samples(self.folder / samples_path(step), trainer)
+        remove_older(self.folder, self.keep)
+
+    def plot(self, *, now: bool) -> None:
+        """Plot the curves: always if ``now``, otherwise only as often as plotting takes at most 2 % of the time."""
+        started = time.monotonic()
+        if now or started >= self._next_plot:
+            plot_curves(self.folder / "curves.csv", self.folder / "curves.png")
+            self._next_plot = started + 50 * (time.monotonic() - started)
+
+
+def samples_path(step: int) -> Path:
+    """The page of sketches of a step, relative to the run's folder."""
+    return Path("samples") / f"step-{step:08}.png"
+
+
+def draw_samples(path: Path, trainer: Trainer) -> None:
+    """Draw four rows of sketches.
+
+    A conditional model shows sketches of the validation set, its own versions of them below, and free samples; an
+    unconditional one only free samples.
+    """
+    model, sets = trainer.model, trainer.sets
+    model.eval()
+    draws = TorchDraws(torch.Generator(model.decoder.output_w.device).manual_seed(trainer.options.seed))
+    pictures: list[np.ndarray] = []
+    if model.encoder is not None:
+        count = min(COLUMNS, len(sets.valid))
+        batch = sets.valid.in_order(np.linspace(0, len(sets.valid) - 1, count).astype(int).tolist())
+        with torch.no_grad():
+            z = model.encode(batch.sketches[:, 1:], batch.lengths)[0]
+        reconstructions = sample_batch(model, count, temperature=TEMPERATURE, z=z, draws=draws)
+        empty = [np.zeros((0, 3), np.float32)] * (COLUMNS - count)
+        pictures += [*batch.strokes, *empty, *reconstructions, *empty]
+    pictures += sample_batch(model, 4 * COLUMNS - len(pictures), temperature=TEMPERATURE, draws=draws)
+    path.parent.mkdir(exist_ok=True)
+    save_drawing(path, pictures, COLUMNS)
+
+
+def _copy_model(checkpoint: Path, folder: Path) -> None:
+    # the one opened last is renamed first, as in SketchRNN.save_pretrained
+    with atomic_path(folder / WEIGHTS_FILE) as weights, atomic_path(folder / CONFIG_FILE) as config:
+        shutil.copyfile(checkpoint / WEIGHTS_FILE, weights)
+        shutil.copyfile(checkpoint / CONFIG_FILE, config)

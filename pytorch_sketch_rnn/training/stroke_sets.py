@@ -1,0 +1,78 @@
+"""The stroke sets that a run trains on: from a folder, a URL, or kanji of the package kanjivg."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pytorch_sketch_rnn.data.batches import Sets
+from pytorch_sketch_rnn.data.download import fetch_sets, is_url, shown
+from pytorch_sketch_rnn.data.kanji import kanji_splits
+from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
+from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
+from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.training.settings import Settings
+
+
+def read_sets(settings: Settings, files: ExitStack) -> Sets:
+    """Read the stroke sets of a run; a packed set stays open in ``files``, since it is read during the training.
+
+    Raises:
+        BadInput: when they are missing or broken.
+    """
+    hparams = settings.hparams
+    if settings.data_dir is None:
+        return Sets.from_splits(kanji_splits(), hparams)
+    folder = _downloaded(settings) if is_url(settings.data_dir) else _local(settings)
+    names = hparams.data_set
+    if any(Path(name).suffix in PACKED_SUFFIXES for name in names):
+        if len(names) > 1:
+            raise BadInput(f"--data_set {','.join(names)}: a packed set stands alone; pack all sources into one")
+        packed = files.enter_context(open_packed(folder / names[0]))
+        with _naming_sets(settings):
+            return Sets.from_packed(packed, hparams)
+    splits: dict[str, list] = {split: [] for split in SPLITS}
+    for name in names:
+        for split, sketches in read_npz(folder / name).items():
+            splits[split] += sketches
+    with _naming_sets(settings):
+        return Sets.from_splits(splits, hparams)
+
+
+def _downloaded(settings: Settings) -> Path:
+    """The folder in the cache that holds the sets of a URL."""
+    names = settings.hparams.data_set
+    if settings.sha256 and len(settings.sha256) != len(names):
+        raise BadInput(f"--sha256: {len(settings.sha256)} of them for {len(names)} files of --data_set")
+    return fetch_sets(settings.data_dir, names, sha256=dict(zip(names, settings.sha256, strict=False)))
+
+
+def _local(settings: Settings) -> Path:
+    """The folder that holds the sets; raises BadInput when one of them is missing."""
+    data_dir = Path(settings.data_dir)
+    if "://" in settings.data_dir:
+        raise BadInput(f"--data_dir {settings.data_dir}: expected a folder, or a URL that begins with http or https")
+    if settings.sha256:
+        raise BadInput("--sha256: is checked after a download, but --data_dir is a folder; leave it out")
+    if not data_dir.is_dir():
+        what = "is a file" if data_dir.exists() else "no such folder"
+        raise BadInput(f"--data_dir {data_dir}: {what}; expected a folder of stroke sets")
+    for name in settings.hparams.data_set:
+        path = data_dir / name
+        if not path.is_file():
+            there = sorted(p.name for p in data_dir.iterdir() if p.suffix in (".npz", *PACKED_SUFFIXES) and p.is_file())
+            what = "is no file" if path.exists() or path.is_symlink() else "no such file"
+            raise BadInput(
+                f"{path}: {what}; of stroke sets there are {', '.join(there[:10]) or 'none'}; choose by --data_set"
+            )
+    return data_dir
+
+
+@contextmanager
+def _naming_sets(settings: Settings) -> Iterator[None]:
+    """Put folder and names of the sets in front of an error that concerns all of them together."""
+    try:
+        yield
+    except BadInput as error:
+        where = f"{shown(settings.data_dir)}: {', '.join(settings.hparams.data_set)}"
+        raise BadInput(f"{where}: {error}", name=error.name) from None
