@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.official import standin
+from parity_tests.official import magenta
 from parity_tests.official.session import official_hparams
 
-model, tf = standin.model, standin.tf
+model, tf = magenta.model, magenta.tf
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.data.packed import PackedWriter, open_packed
+from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN

@@ -1,22 +1,24 @@
-"""What the harness asks of a port: the one door, through which our own port goes as well.
+"""The interface between the harness and a port; the project's own port is tested through it as well.
 
-Subclass :class:`Adapter` and override what the port offers. All that is not overridden is listed as untested, never as
-passed. Everything is NumPy: arrays come in the precision that is compared (float32 or float64) and must go back in it.
-Variables have Magenta's names and layouts, as in a checkpoint of its trainer.
+Subclass :class:`Adapter` and override the methods that the port can answer. Methods that are not overridden are listed
+as untested, never as passed. All arrays are NumPy. They are passed in the precision that is compared (float32 or
+float64), and answers must have that precision. Variables have Magenta's names and layouts, as in a checkpoint of its
+trainer.
 
-Precision: variables come in the one that is compared, but for the step and Adam's two powers (float32 always). Counts
-are int64. Costs are arrays without axes.
+Precision: the step is an integer and Adam's two powers are always float32; all other variables have the precision that
+is compared. Counts are int64. Costs are arrays without axes.
 
-Random numbers are given, not drawn: ``draws`` maps ``latent`` to standard normal numbers [B, z], and
-``encoder/fw/recurrent``, ``encoder/bw/recurrent``, ``decoder/recurrent``, ``decoder/input``, ``decoder/output`` to
-dropout masks [T, B, n] of 0 or 1 / keep probability, in the order in which that cell takes the steps (the backward
-encoder begins at the last point of each sketch); masks of the encoder cover all T steps, even where no sketch is so
-long. A mask that is not there means that this dropout is off.
+Random numbers are arguments: a port draws none itself. ``draws`` maps ``latent`` to standard normal numbers [B, z], and
+``encoder/fw/recurrent``, ``encoder/bw/recurrent``, ``decoder/recurrent``, ``decoder/input`` and ``decoder/output`` to
+dropout masks [T, B, n] of 0 or 1 / keep probability, in the order in which that cell takes its steps (the backward
+encoder starts at the last point of each sketch). Encoder masks cover all T steps, even if every sketch is shorter. If a
+mask is missing, that dropout is off.
 
-An answer maps names to arrays. The docstrings say which names a method must give; whatever else the official code was
-recorded with (gates, states) may be given too: it makes the harness say more exactly where a port departs, and is
-listed as untested where it is left out. Names and axes: inside a layer [B, T, n], steps in the order in which the cell
-takes them, the encoder's values zero behind the end of a sketch.
+An answer maps names to arrays. The docstrings list the names that a method must return, and under "More" the
+intermediates (gates, states) that it may return as well. With those the harness can say more exactly where a port
+departs. A name that is left out is untested, or a failure if the port offers it; see :attr:`Adapter.offers`. Inside a
+layer the axes are [B, T, n], with the steps in the order in which the cell takes them; the encoder's values are zero
+after the end of a sketch.
 """
 
 import importlib
@@ -32,16 +34,17 @@ from pytorch_sketch_rnn.errors import BadInput
 Arrays = dict[str, np.ndarray]
 Batch = tuple[list[np.ndarray], np.ndarray, np.ndarray]
 OURS = "parity_tests.ours:Adapter"
-FAILURES = (Exception, SystemExit)  # whatever a stranger's code may raise; Ctrl-C is no failure of it
+FAILURES = (Exception, SystemExit)  # what a port may raise and be reported for; Ctrl-C still stops the harness
+PRECISIONS = ("float64", "float32")
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What a port raised, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 class Data(NamedTuple):
-    """What a port's data loader offers; a batch is its strokes (stroke-3), sketches [B, T + 1, 5] and lengths [B]."""
+    """A port's data loader. A batch holds strokes (stroke-3 sketches), sketches [B, T + 1, 5] and lengths [B]."""
 
     scale_factor: float
     random_batch: Callable[[], Batch]  # of the training set
@@ -50,27 +53,35 @@ class Data(NamedTuple):
 
 
 class Adapter:
-    """A port under test. Methods raise NotImplementedError where the port has nothing to offer."""
+    """A port under test. A method raises NotImplementedError if the port cannot answer it."""
 
     name = "a port"
-    precisions: Sequence[str] = ("float64", "float32")
-    uses_weight_port = False  # whether its weights come through weight_port, whose files are compared then
-    about: Mapping[str, Any] = {}  # what the report says of how the port ran, such as its device
+    precisions: Sequence[str] = PRECISIONS
+    uses_weight_port = False  # whether its weights are converted by weight_port; then the converted files are compared
+    about: Mapping[str, Any] = {}  # how the port ran, such as on which device; for the report
 
     @property
     def offers(self) -> frozenset[str]:
-        """What the port offers: by default every method that its class overrides.
+        """Names of the methods that the port offers: by default every method that its class overrides.
 
-        A port that also hands out what its layers compute inside (gates, states) adds :data:`INTERMEDIATES`. What is
-        offered must be answered for every recording, or it counts as different. What is not offered is not proven,
-        and the verdict says how much that is.
+        A port that also returns what its layers compute inside (gates, states) adds :data:`INTERMEDIATES`.
+
+        A quantity that no offered method answers is untested: it is not proven, and the verdict counts it. If an
+        offered method leaves a quantity out, that is a failure ("not compared"). If it raises NotImplementedError, the
+        port declines that recording, and what the method alone would have answered is untested. A port that offers
+        :data:`EVERYTHING` may leave nothing untested: for it every untested quantity is a failure.
         """
         return frozenset(name for name in METHODS if getattr(type(self), name) is not getattr(Adapter, name))
+
+    @property
+    def offers_everything(self) -> bool:
+        """Whether the port offers every method, the intermediates and both precisions."""
+        return self.offers >= EVERYTHING and set(self.precisions) >= set(PRECISIONS)
 
     def step_cell(
         self, kind: str, weights: Mapping[str, np.ndarray], x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
-        """One step of a cell on its own; it needs no :meth:`load` before.
+        """One step of a cell on its own; :meth:`load` need not have been called.
 
         Args:
             kind: ``lstm``, ``layer_norm`` or ``hyper``.
@@ -80,52 +91,54 @@ class Adapter:
             mask: of the recurrent dropout [B, n], or None.
 
         Returns:
-            ``output`` [B, n] and the packed new ``state`` [B, s]. More: the gates' values before their activations
-            ``i``, ``j``, ``f``, ``o``, the candidate after dropout ``g``, ``c``, ``h``; with layer norm ``total``
-            (what ln_all reads) and ``normal_c``; in a hyper cell ``hyper_ix`` ... ``hyper_oh`` (what each hyper norm
-            gives, without the bias) and ``hyper_cell/...`` (the inner cell's, but for its output and state). The inner
-            cell has no dropout.
+            ``output`` [B, n] and the packed new ``state`` [B, s]. More: the gates before their activations ``i``,
+            ``j``, ``f``, ``o``, the candidate after dropout ``g``, and ``c``, ``h``; with layer norm ``total`` (the
+            input of ln_all) and ``normal_c``; for a hyper cell ``hyper_ix`` ... ``hyper_oh`` (the result of each hyper
+            norm, without the bias) and ``hyper_cell/...`` (the same of the inner cell, except its output and state).
+            The inner cell has no dropout.
         """
         raise NotImplementedError
 
     def load(self, hparams: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
-        """Take a model, with Adam's slots and powers where they are among the variables; the methods below use it.
+        """Load a model, and Adam's slots and powers if they are among the variables; the methods below use them.
 
         Args:
             hparams: Magenta's hyperparameters, and ``hyper_num_units`` and ``hyper_embedding_size``. Every
-                ``*_dropout_prob`` is a keep probability; what is true or false may be 0 or 1; ``enc_model`` means
-                nothing where ``conditional`` is false.
+                ``*_dropout_prob`` is a keep probability. Booleans may be 0 or 1. ``enc_model`` has no meaning if
+                ``conditional`` is false.
             variables: by their official names.
         """
         raise NotImplementedError
 
     def encode(self, strokes: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray]) -> Arrays:
-        """Encode a batch. Masks come where the port offers no :meth:`train_step`: then the training model's forward
-        pass is asked for here, behind that of the evaluation model.
+        """Encode a batch.
+
+        There are masks only if the port offers no :meth:`train_step`: then this method also runs the forward pass of
+        the training model, after that of the evaluation model.
 
         Args:
             strokes: stroke-5 without the start token [B, T, 5].
             lengths: true lengths [B].
-            draws: ``latent``, and masks where dropout is on.
+            draws: ``latent``, and a mask for each dropout that is on.
 
         Returns:
-            ``mu``, ``presig``, ``z`` [B, z]. More: ``encoder/fw/...`` and ``encoder/bw/...``: a cell's values at each
-            step, ``output``, ``state``, and ``final_state`` [B, s], each sketch's at its own end.
+            ``mu``, ``presig``, ``z`` [B, z]. More: ``encoder/fw/...`` and ``encoder/bw/...``: a cell's intermediates at
+            each step, ``output``, ``state``, and ``final_state`` [B, s], that of each sketch at its own end.
         """
         raise NotImplementedError
 
     def decode(self, inputs: np.ndarray, z: np.ndarray | None, draws: Mapping[str, np.ndarray]) -> Arrays:
-        """Decode a batch; masks come as for :meth:`encode`. Input dropout acts on [stroke, z].
+        """Decode a batch; there are masks as for :meth:`encode`. Input dropout acts on [stroke, z].
 
         Args:
-            inputs: stroke-5, the start token first [B, T, 5].
+            inputs: stroke-5, starting with the start token [B, T, 5].
             z: latent vectors [B, z], or None for an unconditional model.
-            draws: masks where dropout is on.
+            draws: a mask for each dropout that is on.
 
         Returns:
             ``pi``, ``mu1``, ``mu2``, ``sigma1``, ``sigma2``, ``corr`` [B, T, M], ``pen``, ``pen_logits`` [B, T, 3].
             More: ``decoder/initial_state`` [B, s] of a conditional model, and ``decoder/...`` as for the encoder;
-            ``decoder/output`` is what output dropout leaves, ``decoder/h`` and the state are from before it.
+            ``decoder/output`` is taken after output dropout, ``decoder/h`` and the state before it.
         """
         raise NotImplementedError
 
@@ -135,22 +148,21 @@ class Adapter:
         """The costs.
 
         Args:
-            mixture: the very mapping that :meth:`decode` answered last (so a port may use what it knows beside the
-                parameters), or the official run's parameters under the same names.
+            mixture: the same object that :meth:`decode` returned last (so a port may keep more in it than the
+                parameters), or the parameters of the official run under the same names.
             targets: stroke-5 [B, T, 5].
             latent: ``mu`` and ``presig``, or None for an unconditional model.
             is_training: whether the pen loss counts the padding.
 
         Returns:
-            ``r_cost`` and ``kl_cost``; the floor of the latter is the loaded ``kl_tolerance``, and it is 0 for an
-            unconditional model.
+            ``r_cost``, and ``kl_cost`` with the loaded ``kl_tolerance`` as its floor; 0 for an unconditional model.
         """
         raise NotImplementedError
 
     def train_step(
         self, sketches: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray], lr: float, kl_weight: float
     ) -> Arrays:
-        """One step of training of the loaded model, which moves on.
+        """One training step of the loaded model; its weights and optimizer take the step.
 
         Args:
             sketches: stroke-5 with the start token [B, T + 1, 5].
@@ -160,9 +172,11 @@ class Adapter:
             kl_weight: weight of the KL cost.
 
         Returns:
-            ``cost``, ``r_cost``, ``kl_cost``; for each variable ``gradient/<name>``, ``clipped/<name>`` and, behind the
-            step, ``after/<name>`` of each weight, slot and power (float64 alone is asked for ``after/``). More:
-            whatever :meth:`encode` and :meth:`decode` give, and ``keep_prob/<name>`` for each mask.
+            ``cost``, ``r_cost``, ``kl_cost``; ``gradient/<name>`` and ``clipped/<name>`` of each variable, and after
+            the step ``after/<name>`` of each weight, slot and power (``after/`` is ignored in float32). Each of these
+            three kinds is answered for every variable or for none. Also everything that :meth:`encode` and
+            :meth:`decode` return: once this method is offered, a missing ``mu``, ``presig``, ``z`` or mixture parameter
+            is a failure. More: the intermediates of both, and ``keep_prob/<name>`` for each mask.
         """
         raise NotImplementedError
 
@@ -179,22 +193,25 @@ class Adapter:
         """The vector-Jacobian product of :meth:`step_cell`: gradients of sum(d_output output) + sum(d_state new state).
 
         Returns:
-            ``x`` [B, input], ``state`` [B, s], and that of each weight under its name.
+            The gradients with respect to ``x`` [B, input], ``state`` [B, s], and each weight, under its name.
         """
         raise NotImplementedError
 
     def variables(self) -> Arrays:
-        """The weights of the loaded model, as it holds them now, by their official names and in official layout."""
+        """The current weights of the loaded model, by their official names and in the official layout."""
         raise NotImplementedError
 
     def step_layer(self, layer: str, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
-        """One step of a layer of the loaded model, as :meth:`step_cell`, without input and output dropout.
+        """One step of a layer of the loaded model, without input and output dropout.
 
         Args:
             layer: ``encoder/fw``, ``encoder/bw`` or ``decoder``.
-            x: what its cell reads [B, input]; of the decoder [stroke-5, z].
+            x: input of its cell [B, input]; for the decoder [stroke-5, z].
             state: packed state [B, s].
             mask: of the recurrent dropout [B, n], or None.
+
+        Returns:
+            What :meth:`step_cell` returns.
         """
         raise NotImplementedError
 
@@ -207,7 +224,7 @@ class Adapter:
         d_output: np.ndarray,
         d_state: np.ndarray,
     ) -> Arrays:
-        """The vector-Jacobian product of :meth:`step_layer`, as :meth:`step_cell_vjp` gives it."""
+        """The vector-Jacobian product of :meth:`step_layer`; returns what :meth:`step_cell_vjp` does."""
         raise NotImplementedError
 
     def posterior(self, fw_state: np.ndarray, bw_state: np.ndarray) -> Arrays:
@@ -219,13 +236,14 @@ class Adapter:
         raise NotImplementedError
 
     def initial_state(self, z: np.ndarray) -> Arrays:
-        """``initial_state``, the decoder's packed one [B, s], from z [B, z]."""
+        """``initial_state``, the packed one of the decoder [B, s], from z [B, z]."""
         raise NotImplementedError
 
     def output_layer(self, hidden: np.ndarray) -> Arrays:
-        """``head`` [B, T, 3 + 6 M]: what the output layer makes of the decoder's outputs [B, T, n].
+        """``head`` [B, T, 3 + 6 M]: the output layer applied to the decoder's outputs [B, T, n].
 
-        Three pen logits, then blocks of M: the logits of pi, mu1, mu2, log sigma1, log sigma2, corr before its tanh.
+        It holds three pen logits, then blocks of M: the logits of pi, mu1, mu2, log sigma1, log sigma2, and corr before
+        its tanh.
         """
         raise NotImplementedError
 
@@ -241,21 +259,21 @@ class Adapter:
         """Mixture, costs and their gradients from the output layer's values.
 
         Args:
-            head: as :meth:`output_layer` gives it.
+            head: as :meth:`output_layer` returns it.
             targets: stroke-5 [B, T, 5].
             latent: ``mu`` and ``presig`` [B, z], or None for an unconditional model.
             kl_weight: weight of the KL cost.
             is_training: whether the pen loss counts the padding.
 
         Returns:
-            The mixture's parameters as :meth:`decode` gives them, ``cost``, ``r_cost``, ``kl_cost``, and of the cost
-            ``gradient/head`` and, of a conditional model, ``gradient/mu`` and ``gradient/presig``: those of the KL
-            term alone, since ``head`` is given.
+            The mixture parameters that :meth:`decode` returns, ``cost``, ``r_cost``, ``kl_cost``, and the gradients of
+            the cost: ``gradient/head`` and, for a conditional model, ``gradient/mu`` and ``gradient/presig``. The
+            latter two come from the KL term alone, because ``head`` is an input.
         """
         raise NotImplementedError
 
     def optimize(self, gradients: Mapping[str, np.ndarray], lr: float) -> Arrays:
-        """The loaded optimizer's step on given gradients, by the official names of their variables.
+        """A step of the loaded optimizer on these gradients, by the official names of their variables.
 
         Returns:
             ``clipped/<name>``, and after the step ``after/<name>`` of each weight, slot and power.
@@ -270,12 +288,12 @@ class Adapter:
         uniform: random.Random,
         normal: np.random.RandomState,
     ) -> Arrays:
-        """Draw one sketch from the two streams that Magenta's ``sample`` draws from, in its order, all dropout off.
+        """Sample one sketch with the two generators of Magenta's ``sample``, in its order, all dropout off.
 
-        First z, ``normal.randn(1, z_size)``, even where the model is unconditional. Then at each step one
+        First z, ``normal.randn(1, z_size)``, even for an unconditional model. Then at each step one
         ``uniform.random()`` for the component and one for the pen, also when greedy, and unless greedy one
         ``normal.multivariate_normal`` with the component's mean and covariance, computed in float64; sigma is
-        multiplied by sqrt(T) * sqrt(T). All steps are taken, past the end of the sketch.
+        multiplied by sqrt(T) * sqrt(T), where T is the temperature. Sampling does not stop at the end of the sketch.
 
         Returns:
             ``strokes`` [seq_len, 5], float32 in either precision, each point rounded before it is fed back, and the
@@ -284,7 +302,7 @@ class Adapter:
         raise NotImplementedError
 
     def schedules(self, hparams: Mapping[str, Any], step: int) -> tuple[float, float]:
-        """Learning rate and KL weight at a step, counted from 0."""
+        """Learning rate and KL weight at a step; the first step is 0."""
         raise NotImplementedError
 
     def data(
@@ -294,24 +312,24 @@ class Adapter:
         rng: np.random.RandomState,
         order: Mapping[str, np.ndarray],
     ) -> Data:
-        """Loaders of the joined sets, as Magenta's ``load_dataset`` makes them.
+        """Loaders of the joined stroke sets, as Magenta's ``load_dataset`` returns them.
 
         Args:
             sets: for each file its stroke-3 sketches under ``train``, ``valid`` and ``test``.
             hparams: ``batch_size``, ``random_scale_factor``, ``augment_stroke_prob``, and ``max_seq_len``: longer
-                sketches are dropped; None: that of the longest, as ``load_dataset`` sets it.
-            rng: the stream that all loaders draw from.
-            order: for each split, how the official run sorted the sketches that it kept (how equal lengths are sorted
-                depends on the machine).
+                sketches are dropped; None means the length of the longest, as ``load_dataset`` sets it.
+            rng: the random number generator of all loaders.
+            order: for each split, the order in which the official run sorted the sketches that it kept (the order of
+                equal lengths depends on the machine).
         """
         raise NotImplementedError
 
     def dropout_mask(self, size: int, keep_prob: float) -> np.ndarray:
-        """A dropout mask of the port's own making [size], float32; all other masks are given to it."""
+        """A dropout mask that the port draws itself [size], float32; everywhere else masks are arguments."""
         raise NotImplementedError
 
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
-        """The initial value of each variable, what NumPy draws being drawn after ``np.random.seed(seed)``."""
+        """The initial value of each variable; NumPy's generator is seeded with ``np.random.seed(seed)`` first."""
         raise NotImplementedError
 
 
@@ -325,10 +343,11 @@ def load_adapter(spec: str, **options: str | None) -> Adapter:
 
     Args:
         spec: the class.
-        options: what its constructor is given by name, ``device`` and ``precision``; None is not given.
+        options: keyword arguments of its constructor, ``device`` and ``precision``; those that are None are left out.
 
     Raises:
-        BadInput: when there is no such class, it takes no such option, it cannot be made, or it is no :class:`Adapter`.
+        BadInput: when there is no such class, it takes no such option, it cannot be constructed, or it is no
+            :class:`Adapter`.
     """
     module_name, colon, class_name = spec.partition(":")
     if not (module_name and colon and class_name):
@@ -341,7 +360,7 @@ def load_adapter(spec: str, **options: str | None) -> Adapter:
     except BadInput:
         raise
     except FAILURES as error:
-        raise BadInput(f"--port {spec}: cannot be used ({told(error)})") from None
+        raise BadInput(f"--port {spec}: cannot be used ({describe_error(error)})") from None
     if refused:
         raise BadInput(f"--{refused[0]}: the constructor of the port {spec} takes no argument {refused[0]!r}")
     if not isinstance(made, Adapter):
@@ -349,7 +368,7 @@ def load_adapter(spec: str, **options: str | None) -> Adapter:
             f"--port {spec}: expected a subclass of parity_tests.adapter.Adapter, found {type(made).__name__}"
         )
     precisions = made.precisions
-    if isinstance(precisions, str) or not set(precisions or ()) or not set(precisions) <= {"float64", "float32"}:
+    if isinstance(precisions, str) or not set(precisions or ()) or not set(precisions) <= set(PRECISIONS):
         raise BadInput(f"--port {spec}: its precisions are {precisions!r}, expected some of float64 and float32")
     return made
 

@@ -22,9 +22,10 @@ from pytorch_sketch_rnn.model.sampling import sample
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN, make_cell
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 from pytorch_sketch_rnn.training import schedules
+from pytorch_sketch_rnn.training.checkpoint import set_optimizer
 from pytorch_sketch_rnn.training.trainer import Trainer
 from weight_port.convert import convert_variables, make_plan
-from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
+from weight_port.names import ADAM_POWERS, CELLS, inverse, slot_name, table
 
 
 class Adapter(adapter.Adapter):
@@ -59,6 +60,7 @@ class Adapter(adapter.Adapter):
     def load(self, hparams: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
         """See :class:`parity_tests.adapter.Adapter`."""
         self.hparams = HParams.from_dict(hparams)
+        names = table(self.hparams)
         plan = make_plan({name: value.shape for name, value in variables.items()}, self.hparams)
         converted = convert_variables(variables, plan)
         with torch.device("meta"):
@@ -67,11 +69,9 @@ class Adapter(adapter.Adapter):
         self.model.load_state_dict(weights, assign=True)
         self.trainer = Trainer(self.model, None)
         self.optimizer = self.trainer.optimizer
-        if any(name.startswith("m.") for name in converted.optimizer):  # else it begins as a new training does
-            for name, parameter in self.model.named_parameters():
-                for slot in ("m", "v"):
-                    self.optimizer.state[parameter][slot].copy_(self._tensor(converted.optimizer[f"{slot}.{name}"]))
-            self.optimizer.set_powers({power: float(converted.optimizer[power]) for power in ADAM_POWERS})
+        if any(official in names.slots for official in plan.optimizer):  # else it begins as a new training does
+            arrays = {name: self._tensor(value) for name, value in converted.optimizer.items()}
+            set_optimizer(arrays, self.model, self.optimizer)
 
     def encode(self, strokes: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray]) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -109,11 +109,10 @@ class Adapter(adapter.Adapter):
         self.trainer.step_on(Batch([], sketches, lengths), replayed, float(lr), float(kl_weight), tape)
         self.trainer.check()
         values = _padded(tape.values(), lengths, sketches.shape[1] - 1)
-        officials = {ours: official for official, ours in weight_names(self.hparams).items()}
-        names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for ours, o in officials.items()}
+        weights = table(self.hparams).weights
+        names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for o, ours in weights.items()}
         result = replayed.keep_prob | _arrays({names.get(name, name): value for name, value in values.items()})
-        parameters = {officials[name]: parameter for name, parameter in self.model.named_parameters()}
-        return result | self._after(parameters)
+        return result | self._after(self._official_parameters(self.model))
 
     @property
     def offers(self) -> frozenset[str]:
@@ -131,13 +130,12 @@ class Adapter(adapter.Adapter):
         d_state: np.ndarray,
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        _, table = CELLS[kind]
         cell = self._cell(kind, weights, x.shape[1])
-        return self._vjp(cell, {ours: official for official, ours in table.items()}, x, state, mask, d_output, d_state)
+        return self._vjp(cell, kind, x, state, mask, d_output, d_state)
 
     def variables(self) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        return _arrays({official: self.model.get_parameter(o) for official, o in weight_names(self.hparams).items()})
+        return _arrays(self._official_parameters(self.model))
 
     def step_layer(self, layer: str, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -153,9 +151,8 @@ class Adapter(adapter.Adapter):
         d_state: np.ndarray,
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        _, table = CELLS[self.hparams.dec_model if layer == "decoder" else self.hparams.enc_model]
-        officials = {ours: official for official, ours in table.items()}
-        return self._vjp(self._layer(layer), officials, x, state, mask, d_output, d_state)
+        kind = self.hparams.dec_model if layer == "decoder" else self.hparams.enc_model
+        return self._vjp(self._layer(layer), kind, x, state, mask, d_output, d_state)
 
     def posterior(self, fw_state: np.ndarray, bw_state: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -207,14 +204,15 @@ class Adapter(adapter.Adapter):
 
     def optimize(self, gradients: Mapping[str, np.ndarray], lr: float) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        names = {official: self.model.get_parameter(ours) for official, ours in weight_names(self.hparams).items()}
-        for official, parameter in names.items():
+        names = table(self.hparams)
+        parameters = self._official_parameters(self.model)
+        for official, parameter in parameters.items():
             parameter.grad = self._tensor(gradients[official])
         tape = Tape()
         self.trainer.apply_gradients(float(lr), tape)
-        officials = {f"clipped/{ours}": f"clipped/{o}" for o, ours in weight_names(self.hparams).items()}
-        result = _arrays({officials[name]: value for name, value in tape.values().items()})
-        return result | self._after(names)
+        clipped = {name.removeprefix("clipped/"): value for name, value in tape.values().items()}
+        result = _arrays({f"clipped/{names.official(name)}": value for name, value in clipped.items()})
+        return result | self._after(parameters)
 
     def sample(
         self,
@@ -267,7 +265,7 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         with torch.device("cpu"):  # a training draws its first weights there, whatever its device
             model = SketchRNN(HParams.from_dict(hparams), seed)
-        return _arrays({official: model.get_parameter(o) for official, o in weight_names(model.hparams).items()})
+        return _arrays(self._official_parameters(model))
 
     def _cell(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
         """A cell of no model, with these weights by their official names."""
@@ -277,14 +275,14 @@ class Adapter(adapter.Adapter):
             sizes = {"hyper_num_units": hyper_num_units, "hyper_embedding_size": hyper_embedding_size}
         with torch.device("meta"):
             cell = make_cell(kind, input_size, len(weights["W_hh"]), HParams(**sizes))
-        table = CELLS[kind][1]
-        cell.load_state_dict({ours: self._tensor(weights[official]) for official, ours in table.items()}, assign=True)
+        names = CELLS[kind][1]
+        cell.load_state_dict({ours: self._tensor(weights[official]) for official, ours in names.items()}, assign=True)
         return cell
 
     def _vjp(
         self,
         cell: Cell,
-        officials: Mapping[str, str],
+        kind: str,
         x: np.ndarray,
         state: np.ndarray,
         mask: np.ndarray | None,
@@ -293,13 +291,19 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """The vector-Jacobian product of one step, weights by their official names."""
         given = {"x": self._tensor(x).requires_grad_(), "state": self._tensor(state).requires_grad_()}
-        weights = {officials[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
+        names = inverse(CELLS[kind][1])
+        weights = {names[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
         output, new_state = cell(given["x"], cell.unpack(given["state"]), None if mask is None else self._tensor(mask))
         ends = given | weights
         found = torch.autograd.grad(
             [output, cell.pack(new_state)], list(ends.values()), [self._tensor(d_output), self._tensor(d_state)]
         )
         return _arrays(dict(zip(ends, found, strict=True)))
+
+    @staticmethod
+    def _official_parameters(model: SketchRNN) -> dict[str, Tensor]:
+        """The parameters of a model by their official names."""
+        return {official: model.get_parameter(ours) for official, ours in table(model.hparams).weights.items()}
 
     def _layer(self, layer: str) -> Cell:
         encoder, decoder = self.model.encoder, self.model.decoder
@@ -332,7 +336,7 @@ class Adapter(adapter.Adapter):
             result |= _arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
         result |= _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
         held = self.optimizer.powers()
-        powers = {f"after/{official}": np.asarray(held[power], np.float32) for power, official in ADAM_POWERS.items()}
+        powers = {f"after/{official}": np.asarray(held[power], np.float32) for official, power in ADAM_POWERS.items()}
         return result | powers
 
 

@@ -1,11 +1,11 @@
-"""``python -m pytorch_sketch_rnn sample MODEL -o FILE`` draws with a model; ``dataset SRC OUT`` makes a stroke set."""
+"""``python -m pytorch_sketch_rnn sample MODEL -o FILE`` draws sketches; ``dataset SRC OUT`` makes a stroke set."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytorch_sketch_rnn.data import make_set as dataset
+from pytorch_sketch_rnn.data import make_set_command
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 if TYPE_CHECKING:
@@ -13,35 +13,42 @@ if TYPE_CHECKING:
 
     from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
-LARGEST_SEED = 2**32 - 1  # of NumPy's RandomState
+LARGEST_SEED = 2**32 - 1  # that NumPy's RandomState accepts
 MOST_SKETCHES = 10_000
 LONGEST_SKETCH = 100_000  # points
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line."""
     result = argparse.ArgumentParser(prog="python -m pytorch_sketch_rnn", description="Sketch-RNN in PyTorch.")
     commands = result.add_subparsers(dest="command", required=True)
     sample = commands.add_parser("sample", help="draw new sketches, as one page of SVG or PNG")
-    sample.add_argument("model", metavar="MODEL", type=Path, help="a folder that weight_port or training wrote")
+    sample.add_argument("model", metavar="MODEL", type=Path, help="a folder written by training or weight_port")
     sample.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="a .svg or .png file")
-    sample.add_argument("--count", type=int, default=12, help=f"how many sketches, up to {MOST_SKETCHES} (default 12)")
-    sample.add_argument("--temperature", type=float, default=0.5, help="0.01 careful ... 1 as trained (default 0.5)")
+    sample.add_argument("--count", type=int, default=12, help=f"number of sketches, up to {MOST_SKETCHES} (default 12)")
     sample.add_argument(
-        "--seed", type=int, default=0, help=f"0 to {LARGEST_SEED}; the same one draws the same on one machine"
+        "--temperature", type=float, default=0.5, help="randomness, from 0.01 (low) to 1 (as trained; default 0.5)"
     )
-    sample.add_argument("--max-len", type=int, help="longest sketch in points (default: the model's max_seq_len)")
-    sample.add_argument("--columns", type=int, help="sketches in a row (default: about as many as rows)")
-    sample.add_argument("--like", metavar="NPZ", type=Path, help="draw after sketches of a stroke set's test split")
-    sample.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
-    dataset.add_arguments(commands.add_parser("dataset", help="make a stroke set of drawings, to train on"))
+    sample.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help=f"0 to {LARGEST_SEED}; the same seed gives the same picture on the same machine",
+    )
+    sample.add_argument("--max-len", type=int, help="maximum points in a sketch (default: the model's max_seq_len)")
+    sample.add_argument("--columns", type=int, help="sketches per row (default: as many columns as rows)")
+    sample.add_argument(
+        "--like", metavar="NPZ", type=Path, help="imitate random sketches of this stroke set's test split"
+    )
+    sample.add_argument("--device", default="cpu", help="device to run on, such as cuda (default cpu)")
+    make_set_command.add_arguments(commands.add_parser("dataset", help="make a stroke set for training from drawings"))
     return result
 
 
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
     arguments = parser().parse_args(argv)
-    return dataset.run(arguments) if arguments.command == "dataset" else _sample(arguments)
+    return make_set_command.run(arguments) if arguments.command == "dataset" else _sample(arguments)
 
 
 def _sample(arguments: argparse.Namespace) -> int:
@@ -66,7 +73,7 @@ def _sample(arguments: argparse.Namespace) -> int:
     model = SketchRNN.from_pretrained(arguments.model, device=device)
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
-            raise BadInput(f"{arguments.model}: its weight {name} holds NaN or infinity, so it cannot draw")
+            raise BadInput(f"{arguments.model}: the weight {name} holds NaN or infinity, so the model cannot draw")
     if arguments.like is not None and model.encoder is None:
         raise BadInput(f"--like needs an encoder, but the model {arguments.model} is unconditional (decoder only)")
     z = None if arguments.like is None else _latent_of(model, arguments.like, arguments.count, arguments.seed)
@@ -80,7 +87,7 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 
 def _latent_of(model: "SketchRNN", path: Path, count: int, seed: int) -> "Tensor":
-    """The means [count, z] that the encoder gives for random sketches of a set's test split."""
+    """The encoder's means [count, z] of random sketches from a set's test split."""
     import numpy as np
     import torch
 

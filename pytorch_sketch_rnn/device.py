@@ -31,6 +31,13 @@ def usable_device(device: torch.device | str, name: str = "device") -> torch.dev
     return found
 
 
+def on_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on a device; going to a GPU, it is copied while both sides work on."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 def device_name(device: torch.device) -> str:
     """The device, and what its maker calls it where torch knows that."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

@@ -6,6 +6,7 @@ in any process, with the same bits.
 Source: Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", section 5.3.
 """
 
+import sys
 import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
@@ -27,22 +28,32 @@ def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> 
     """Four random 32-bit words for each counter.
 
     Args:
-        counter: four 32-bit words, the lowest first, in arrays that broadcast against each other: NumPy ``uint64`` or
-            torch ``int64``, which have room for the 64-bit products.
+        counter: four 32-bit words, the lowest first, in arrays that broadcast against each other: NumPy ``uint32``, or
+            torch ``int64`` with values in 0..2^32 - 1 (torch computes little with unsigned types).
         key: two 32-bit words.
 
     Returns:
-        Four arrays of the broadcast shape, with values in 0..2^32 - 1.
+        Four arrays of the broadcast shape and of the same type.
     """
+    multiply = _multiply_numpy if isinstance(counter[0], np.ndarray) else _multiply_torch
     c0, c1, c2, c3 = counter
     for number in range(ROUNDS):
         k0, k1 = ((word + number * step) & LOW_32_BITS for word, step in zip(key, KEY_STEPS, strict=True))
-        product0, product1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
-        # masking after the shift also removes the sign bits that an int64 shift copies down
-        c0 = ((product1 >> 32) ^ c1 ^ k0) & LOW_32_BITS
-        c2 = ((product0 >> 32) ^ c3 ^ k1) & LOW_32_BITS
-        c1, c3 = product1, product0  # only their lower halves count: the next masking removes the upper ones
-    return c0, c1 & LOW_32_BITS, c2, c3 & LOW_32_BITS
+        (low0, high0), (low1, high1) = multiply(c0, MULTIPLIERS[0]), multiply(c2, MULTIPLIERS[1])
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+    return c0, c1, c2, c3
+
+
+def _multiply_numpy(word: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper half of the 64-bit products: views of them, which cost nothing."""
+    halves = np.multiply(word, np.uint64(factor), dtype=np.uint64).view(np.uint32)
+    return (halves[..., 0::2], halves[..., 1::2])[:: 1 if sys.byteorder == "little" else -1]
+
+
+def _multiply_torch(word: "Tensor", factor: int) -> tuple["Tensor", "Tensor"]:
+    """The lower and the upper half of the 64-bit products; an int64 product wraps, its bits are the same."""
+    product = word * factor
+    return product & LOW_32_BITS, (product >> 32) & LOW_32_BITS  # a shift to the right copies the sign bit down
 
 
 def name_id(name: str) -> int:
@@ -55,6 +66,6 @@ def uniform(seed: int, step: int, name: str, rows: Iterable[int], units: int) ->
 
     They are the first words of Philox at the counters (unit, 0, row, name) under the key (seed, step).
     """
-    row = np.fromiter(rows, np.uint64).reshape(-1, 1)
-    unit, zero, name_word = np.arange(units, dtype=np.uint64), np.uint64([0]), np.uint64([name_id(name)])
+    row = np.fromiter(rows, np.uint32).reshape(-1, 1)
+    unit, zero, name_word = np.arange(units, dtype=np.uint32).reshape(1, -1), *np.uint32([[[0]], [[name_id(name)]]])
     return philox((unit, zero, row, name_word), (seed, step))[0] * 2.0**-32

@@ -8,15 +8,16 @@ from typing import Any
 
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from weight_port.convert import Plan
-from weight_port.folder import convert_source, examine
+from weight_port.folder import convert_source, examine, scale_factor_of
 from weight_port.infer import Inferred
+from weight_port.scale_factor import scale_factor_of_sets
 from weight_port.source import ACCEPTED_FORMS, Source, open_source
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
-        prog="python -m weight_port", description="Magenta Sketch-RNN models into PyTorch."
+        prog="python -m weight_port", description="Convert Magenta's Sketch-RNN models to PyTorch."
     )
     commands = result.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="write a folder that SketchRNN.from_pretrained reads")
@@ -29,10 +30,18 @@ def parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="a hyperparameter that the weights do not tell, such as max_seq_len=250 (may be repeated)",
+            help="a hyperparameter that the weights do not determine, such as max_seq_len=250 (may be repeated)",
         )
     convert.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
-    convert.add_argument("--force", action="store_true", help="replace OUT where it is a converted model")
+    convert.add_argument("--force", action="store_true", help="replace OUT if it is a converted model")
+    convert.add_argument(
+        "--data",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="SET",
+        help="a stroke set (.npz or packed) that a checkpoint was trained on, for its scale factor (may be repeated)",
+    )
     return result
 
 
@@ -44,8 +53,12 @@ def main(argv: list[str]) -> int:
         if arguments.command == "inspect":
             _inspect(source, flags)
             return 0
-        inferred, plan = convert_source(source, arguments.out, flags, force=arguments.force)
+        measured = scale_factor_of_sets(arguments.data) if arguments.data else None
+        inferred, plan = convert_source(source, arguments.out, flags, scale_factor=measured, force=arguments.force)
+        origin = "from --data" if arguments.data else "from the model's info"
+        scale_factor = scale_factor_of(source) if measured is None else measured
     _print_hyperparameters(inferred)
+    _print_scale_factor(scale_factor, origin)
     _print_coverage(plan)
     print(f"wrote {arguments.out}")
     print(f"next: python -m pytorch_sketch_rnn sample {arguments.out} -o sketches.svg --count 12 --temperature 0.4")
@@ -72,6 +85,7 @@ def _inspect(source: Source, flags: dict[str, Any]) -> None:
         print(f"MISSING: {', '.join(source.missing)}: the index is here but the data file with the weights is not,")
         print("so this checkpoint cannot be converted; put the data file beside the index")
     _print_hyperparameters(inferred)
+    _print_scale_factor(scale_factor_of(source), "from the model's info")
     roles = (
         dict.fromkeys(plan.weights, "weight")
         | dict.fromkeys(plan.optimizer, "optimizer state")
@@ -97,6 +111,13 @@ def _print_hyperparameters(inferred: Inferred) -> None:
             print(f"{title}: " + ", ".join(f"{name}={value}" for name, value in values.items()))
     if inferred.ignored:
         print(f"ignored in model_config.json, unknown to Magenta 2.1.4: {', '.join(map(repr, inferred.ignored))}")
+
+
+def _print_scale_factor(scale_factor: float | None, origin: str) -> None:
+    if scale_factor is None:
+        print("scale factor: not known; convert with --data and the stroke set that the model was trained on")
+    else:
+        print(f"scale factor: {scale_factor:.6g}, {origin}")
 
 
 def _print_coverage(plan: Plan) -> None:

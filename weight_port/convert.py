@@ -1,4 +1,7 @@
-"""Conversion as a pure function from names and arrays to names and arrays, with every variable accounted for."""
+"""Conversion as a pure function, from arrays by official name to arrays by our name; every variable is accounted for.
+
+Errors do not name the source: the caller adds it with ``errors.naming``.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,24 +9,25 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import Refused
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from weight_port.names import ADAM_POWERS, GLOBAL_STEP, SLOTS, skip_reason, slot_name, weight_names
+from pytorch_sketch_rnn.training.optimizer_file import STEP, array_shapes
+from weight_port.names import inverse, skip_reason, table
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Which variable goes where: each of the source stands in exactly one place, each of ours is filled once."""
+    """What becomes of each variable of a source: each is in exactly one of the three parts."""
 
     weights: dict[str, str]  # official -> ours
-    optimizer: dict[str, str]  # official -> ours; empty where the source carries no optimizer state
+    optimizer: dict[str, str]  # official -> ours; empty if the source has no optimizer state
     skipped: dict[str, str]  # official -> reason
 
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """A model's weights and, where the source has it, its optimizer's state, under our names."""
+    """A model's weights and, if the source has it, its optimizer's state, by our names."""
 
     weights: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray]
@@ -35,80 +39,66 @@ def expected_shapes(hparams: HParams) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in SketchRNN(hparams).state_dict().items()}
 
 
-def optimizer_names(weights: Mapping[str, str]) -> dict[str, str]:
-    """Official name -> our name of all that Adam keeps for these weights: ``m.<ours>``, ``v.<ours>``, powers, step."""
-    slots = {slot_name(official, slot): f"{slot}.{ours}" for official, ours in weights.items() for slot in SLOTS}
-    powers = {official: ours for ours, official in ADAM_POWERS.items()}
-    return slots | powers | {GLOBAL_STEP: "global_step"}
-
-
-def make_plan(shapes: Mapping[str, tuple[int, ...]], hparams: HParams, location: str = "the model") -> Plan:
-    """Account for every variable of the source and every parameter of ours.
+def make_plan(shapes: Mapping[str, tuple[int, ...]], hparams: HParams) -> Plan:
+    """Account for every variable of the source and every parameter of our model.
 
     Args:
         shapes: shape of each variable of the source, by its official name.
         hparams: of the model.
-        location: what to call the source in messages.
 
     Raises:
-        BadInput: with what is missing, what is unknown, and which shapes do not fit.
+        BadInput: when a variable is missing, unknown or of another shape; the message lists them all.
     """
-    weights = weight_names(hparams)
-    ours = expected_shapes(hparams)
-    if set(weights.values()) != set(ours) or len(weights) != len(ours):
+    names = table(hparams)
+    parameters = expected_shapes(hparams)
+    if set(names.weights.values()) != set(parameters) or len(names.weights) != len(parameters):
         raise AssertionError("the table of names does not fill our model exactly once")
-    state = optimizer_names(weights)
-    carried = {official: name for official, name in state.items() if official in shapes}
-    has_slots = any(name[:2] in ("m.", "v.") for name in carried.values())
-    slots_needed = set(state) if has_slots else set(carried)  # all of it or, in a model without slots, what is there
-    missing = sorted((set(weights) | slots_needed) - set(shapes))
-    skipped = {name: reason for name in shapes if (reason := skip_reason(name)) is not None}
-    unknown = sorted(set(shapes) - set(weights) - set(carried) - set(skipped))
-    wanted = {official: ours[name] for official, name in weights.items()}
-    wanted |= {official: ours[name[2:]] for official, name in state.items() if name[:2] in ("m.", "v.")}
-    wanted |= {official: () for official, name in state.items() if name[:2] not in ("m.", "v.")}
-    wrong = [
-        f"{name} is {list(shapes[name])}, expected {list(shape)}"
-        for name, shape in wanted.items()
-        if name in shapes and tuple(shapes[name]) != shape
+    arrays = parameters | array_shapes(parameters)
+    carried = {official: ours for official, ours in names.state.items() if official in shapes}
+    # a source has all of the optimizer's state, or no slots; without slots, powers and step are optional
+    needed = set(names.state) if any(official in names.slots for official in carried) else set(carried)
+    skipped = {official: reason for official in shapes if (reason := skip_reason(official)) is not None}
+    missing = sorted((set(names.weights) | needed) - set(shapes))
+    unknown = sorted(set(shapes) - set(names.weights) - set(carried) - set(skipped))
+    misshapen = [
+        f"{official} is {list(shapes[official])}, expected {list(arrays[names.ours(official)])}"
+        for official in (*names.weights, *names.state)
+        if official in shapes and tuple(shapes[official]) != arrays[names.ours(official)]
     ]
     problems = [
-        f"{title} ({len(names)}): {', '.join(map(_shown, names))}"
-        for title, names in (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
-        if names
+        f"{title} ({len(found)}): {', '.join(map(_printable, found))}"
+        for title, found in (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
+        if found
     ]
     if problems:
-        raise BadInput(f"{location}: the variables do not make a Sketch-RNN of Magenta's. {'; '.join(problems)}")
-    return Plan(weights, carried, skipped)
+        raise Refused(f"the variables do not make a Sketch-RNN of Magenta's. {'; '.join(problems)}")
+    return Plan(dict(names.weights), carried, skipped)
 
 
-def _shown(name: str) -> str:
-    """A name for a message; a stranger's may hold line breaks."""
+def _printable(name: str) -> str:
+    """A name for a message: names in an untrusted file may hold line breaks."""
     return name if name.isprintable() else repr(name)
 
 
-def convert_variables(variables: Mapping[str, np.ndarray], plan: Plan, location: str = "the model") -> Converted:
+def convert_variables(variables: Mapping[str, np.ndarray], plan: Plan) -> Converted:
     """Rename the variables; no value is changed, none is copied.
 
     Raises:
-        BadInput: when a weight is not float32 or float64, or not of the type of the others, or is not finite, or the
-            step is no integer.
+        BadInput: when a value is not finite, a weight or slot is neither float32 nor float64, the weights are not all
+            of one type, or the step is not an integer.
     """
     weights = {ours: variables[official] for official, ours in plan.weights.items()}
     optimizer = {ours: variables[official] for official, ours in plan.optimizer.items()}
-    officials = {ours: official for official, ours in (plan.weights | plan.optimizer).items()}
+    officials = inverse(plan.weights | plan.optimizer)
     for name, value in (weights | optimizer).items():
-        is_step = name == "global_step"
-        fits = value.dtype.kind in "iu" if is_step else value.dtype in (np.float32, np.float64)
+        fits = value.dtype.kind in "iu" if name == STEP else value.dtype in (np.float32, np.float64)
         if not fits:
-            expected = "an integer" if is_step else "float32 or float64"
-            raise BadInput(f"{location}: {officials[name]} holds {value.dtype}, expected {expected}")
+            expected = "an integer" if name == STEP else "float32 or float64"
+            raise Refused(f"{officials[name]} holds {value.dtype}, expected {expected}")
         if not np.isfinite(value).all():
-            raise BadInput(
-                f"{location}: {officials[name]} holds NaN or infinity; the training went astray before it was saved"
-            )
+            raise Refused(f"{officials[name]} holds NaN or infinity; the training diverged before it was saved")
     types = {value.dtype: officials[name] for name, value in weights.items()}
     if len(types) > 1:
         found = ", ".join(f"{official} holds {dtype}" for dtype, official in types.items())
-        raise BadInput(f"{location}: {found}; expected weights that are all of one type")
+        raise Refused(f"{found}; expected weights that are all of one type")
     return Converted(weights, optimizer)

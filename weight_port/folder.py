@@ -1,5 +1,5 @@
-"""The folder that a conversion writes: ``config.json``, ``model.safetensors``, ``optimizer.safetensors`` where there
-is optimizer state, and ``conversion.json``, which says where it all came from."""
+"""The folder that a conversion writes: a saved model, ``optimizer.safetensors`` if the source has optimizer state, and
+``conversion.json``, which says where it comes from."""
 
 import json
 import os
@@ -16,18 +16,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.errors import BadInput, naming
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE, check_scale_factor, write_config
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 from weight_port.convert import Plan, convert_variables, make_plan
 from weight_port.infer import Inferred, infer_hparams
 from weight_port.source import Source
 
-OPTIMIZER_FILE = "optimizer.safetensors"
 PROVENANCE_FILE = "conversion.json"
 
 
 class _Reading(Mapping[str, np.ndarray]):
-    """The variables of a source as a mapping that reads each when asked for."""
+    """The variables of a source as a mapping that reads each one when it is looked up."""
 
     def __init__(self, source: Source) -> None:
         self.variables = source.variables
@@ -43,31 +43,57 @@ class _Reading(Mapping[str, np.ndarray]):
 
 
 def examine(source: Source, flags: Mapping[str, Any] | None = None) -> tuple[Inferred, Plan]:
-    """Hyperparameters of a source, and which of its variables goes where; reads no values.
+    """Hyperparameters of a source, and what becomes of each of its variables; reads no values.
+
+    Args:
+        source: the model.
+        flags: hyperparameters that the weights do not determine.
 
     Raises:
         BadInput: when the source is not a Sketch-RNN of Magenta's.
     """
     shapes = {name: source.variables.shape(name) for name in source.variables.names()}
-    inferred = infer_hparams(
-        shapes,
-        source.config,
-        config_path=source.config_path or "model_config.json",
-        flags=flags,
-        info=source.info,
-        location=source.location,
-    )
-    return inferred, make_plan(shapes, inferred.hparams, source.location)
+    with naming(source.location):
+        inferred = infer_hparams(
+            shapes,
+            source.config,
+            config_path=source.config_path or "model_config.json",
+            flags=flags,
+            info=source.info,
+        )
+        return inferred, make_plan(shapes, inferred.hparams)
+
+
+def scale_factor_of(source: Source) -> float | None:
+    """The scale factor that the source itself gives: a sketch-rnn-js model mostly does, a checkpoint never.
+
+    Raises:
+        BadInput: when it is not a positive, finite number.
+    """
+    with naming(f"{source.location}: info"):
+        return check_scale_factor(source.info.get("scale_factor"))
 
 
 def convert_source(
-    source: Source, out: Path, flags: Mapping[str, Any] | None = None, *, force: bool = False
+    source: Source,
+    out: Path,
+    flags: Mapping[str, Any] | None = None,
+    *,
+    scale_factor: float | None = None,
+    force: bool = False,
 ) -> tuple[Inferred, Plan]:
     """Write a source as a folder that ``SketchRNN.from_pretrained`` reads.
 
+    Args:
+        source: the model.
+        out: the folder to write.
+        flags: hyperparameters that the weights do not determine.
+        scale_factor: of the data that the model was trained on; None: as the source says, if it does.
+        force: whether to replace a converted model in ``out``.
+
     Raises:
-        BadInput: when the source cannot be converted, or ``out`` exists and ``force`` is not given. Nothing is left
-            half written.
+        BadInput: when the source cannot be converted, or ``out`` exists and ``force`` is not given. Then ``out`` is
+            as it was.
     """
     inferred, plan = examine(source, flags)
     if source.missing:
@@ -75,11 +101,14 @@ def convert_source(
             f"{source.location}: the data file {', '.join(source.missing)} is missing, expected beside the index; "
             "the weights are in it"
         )
-    for name in plan.skipped:  # a damaged file is refused wherever the damage lies
+    if scale_factor is None:
+        scale_factor = scale_factor_of(source)
+    for name in plan.skipped:  # a damaged file is refused, even if the damage is in a variable that is skipped
         source.variables.read(name)
-    converted = convert_variables(_Reading(source), plan, source.location)
+    with naming(source.location):
+        converted = convert_variables(_Reading(source), plan)
     with new_folder(out, force=force) as folder:
-        inferred.hparams.save(folder / CONFIG_FILE)
+        write_config(folder / CONFIG_FILE, inferred.hparams, scale_factor)
         _save_arrays(converted.weights, folder / WEIGHTS_FILE)
         if converted.optimizer:
             _save_arrays(converted.optimizer, folder / OPTIMIZER_FILE)
@@ -92,13 +121,13 @@ def _save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     contiguous = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}
     try:
         safetensors.numpy.save_file(contiguous, path)
-    except safetensors.SafetensorError as error:  # what it makes of a full disk
+    except safetensors.SafetensorError as error:  # such as a full disk
         raise OSError(str(error)) from None
     shutil.copymode(path.with_name(CONFIG_FILE), path)  # safetensors makes its files private
 
 
 def provenance(source: Source, inferred: Inferred, plan: Plan) -> dict[str, Any]:
-    """Where a converted model comes from."""
+    """Where a converted model comes from, for ``conversion.json``."""
     return {
         "source": source.location,
         "format": source.format,
@@ -123,11 +152,15 @@ def _version(package: str) -> str:
 
 @contextmanager
 def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``out`` on success and vanishes on failure.
+    """Yield an empty folder that becomes ``out`` on success and is removed on failure.
+
+    Args:
+        out: the folder to write.
+        force: whether to replace a converted model in ``out``, which happens at the very end. A file, or a folder that
+            no conversion wrote, is never replaced.
 
     Raises:
-        BadInput: when ``out`` exists and ``force`` is not given, or cannot be written. With ``force`` the old folder
-            is replaced, at the very end; a file, or a folder that no conversion wrote, is not.
+        BadInput: when ``out`` exists and must not be replaced, or cannot be written.
     """
     out = Path(out)
     if os.path.lexists(out):

@@ -29,7 +29,7 @@ MAX_DIMENSIONS = 64
 FORMAT_VERSION = 1
 
 # DataType of types.proto: its number, TensorFlow's name, and the NumPy type where NumPy has one.
-_TF_TYPES: dict[int, tuple[str, np.dtype | None]] = {
+TF_TYPES: dict[int, tuple[str, np.dtype | None]] = {
     1: ("float32", np.dtype("<f4")),
     2: ("float64", np.dtype("<f8")),
     3: ("int32", np.dtype("<i4")),
@@ -270,7 +270,7 @@ def _parse_entry(name: str, value: bytes, num_shards: int) -> Entry:
     number = record.integer(1)
     if number <= 0:
         raise Damaged(f"the variable {name!r} has the impossible type {number}")
-    tf_dtype, dtype = _TF_TYPES.get(number, (f"DataType {number}", None))
+    tf_dtype, dtype = TF_TYPES.get(number, (f"DataType {number}", None))
     entry = Entry(
         name=name,
         dtype=dtype,

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parity_tests.adapter import FAILURES, Adapter, Arrays
-from parity_tests.adapter import told as failure
+from parity_tests.adapter import FAILURES, Adapter, Arrays, describe_error
 from parity_tests.causes.cause import Cause
 from parity_tests.causes.matching import MATCH, distance
 from parity_tests.causes.prove import PAIRS, causes_for
@@ -53,7 +52,7 @@ def answers_of(recording: Recording, port: Adapter) -> Answered:
         except NotImplementedError:
             return Answered("float64", {}, offered, {})
         except FAILURES as error:
-            return Answered("float64", {}, offered, {"schedules": failure(error)})
+            return Answered("float64", {}, offered, {"schedules": describe_error(error)})
         return Answered("float64", {"steps/lr": rates[:, 0], "steps/kl_weight": rates[:, 1]}, offered, {})
     precision = "exact" if recording.kind == "data" else "float64"
     with warnings.catch_warnings(), np.errstate(all="ignore"):

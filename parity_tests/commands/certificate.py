@@ -17,7 +17,7 @@ from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from weight_port.convert import Plan
 from weight_port.folder import examine
-from weight_port.names import weight_names
+from weight_port.names import inverse, table
 from weight_port.source import Source, open_source
 
 FILE = "certificate.json"
@@ -87,12 +87,11 @@ def _source_hashes(model: Path, member: str | None) -> dict[str, str]:
 
 def _converted_hashes(folder: Path) -> dict[str, str]:
     """Those of a converted model, under the official names."""
-    names = weight_names(HParams.load(folder / CONFIG_FILE))
+    officials = inverse(table(HParams.load(folder / CONFIG_FILE)).weights)
     try:
         weights = safetensors.numpy.load_file(folder / WEIGHTS_FILE)
     except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:  # NumPy lacks some of its types
         raise BadInput(f"{folder / WEIGHTS_FILE}: expected weights in safetensors form, but {error}") from None
-    officials = {ours: official for official, ours in names.items()}
     return {officials.get(name, name): _sha256(value) for name, value in weights.items()}
 
 

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, load_adapter, told
+from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, describe_error, load_adapter
 from parity_tests.judge.compare import compare
 from parity_tests.judge.coverage import coverage
 from parity_tests.judge.limits import FLOAT64_ALLOWED
 from parity_tests.judge.proof import Findings, prove
 from parity_tests.judge.row import DIFFERENT, EQUAL, UNTESTED, Row
-from parity_tests.judge.training import resumed
+from parity_tests.judge.training import judge_resumed
 from parity_tests.record.configurations import (
     DATA_HPARAMS,
-    DTYPES,
     HYPER_DEFAULT,
     INITIALS,
     LIVE,
@@ -38,9 +37,9 @@ from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE
-from weight_port.convert import optimizer_names
-from weight_port.folder import OPTIMIZER_FILE, convert_source
-from weight_port.names import GLOBAL_STEP, weight_names
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
+from weight_port.folder import convert_source
+from weight_port.names import GLOBAL_STEP, table
 from weight_port.source import Source, open_source
 
 SEED = 1
@@ -142,7 +141,7 @@ def report_of(
         met,
         provenance_of(recordings),
         subject=port.name,
-        partial=not (port.offers >= EVERYTHING and set(port.precisions) >= set(DTYPES)),
+        partial=not port.offers_everything,
         training=findings.training,
         mixtures=findings.mixtures,
         coverage=coverage(recordings, findings.rows),
@@ -182,10 +181,10 @@ def _continued(recording: Recording, path: Path, port: Adapter) -> list[Row]:
         variables: Arrays = {name: source.variables.read(name) for name in source.variables.names()}
     step = int(variables[GLOBAL_STEP])
     try:
-        return resumed(recording, port, variables, step)
+        return judge_resumed(recording, port, variables, step)
     except FAILURES as error:
         verdict = UNTESTED if isinstance(error, NotImplementedError) else DIFFERENT
-        return [Row.failed(recording.name, "resumed/", "float64", verdict, told(error))]
+        return [Row.failed(recording.name, "resumed/", "float64", verdict, describe_error(error))]
 
 
 def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:
@@ -300,12 +299,11 @@ def compare_converted(
     ours = safetensors.numpy.load_file(converted / WEIGHTS_FILE)
     if plan.optimizer:
         ours |= safetensors.numpy.load_file(converted / OPTIMIZER_FILE)
-    weights = weight_names(inferred.hparams)
-    official_names = {ours: official for official, ours in (weights | optimizer_names(weights)).items()}
-    ours = {f"converted/{official_names[name]}": value for name, value in ours.items()}
+    names = table(inferred.hparams)
+    ours = {f"converted/{names.official(name)}": value for name, value in ours.items()}
     theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name not in plan.skipped}
     if not plan.optimizer:  # the official graph has slots of its own then
-        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in weights}
+        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in names.weights}
     bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
     return compare(ours, bare, "exact")
 

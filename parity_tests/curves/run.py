@@ -37,7 +37,7 @@ from parity_tests.curves.report import (
     content,
     markdown,
 )
-from parity_tests.judge.training import replay_training
+from parity_tests.judge.training import judge_training
 from parity_tests.ours import Adapter
 from parity_tests.record.configurations import (
     CURVE_RUNS,
@@ -219,7 +219,7 @@ def replay(run: TrainingRun, folder: Path, strokes: Path) -> Replayed:
 
 def replayed(recording: Recording) -> Replayed:
     """What ours makes of a recorded run."""
-    rows, curves = replay_training(recording, Adapter())
+    rows, curves = judge_training(recording, Adapter())
     drift = {}
     for name in COSTS:
         theirs = recording["float64"][f"steps/{name}"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from parity_tests import adapter
 from parity_tests.adapter import Arrays
 from parity_tests.examples.torch_layout import Layout
-from weight_port.names import ADAM_POWERS, slot_name
+from weight_port.names import ADAM_POWERS, inverse, slot_name
 
 BETA1 = 0.9
 SLOTS = {"m": "exp_avg", "v": "exp_avg_sq"}
@@ -63,14 +63,14 @@ class TorchPort(adapter.Adapter):
             if self.parameters[name].shape != value.shape:
                 raise ValueError(f"{name}: shape {list(self.parameters[name].shape)}, given {list(value.shape)}")
             self.parameters[name].data.copy_(torch.tensor(value))
-        self.powers = {name: np.float32(variables[name]) for name in ADAM_POWERS.values() if name in variables}
+        self.powers = {name: np.float32(variables[name]) for name in ADAM_POWERS if name in variables}
         officials = [name for block in self.layout.blocks for name in block.official]
         if self.powers and slot_name(officials[0], "m") in variables:
             self._take_slots(variables, officials)
 
     def _take_slots(self, variables: Mapping[str, np.ndarray], officials: list[str]) -> None:
         # after n steps Magenta's power is beta^(n + 1)
-        steps = round(math.log(self.powers[ADAM_POWERS["beta1_power"]]) / math.log(BETA1)) - 1
+        steps = round(math.log(self.powers[inverse(ADAM_POWERS)["beta1_power"]]) / math.log(BETA1)) - 1
         slots = {
             slot: self.layout.to_port({name: variables[slot_name(name, slot)] for name in officials}, weights=False)
             for slot in SLOTS
@@ -102,7 +102,7 @@ class TorchPort(adapter.Adapter):
             result |= {f"after/{slot_name(n.removeprefix('after/'), slot)}": value for n, value in values.items()}
         result |= self._named("after", lambda parameter: parameter, weights=True)
         # torch counts steps; Magenta's powers are float32 products, which follow from the count
-        for power, beta in zip(ADAM_POWERS.values(), (0.9, 0.999), strict=True):
+        for power, beta in zip(ADAM_POWERS, (0.9, 0.999), strict=True):
             if power in self.powers:
                 self.powers[power] *= np.float32(beta)
                 result[f"after/{power}"] = np.asarray(self.powers[power])

@@ -1,5 +1,5 @@
-"""Judging: whether what a port computed is equal to what the official code computed, by one rule for each kind.
+"""Judges whether a port computed what the official code computed, by one rule for each kind of quantity.
 
-Local quantities (one step or one function, from official values) are held to a strict bound; accumulated ones to how
-far the official code drifts from itself; exact ones to their bits.
+Local quantities (one step or one function, from official values) have a strict bound. The bound of accumulated
+quantities is a multiple of how far the official code drifts from itself. Exact quantities must have the same bits.
 """

@@ -1,4 +1,4 @@
-"""What of the original was compared: nothing may be left."""
+"""How much of the original was compared."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from weight_port.names import slot_name
 def coverage(recordings: Iterable[Recording], rows: Sequence[Row]) -> list[dict[str, Any]]:
     """For each recorded model, how many of its variables and quantities were compared.
 
-    A line says, as "compared of all": the trainable ``variables`` in each place where they must show (gradient, clipped
-    gradient, Adam's two slots, the weights behind the step), and all recorded quantities in either precision.
+    Each entry reads "3 of 5". There is one for each tensor of a trainable variable (gradient, clipped gradient, Adam's
+    two slots, the weights after the step), and one for all recorded quantities in each precision.
     """
     compared: dict[tuple[str, str], set[str]] = {}
     for row in rows:

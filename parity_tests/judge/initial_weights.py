@@ -1,8 +1,8 @@
-"""Initial weights against those that the official initialisers draw.
+"""Compares initial weights with those of the official initialisers.
 
-Constants and what NumPy draws (the orthogonal blocks) must be the same numbers. What TensorFlow draws cannot be had
-from another generator, so its distribution is judged: the largest distance between the two empirical distribution
-functions (Kolmogorov and Smirnov), many draws of each variable taken together.
+Constants, and the orthogonal blocks that NumPy draws, must be the same numbers. No other generator gives TensorFlow's
+random numbers, so those variables are compared as distributions: the largest distance between the two empirical
+distribution functions (Kolmogorov-Smirnov), over many draws of each variable.
 """
 
 import numpy as np
@@ -13,12 +13,12 @@ from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, UNTESTED, Row
 from parity_tests.record.recording import Recording
 from parity_tests.replay.answers import Answers
 
-# So small a probability that a distance beyond its bound is chance; the bound is that of two large samples.
+# Probability that two samples of one distribution exceed the bound on their distance (asymptotic for large samples).
 CHANCE = 1e-9
 
 
 def compare_initial(recording: Recording, port: Adapter) -> list[Row]:
-    """A row for each variable; what the port offers and lacks is a failure."""
+    """A row for each variable; one that the port offers and lacks is a failure."""
     missing = NOT_COMPARED if "initial" in port.offers else UNTESTED
     seed = recording.provenance["seed"]
     wanted = {name.removeprefix("initial/"): value for name, value in recording["initial"].items()}
@@ -34,7 +34,7 @@ def compare_initial(recording: Recording, port: Adapter) -> list[Row]:
             return [_row(recording, "initial", DIFFERENT, f"initial failed: {answers.broken['initial']}")]
         draws.append(answers.arrays)
     rows = [_same(recording, name, draws[0].get(name), value, missing) for name, value in wanted.items()]
-    rows += [_alike(recording, name, draws, value, missing) for name, value in drawn.items()]
+    rows += [_same_distribution(recording, name, draws, value, missing) for name, value in drawn.items()]
     unknown = sorted(set().union(*draws) - set(wanted) - set(drawn))
     return rows + [_row(recording, f"initial/{n}", NOT_COMPARED, "missing on the official side") for n in unknown]
 
@@ -44,7 +44,7 @@ def _row(recording: Recording, quantity: str, verdict: str, note: str) -> Row:
 
 
 def _same(recording: Recording, name: str, ours: np.ndarray | None, theirs: np.ndarray, missing: str) -> Row:
-    """What is no TensorFlow draw; LAPACK's own rounding differs between processors."""
+    """The row of a constant or of an orthogonal block; LAPACK's rounding differs between processors."""
     quantity = f"initial/{name}"
     if ours is None:
         return _row(recording, quantity, missing, "missing on the port")
@@ -56,7 +56,8 @@ def _same(recording: Recording, name: str, ours: np.ndarray | None, theirs: np.n
     return _judged(recording, quantity, error, INITIAL_FLOOR * EPSILON32)
 
 
-def _alike(recording: Recording, name: str, draws: list[Arrays], theirs: np.ndarray, missing: str) -> Row:
+def _same_distribution(recording: Recording, name: str, draws: list[Arrays], theirs: np.ndarray, missing: str) -> Row:
+    """The row of a variable that TensorFlow draws."""
     quantity = f"distribution/{name}"
     if any(name not in draw for draw in draws):
         return _row(recording, quantity, missing, "missing on the port")
@@ -67,7 +68,7 @@ def _alike(recording: Recording, name: str, draws: list[Arrays], theirs: np.ndar
 
 
 def _obstacle(draws: list[np.ndarray], theirs: np.ndarray) -> str | None:
-    """Why they are different where their numbers cannot be compared; None where they can."""
+    """Why the numbers cannot be compared; None if they can."""
     for ours in draws:
         if ours.shape != theirs.shape:
             return f"shape {list(ours.shape)}, expected {list(theirs.shape)}"
@@ -92,5 +93,5 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def bound(n: int, m: int, chance: float = CHANCE) -> float:
-    """The distance that two samples of one distribution exceed with so small a probability."""
+    """The distance that two samples of one distribution, of n and m numbers, exceed with this probability."""
     return float(np.sqrt(-np.log(chance / 2) / 2 * (n + m) / (n * m)))

@@ -1,4 +1,4 @@
-"""One recording of any kind, and all that a port has to show for it."""
+"""Proves a port against one recording of any kind."""
 
 import dataclasses
 from typing import Any
@@ -9,8 +9,8 @@ from parity_tests.adapter import EVERYTHING, Adapter, Arrays
 from parity_tests.judge.compare import compare, official_names
 from parity_tests.judge.initial_weights import CHANCE, compare_initial
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, NOT_JUDGED, UNTESTED, Row
-from parity_tests.judge.together import gradients_together
-from parity_tests.judge.training import Curves, replay_training
+from parity_tests.judge.tensor.together import gradients_together
+from parity_tests.judge.training import Curves, judge_training
 from parity_tests.record import mixtures
 from parity_tests.record.configurations import CELL_KEEP_PROB
 from parity_tests.record.form import PRECISIONS, check_form
@@ -18,12 +18,12 @@ from parity_tests.record.recording import Recording
 from parity_tests.replay.answers import Answers
 from parity_tests.replay.model import replay
 
-MASK_SIZE = 1000  # numbers of a mask of the port's own making
+MASK_SIZE = 1000  # elements of the mask that the port draws itself
 
 
 @dataclasses.dataclass
 class Findings:
-    """What came of some recordings."""
+    """Rows, training curves and mixture figures of some recordings."""
 
     rows: list[Row] = dataclasses.field(default_factory=list)
     training: list[Curves] = dataclasses.field(default_factory=list)
@@ -36,24 +36,24 @@ class Findings:
         return self
 
 
-@np.errstate(all="ignore")  # what a port answers may be any number; that it is wrong, its row says
+@np.errstate(all="ignore")  # a port may answer any number; the row says that it is wrong
 def prove(recording: Recording, port: Adapter) -> Findings:
-    """Hold a port against a recording in every precision that it must hold.
+    """Compare a port with a recording in every precision.
 
-    What the port offers and does not answer is a failure; what it does not offer is untested. Of a port that offers
-    everything nothing may be untested.
+    What the port offers and does not answer is a failure; what it does not offer is untested. If the port offers
+    everything, nothing may be untested.
 
     Args:
         recording: of the official code.
-        port: the subject.
+        port: the port under test.
 
     Raises:
-        BadInput: when the recording is of an unknown kind, or lacks something that is needed here.
+        BadInput: when the recording is of an unknown kind, or lacks arrays that are needed here.
     """
     check_form(recording)
     offers = port.offers
     if recording.kind == "training":
-        rows, curves = replay_training(recording, port)
+        rows, curves = judge_training(recording, port)
         return Findings(_strict(rows, offers), [] if curves is None else [curves])
     if recording.kind == "initial":
         return Findings(_strict(compare_initial(recording, port), offers))
@@ -69,8 +69,9 @@ def prove(recording: Recording, port: Adapter) -> Findings:
 
 
 def judge(recording: Recording, precision: str, answers: Answers, offers: frozenset[str]) -> Findings:
-    """Rows for everything that was answered, and for what should have been."""
-    declined = {method.partition(" (")[0] for method in answers.untested}  # the port says that it cannot do this one
+    """Rows for everything that was answered or should have been, and mixture figures."""
+    # methods that raised NotImplementedError: the port declined them for this recording
+    declined = {method.partition(" (")[0] for method in answers.untested}
     for names in (("step_layer", "step_cell"), ("step_layer_vjp", "step_cell_vjp")):
         declined |= set(names) if declined & set(names) else set()
     findings = Findings(compare(answers.arrays, recording, precision, offers=offers - declined))
@@ -98,16 +99,16 @@ def _answers(findings: Findings, recording: Recording, precision: str, port: Ada
 
 
 def _strict(rows: list[Row], offers: frozenset[str]) -> list[Row]:
-    """Of a port that offers all, what is untested is a failure."""
+    """The rows; if the port offers everything, untested ones become failures."""
     if not offers >= EVERYTHING:
         return rows
     return [dataclasses.replace(row, verdict=NOT_COMPARED) if row.verdict == UNTESTED else row for row in rows]
 
 
 def _own_mask(findings: Findings, answers: Answers, recording: Recording, port: Adapter) -> None:
-    """A dropout mask of the port's own making; all other masks are given to it.
+    """A dropout mask that the port draws itself; everywhere else masks are arguments.
 
-    Its values must be the official ones, and the share of those kept what chance allows (Hoeffding's bound).
+    Its values must be the official ones, and the share of kept elements within Hoeffding's bound.
     """
     taken = Answers()
     taken.take("dropout_mask", lambda: {"mask": port.dropout_mask(MASK_SIZE, CELL_KEEP_PROB)}, ())
@@ -123,11 +124,11 @@ def _own_mask(findings: Findings, answers: Answers, recording: Recording, port: 
 
 
 def _mixtures(findings: Findings, ours: Arrays, recording: Recording, precision: str) -> None:
-    """Likelihoods and divergences of the training step's mixtures: what a difference means, for the report."""
+    """Likelihoods and divergences of the training step's mixtures, for the report: how much a difference matters."""
     truth, theirs = recording["float64"], recording[precision]
-    names = {name: f"train/{name}" for name in mixtures.NAMES}
+    names = {name: f"train/{name}" for name in mixtures.DENSITY_PARAMETERS}
     if "train/nll" not in ours or any(not np.isfinite(ours[quantity]).all() for quantity in names.values()):
-        return  # the rows of the parameters say so
+        return  # the rows of the parameters report it
     sides = [{name: side[quantity] for name, quantity in names.items()} for side in (truth, ours, theirs)]
     kl_ours, kl_official = (float(mixtures.kl(sides[0], side).max()) for side in sides[1:])
     nll_ours, nll_official = ours["train/nll"], truth["train/nll"]

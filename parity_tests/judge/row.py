@@ -1,4 +1,4 @@
-"""A row: one quantity of one recording in one precision, and what was found of it."""
+"""A row: one quantity of one recording in one precision, and its verdict."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -8,12 +8,10 @@ import numpy as np
 
 EQUAL = "equal"
 DIFFERENT = "different"
-NOT_COMPARED = "not compared"  # it should have been compared and was not: a failure
+NOT_COMPARED = "not compared"  # the port or the recording lacks it: a failure
 UNTESTED = "untested"  # the port does not offer it: not proven
-NOT_JUDGED = "not judged"  # the official code drifts too far from itself there to prove anything
-OVERFLOW = (
-    "official overflow"  # the official run is not finite; ours is, and agrees with float64 as far as the note says
-)
+NOT_JUDGED = "not judged"  # the official code drifts too far from itself to prove anything
+OVERFLOW = "official overflow"  # the official run is not finite; ours is, and the note says what it was compared with
 SMALLEST = float(np.nextafter(0.0, 1.0))
 FAILED = (DIFFERENT, NOT_COMPARED)
 
@@ -25,20 +23,20 @@ class Row:
     recording: str
     quantity: str
     precision: str  # float64, float32, exact or distribution
-    verdict: str  # one of those above
+    verdict: str  # one of the constants above
     error: float  # of ours against the truth, relative to its largest magnitude
     allowed: float
-    official_error: float | None = None  # that of the official code, measured in the same way; None where it has none
-    measure: str = "largest"  # or "rms", or the pool ("rms of unit 3"): what the numbers are of
-    noise: float | None = None  # how far official float64 runs drift from each other, where these numbers were found
-    where: dict[str, Any] | None = None  # row, step, gate, unit: of a departure the first, else of the largest error
-    ours: float | None = None  # there
+    official_error: float | None = None  # the official error, measured in the same way; None if there is none
+    measure: str = "largest"  # the norm of these errors: "largest", "rms", or that of a pool ("rms of unit 3")
+    noise: float | None = None  # spread of official float64 runs at the same place
+    where: dict[str, Any] | None = None  # row, step, gate, unit of the first departure, or else of the largest error
+    ours: float | None = None  # the numbers at that place
     theirs: float | None = None
     truth: float | None = None
-    cause: str | None = None  # what the pattern of a departure suggests, or what was proven of it
+    cause: str | None = None  # the likely cause of a departure, or the proven one
     note: str = ""
-    # By step, relative: [steps] our error; local in float32 [2, steps], the official error after ours; accumulated
-    # [3, steps]: our error, the official spread so far, and what is allowed (NaN where a step is not judged).
+    # Relative errors by step. [steps]: ours. Local in float32 [2, steps]: ours, official. Accumulated [3, steps]: ours,
+    # the official spread up to that step, and what is allowed (NaN where a step is not judged).
     profile: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
@@ -53,12 +51,12 @@ class Row:
 
     @property
     def compared(self) -> bool:
-        """Whether numbers were held against each other."""
+        """Whether numbers were compared."""
         return self.verdict not in (UNTESTED, NOT_COMPARED)
 
     @classmethod
     def failed(cls, recording: str, quantity: str, precision: str, verdict: str, note: str) -> "Row":
-        """A row without numbers, with the reason why it has none."""
+        """A row without numbers, and the reason why it has none."""
         return cls(recording, quantity, precision, verdict, float("inf"), 0.0, note=note)
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,12 +66,12 @@ class Row:
 
 
 def failures(rows: Iterable[Row]) -> list[Row]:
-    """All rows that are different, or should have been compared and were not."""
+    """All rows that are different or not compared."""
     return [row for row in rows if row.verdict in FAILED]
 
 
 def relative(error: float, scale: float) -> float:
-    """Relative to the largest magnitude; where that is zero or infinite, any error is infinite. Only 0 becomes 0."""
+    """An error relative to the largest magnitude; infinite if that is 0 or infinite, except that 0 stays 0."""
     if error == 0:
         return 0.0
     return (error / scale or SMALLEST) if 0 < scale < float("inf") else float("inf")

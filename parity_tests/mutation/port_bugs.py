@@ -21,15 +21,16 @@ import numpy as np
 import torch
 
 from parity_tests.commands.live import compare_converted
-from parity_tests.judge.compare import first_departure
+from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import Row, failures
-from parity_tests.judge.training import resumed, state_before, with_step
+from parity_tests.judge.training import judge_resumed
 from parity_tests.mutation.bugs import Mutant
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
+from parity_tests.replay.training import state_before, with_step
 from parity_tests.report.report import part_of
 from weight_port.source import ArrayVariables, Source
 
@@ -91,7 +92,7 @@ def judged_rows(recordings: Iterable[Recording]) -> list[Row]:
             rows += prove(recording, port).rows
             if recording.kind == "training":
                 step = recording.hparams["save_every"]
-                rows += resumed(recording, port, with_step(state_before(recording, step), step), step)
+                rows += judge_resumed(recording, port, with_step(state_before(recording, step), step), step)
     return [row for row in rows if row.precision != "float32"]
 
 

@@ -1,4 +1,4 @@
-"""The official code, run in a process of its own with TensorFlow; nothing here may import torch.
+"""Runs the official code with TensorFlow, in a process of its own; nothing here may import torch.
 
-Two things come out of it: genuine checkpoints that it trained and saved, and recordings.
+It produces genuine checkpoints, trained and saved by the official trainer, and recordings.
 """

@@ -1,8 +1,9 @@
-"""The official process: ``python -m parity_tests.official JOB.json`` does the tasks of the job, one after the other.
+"""The official process: ``python -m parity_tests.official JOB.json`` runs the tasks of a job one after the other.
 
-A task is a dict: ``{"do": "train", ...}`` lets official Magenta train and save a checkpoint; ``{"do": "record", ...}``
-records models, cells, trainings, the costs of many trainings (curves), initial values and the data loader;
-``{"do": "study", ...}`` serves the study of false alarms. Jobs are written by :mod:`parity_tests.record.launch`.
+A task is a dict. ``{"do": "train", ...}`` trains with official Magenta and saves a checkpoint;
+``{"do": "record", ...}`` records models, cells, trainings, the costs of many trainings (curves), initial values and the
+data loader; ``{"do": "study", ...}`` is for the study of false alarms. Jobs are written by
+:mod:`parity_tests.record.launch`.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.official import provenance, standin
+from parity_tests.official import magenta, provenance
 from parity_tests.official.record_cell import record_cell
 from parity_tests.official.record_curves import record_curves
 from parity_tests.official.record_data import record_data, record_joined
@@ -20,19 +21,20 @@ from parity_tests.official.record_initial import record_initial
 from parity_tests.official.record_model import record_model
 from parity_tests.official.record_training import record_training
 from parity_tests.official.session import set_hyper_sizes
+from parity_tests.official.tf_proxy import one_step_at_a_time
 from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.data.npz import read_npz
 
 
 def train(job: dict[str, Any]) -> None:
     """Run the official trainer: its data loading, its loop, its saver."""
-    trainer = standin.sketch_rnn_train
-    standin.one_step_at_a_time()
+    trainer = magenta.sketch_rnn_train
+    one_step_at_a_time()
     reset_graph = trainer.reset_graph
 
     def reset_and_seed() -> None:
         reset_graph()
-        standin.tf.set_random_seed(job["seed"])
+        magenta.tf.set_random_seed(job["seed"])
 
     trainer.reset_graph = reset_and_seed
     set_hyper_sizes(job["hyper"])
@@ -44,7 +46,7 @@ def train(job: dict[str, Any]) -> None:
 
 
 def record_all(job: dict[str, Any]) -> None:
-    """Write one file for each recording: ``<out>/<name>.h5``."""
+    """Write each recording to a file ``<out>/<name>.h5``."""
     out, seed = Path(job["out"]), job["seed"]
     splits = read_npz(Path(job["strokes"]))
     for cell in job.get("cells", []):
@@ -68,7 +70,7 @@ def record_all(job: dict[str, Any]) -> None:
 
 
 def study(job: dict[str, Any]) -> None:
-    """Record many models, or let the official code answer recordings; see :mod:`parity_tests.official.study`."""
+    """Record many models, or run the official code on recordings; see :mod:`parity_tests.official.study`."""
     from parity_tests.official.study import answer, record_models
 
     if "recordings" in job:
@@ -78,7 +80,7 @@ def study(job: dict[str, Any]) -> None:
 
 
 def _normalised(strokes: list[np.ndarray]) -> list[np.ndarray]:
-    loader = standin.utils.DataLoader(strokes, 1, max(map(len, strokes)))
+    loader = magenta.utils.DataLoader(strokes, 1, max(map(len, strokes)))
     loader.normalize()
     return loader.strokes
 

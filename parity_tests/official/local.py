@@ -1,17 +1,18 @@
-"""Single steps and single functions of the official model, each computed from values that it is handed.
+"""Runs single steps and single functions of the official model on recorded values.
 
-TensorFlow 1 lets any tensor of a graph be fed. So the official functions between two recorded tensors can be run on
-recorded values of either precision: the float64 graph, fed with float32 values, gives the truth for a float32 step.
+TensorFlow 1 can feed any tensor of a graph. So the official functions between two recorded tensors can run on recorded
+values of either precision: the float64 graph, fed with float32 values, gives the truth of a float32 step.
 """
 
 from typing import Any
 
 import numpy as np
 
+from parity_tests.official.magenta import rnn, tf
 from parity_tests.official.probe import Probe, attach
-from parity_tests.official.session import NOT_COMPUTED, PARAMETERS, Session
-from parity_tests.official.standin import rnn, tf
+from parity_tests.official.session import NOT_COMPUTED, Session
 from parity_tests.record.layers import Layer, as_recorded, cell_scope, cotangents, layers_of, steps_of
+from parity_tests.record.mixtures import PARAMETERS
 
 Arrays = dict[str, np.ndarray]
 CELL_CLASSES = {"lstm": rnn.LSTMCell, "layer_norm": rnn.LayerNormLSTMCell, "hyper": rnn.HyperLSTMCell}
@@ -31,14 +32,14 @@ class LocalGraph:
         self.loss_gradients = {f"loss/gradient/{name}": value for name, value in zip(ends, found, strict=True)}
 
     def computed(self, values: Arrays, inputs: Arrays, draws: Arrays, weights: Arrays, settings: dict) -> Arrays:
-        """Everything that is judged locally.
+        """All local quantities.
 
         Args:
-            values: recorded quantities, of the precision that is to be fed.
+            values: recorded quantities to feed, in their precision.
             inputs: of the recording.
             draws: of the recording.
-            weights: with which the session computes; the optimizer's step is taken from them.
-            settings: KL floor and clip, as fed.
+            weights: of the session; the optimizer's step starts from them.
+            settings: the feed of the KL floor and the clip.
         """
         session = self.session
         session.assign(weights)
@@ -52,7 +53,7 @@ class LocalGraph:
         return result
 
     def _latent(self, values: Arrays, draws: Arrays, settings: dict) -> Arrays:
-        """mu and presig from the last states; z from mu, presig and the noise; the initial state from z."""
+        """mu and presig from the last states; z from them and the noise; the initial state from z; the KL costs."""
         run, train, probe = self.session.sess.run, self.session.train, self.session.probe
         states = {
             probe.quantities[f"encoder/{s}/final_state"]: values[f"train/encoder/{s}/final_state"] for s in _SIDES
@@ -68,7 +69,7 @@ class LocalGraph:
         return result
 
     def _output(self, values: Arrays, inputs: Arrays, draws: Arrays, settings: dict) -> Arrays:
-        """Output layer from hidden states; mixture, costs and their gradients from the output layer's values."""
+        """The output layer on hidden states; mixture, costs and their gradients from its official values."""
         session, train = self.session, self.session.train
         shape = values["train/head"].shape[:2]
         hidden = {session.probe.hidden: _rows(values["train/decoder/output"])}
@@ -89,7 +90,7 @@ class LocalGraph:
         return {n: v.reshape(*shape, -1) if n in by_step else np.asarray(v) for n, v in result.items()}
 
     def _optimizer(self, values: Arrays, inputs: Arrays, weights: Arrays, settings: dict) -> Arrays:
-        """Clip and Adam, from the recorded gradients."""
+        """Clipping and Adam on the recorded gradients."""
         session = self.session
         gradients = {t: values[f"gradient/{name}"] for name, t in session.probe.raw_gradients.items()}
         fed = gradients | {session.train.lr: inputs["lr"]} | settings
@@ -101,7 +102,7 @@ class LocalGraph:
 
 
 class StepGraph:
-    """One step of a layer's cell for some rows at once, and its vector-Jacobian product."""
+    """One step of a layer's cell on a batch of rows, and its vector-Jacobian product."""
 
     def __init__(self, session: Session, layer: Layer, rows: int) -> None:
         self.sess = session.sess
@@ -117,7 +118,7 @@ class StepGraph:
 
     @classmethod
     def alone(cls, sess: Any, cell: Any, dtype: str, rows: int, width: int) -> "StepGraph":
-        """The same of a cell that belongs to no model, with variables of its own."""
+        """The same for a cell that belongs to no model, with new variables."""
         graph = cls.__new__(cls)
         graph.sess = sess
         graph._build(cell, "", tf.as_dtype(dtype), rows, None, width)
@@ -150,7 +151,7 @@ class StepGraph:
         self.vjp = dict(zip(ends, found, strict=True))
 
     def computed(self, layer: Layer, values: Arrays, inputs: Arrays, draws: Arrays) -> Arrays:
-        """Every step of the layer, each from the recorded state before it, and the vector-Jacobian product of it."""
+        """Every step of the layer, each from the recorded state before it, and its vector-Jacobian product."""
         steps = steps_of(layer, values, inputs, draws, np.float64)
         shape = steps.x.shape[:2]
         stepped, vjp = self.run(layer.name, *steps.flat())

@@ -1,7 +1,7 @@
-"""Looks into the official graph: every gate and normalised value of every step, every mask, every gradient.
+"""Exposes the intermediates of the official graph: every gate and normalised value of every step, mask and gradient.
 
-A probed cell is the official cell; beside its output it hands its intermediates out of the loop over time, glued to
-the output, from which they are cut off again behind the loop.
+A tensor inside TensorFlow's loop over time cannot be fetched. So a wrapper cell concatenates the intermediates of the
+official cell to its output, and they are split off again after the loop.
 """
 
 import copy
@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity_tests.official.standin import Listener, install, rnn, tf
-
-# In the order in which Magenta splits them; j is the candidate.
-_GATES = ("i", "j", "f", "o")
+from parity_tests.official.magenta import rnn, tf
+from parity_tests.official.tf_proxy import Listener, install
+from parity_tests.record.quantities import GATES
 
 
 class Frame:
-    """What one call of a cell has computed, by name."""
+    """What one call of a cell has computed so far, by name."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -25,17 +24,17 @@ class Frame:
 
 
 class Draw(NamedTuple):
-    """Random numbers that the graph waits for: masks [B, T, n], or the latent noise [B, z]."""
+    """A random input of the graph: masks [B, T, n], or the latent noise [B, z]."""
 
     placeholder: Any
     keep_prob: float | None  # None: normal numbers
 
 
 class Probe(Listener):
-    """A listener that keeps the tensors of one official graph by name, and lets its random numbers be fed.
+    """A listener that keeps the tensors of one official graph by name, and replaces random draws by placeholders.
 
-    ``quantities`` maps names such as ``encoder/fw/i`` to tensors, [B, T, n] inside a layer; ``draws`` maps the names
-    that the model asks for to placeholders.
+    ``quantities`` maps names such as ``encoder/fw/i`` to tensors, [B, T, n] inside a layer; ``draws`` maps the names of
+    random inputs to placeholders.
     """
 
     def __init__(self) -> None:
@@ -43,7 +42,7 @@ class Probe(Listener):
         self.draws: dict[str, Draw] = {}
         self.raw_gradients: dict[str, Any] = {}
         self.clipped_gradients: dict[str, Any] = {}
-        self.hidden: Any = None  # what the output layer reads [B T, n], and what it gives [B T, 3 + 6 M]
+        self.hidden: Any = None  # input of the output layer [B T, n]; head is its output [B T, 3 + 6 M]
         self.head: Any = None
         self._open: list[Frame] = []
         self._seen: dict[str, Any] = {}
@@ -53,23 +52,23 @@ class Probe(Listener):
     # Inside a cell -------------------------------------------------------------------------------------------------
 
     def enter(self, inner: bool) -> None:
-        """A cell begins; ``inner`` says that it is the cell within a hyper cell."""
+        """A call of a cell begins; ``inner``: it is the cell inside a hyper cell."""
         self._open.append(Frame("hyper_cell/" if inner else ""))
 
     def leave(self) -> None:
-        """A cell ends."""
+        """The call of a cell ends."""
         frame = self._open.pop()
         self._seen.update({frame.prefix + name: value for name, value in frame.values.items()})
 
     def take(self, **values: Any) -> None:
-        """Keep values of the cell that is being built; a later one of the same name replaces an earlier one."""
+        """Keep values of the cell that is being built; a later value replaces an earlier one of the same name."""
         if self._open:
             self._open[-1].values.update(values)
 
     def split(self, value: Any, parts: list[Any]) -> None:
-        """The last split in four is that of the gates."""
+        """The last split into four is that of the gates."""
         if len(parts) == 4 and self._open:
-            self.take(**dict(zip(_GATES, parts, strict=True)))
+            self.take(**dict(zip(GATES, parts, strict=True)))
 
     def tanh(self, result: Any) -> None:
         """Without dropout the candidate is the first tanh."""
@@ -77,7 +76,7 @@ class Probe(Listener):
             self.take(g=result)
 
     def dropout(self, value: Any, keep_prob: float) -> Any:
-        """Inside a cell it is the recurrent dropout; before it that of the input, behind it that of the output."""
+        """Inside a cell it is the recurrent dropout, before the cell that of the input, after it that of the output."""
         place = "recurrent" if self._open else "output" if self._seen else "input"
         self.asked[place] = (value.shape.as_list()[1], keep_prob)
         result = value * self._masks[place] if place in self._masks else value
@@ -87,9 +86,9 @@ class Probe(Listener):
     def step(
         self, cell: Any, inputs: Any, state: Any, masks: dict[str, Any] | None = None
     ) -> tuple[Any, Any, dict[str, Any]]:
-        """One step of an official cell: output, new state, and everything in between by name.
+        """One step of an official cell: output, new state, and all intermediates by name.
 
-        A dropout without a mask is left out; ``asked`` names all that were met, with their widths.
+        A dropout without a mask is skipped; ``asked`` lists all that were met, with their widths.
         """
         self._seen, self._masks = {}, masks or {}
         output, new_state = cell(inputs, state)
@@ -104,9 +103,9 @@ class Probe(Listener):
         return self._cut("decoder", glued, outputs, state), state
 
     def bidirectional_dynamic_rnn(self, build: Callable, fw: Any, bw: Any, inputs: Any, **kwargs: Any) -> Any:
-        """The encoder. TensorFlow reverses the masks of the backward cell along with its inputs.
+        """The encoder. TensorFlow reverses the masks of the backward cell together with its inputs.
 
-        What the backward cell gives is put back into the order in which it took the steps.
+        The outputs of the backward cell are put back into the order in which it took the steps.
         """
         cells = [GluedCell(self, cell, inputs, f"encoder/{side}") for side, cell in (("fw", fw), ("bw", bw))]
         cells[1].masks_before = sum(cells[0].mask_widths)
@@ -118,7 +117,7 @@ class Probe(Listener):
         return None, states  # the official model does not use the outputs
 
     def _cut(self, layer: str, glued: "GluedCell", outputs: Any, state: Any) -> Any:
-        """Cut [B, T, all] into the cell's own output, which is returned, and each intermediate, which is kept."""
+        """Split [B, T, all] into the cell's own output, which is returned, and each intermediate, which is kept."""
         output, *values = tf.split(outputs, glued.widths, axis=2)
         self.quantities |= {f"{layer}/{name}": value for name, value in zip(glued.names, values, strict=True)}
         self.quantities[f"{layer}/final_state"] = state
@@ -131,37 +130,37 @@ class Probe(Listener):
         return placeholder
 
     def output_layer(self, hidden: Any, head: Any) -> None:
-        """Its two ends."""
+        """Keep its input and output."""
         self.hidden, self.head = hidden, head
 
     def gradients(self, gradients_and_variables: list[tuple[Any, Any]]) -> None:
-        """Before clipping."""
+        """Keep the gradients before clipping."""
         self.raw_gradients = {variable.op.name: gradient for gradient, variable in gradients_and_variables}
 
     def applied(self, gradients_and_variables: list[tuple[Any, Any]]) -> None:
-        """After clipping."""
+        """Keep the gradients after clipping."""
         self.clipped_gradients = {variable.op.name: gradient for gradient, variable in gradients_and_variables}
 
 
 class GluedCell(tf.nn.rnn_cell.RNNCell):
-    """An official cell that reads [input, other masks, its masks, more] and gives [output, all intermediates]."""
+    """Wraps an official cell: reads [input, other masks, its masks, more] and returns [output, all intermediates]."""
 
     def __init__(self, probe: Probe, cell: Any, inputs: Any, layer: str) -> None:
         self.probe, self.cell = probe, cell
         batch, steps, self.input_width = inputs.shape.as_list()
         self.names, self.widths, asked = self._layout(batch)
         self.masks: dict[str, Any] = {}
-        self.masks_before = 0  # width of another cell's masks that stand between the input and this cell's
+        self.masks_before = 0  # width of another cell's masks, between the input and this cell's masks
         for place, (width, keep_prob) in asked.items():
             self.masks[place] = tf.placeholder(rnn.tf.float32, [batch, steps, width])
             probe.draws[f"{layer}/{place}"] = Draw(self.masks[place], keep_prob)
 
     def _layout(self, batch: int) -> tuple[list[str], list[int], dict[str, tuple[int, float]]]:
-        """Names and widths of what one step gives and which masks it wants, by a step in a graph that is thrown away.
+        """Names and widths of what one step returns, and the masks it uses, found by a step in a temporary graph.
 
-        The loop over time asks for the width of the output before it calls the cell.
+        The loop over time needs the width of the output before it calls the cell.
         """
-        orthogonal, rnn.orthogonal = rnn.orthogonal, np.zeros  # draws nothing from NumPy's stream
+        orthogonal, rnn.orthogonal = rnn.orthogonal, np.zeros  # leaves NumPy's random state alone
         self.probe.asked = {}
         try:
             with tf.Graph().as_default():
@@ -175,17 +174,17 @@ class GluedCell(tf.nn.rnn_cell.RNNCell):
 
     @property
     def state_size(self) -> Any:
-        """That of the cell."""
+        """State size of the cell."""
         return self.cell.state_size
 
     @property
     def output_size(self) -> Any:
-        """Width of everything."""
+        """Width of the output and all intermediates."""
         return sum(self.widths)
 
     @property
     def mask_widths(self) -> list[int]:
-        """Widths of the masks."""
+        """Width of each mask."""
         return [mask.shape.as_list()[2] for mask in self.masks.values()]
 
     def __call__(self, glued: Any, state: Any, scope: Any = None) -> Any:
@@ -216,7 +215,7 @@ class _Current:
 
 
 def attach(probe: Probe, dtype: str) -> None:
-    """Let this probe hear of all official graphs that are built from now on, in that precision."""
+    """Make this probe the listener of all official graphs that are built from now on, in a precision."""
     if _Current.probe is None:
         _wrap_official_functions()
     _Current.probe = probe

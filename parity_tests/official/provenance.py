@@ -1,14 +1,14 @@
-"""Where a recording comes from."""
+"""Where a recording comes from: versions, hashes, machine, command and seed."""
 
 import hashlib
 import platform
 from importlib.metadata import version
 from typing import Any
 
-from parity_tests.official.standin import THREADS, official_folder
+from parity_tests.official.magenta import THREADS, official_folder
 from parity_tests.record.machine import machine
 
-COMMAND: list[str] = []  # what the user typed; the job says it
+COMMAND: list[str] = []  # what the user typed, from the job
 
 
 def provenance(seed: int) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def provenance(seed: int) -> dict[str, Any]:
 
 
 def onednn() -> bool:
-    """Whether TensorFlow's operations go through oneDNN: what the environment sets, else what suits the processor."""
+    """Whether TensorFlow uses oneDNN, as the environment says or as TensorFlow chose for this processor."""
     from tensorflow.python.util import _pywrap_util_port
 
     return bool(_pywrap_util_port.IsMklEnabled())

@@ -4,9 +4,9 @@ import numpy as np
 
 from parity_tests.official.inputs import moved
 from parity_tests.official.local import CELL_CLASSES, StepGraph
+from parity_tests.official.magenta import CONFIG, tf
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import load, set_hyper_sizes
-from parity_tests.official.standin import CONFIG, tf
 from parity_tests.record.configurations import CELL_KEEP_PROB, DTYPES
 from parity_tests.record.draws import dropout_mask
 from parity_tests.record.layers import cell_steps
@@ -16,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: int) -> Recording:
-    """One official cell on its own, step by step from seeded weights far from their initial values.
+    """One official cell on its own, step by step, with seeded weights far from their initial values.
 
     Args:
         kind: lstm, layer_norm or hyper.
@@ -49,7 +49,7 @@ def record_cell(kind: str, sizes: dict[str, int], hyper: dict[str, int], seed: i
 
 
 class CellGraph:
-    """An official cell alone in a graph of its own, for one step of a batch and for all steps at once."""
+    """An official cell in a graph of its own, for one step of a batch and for all steps at once."""
 
     def __init__(self, kind: str, sizes: dict[str, int], hyper: dict[str, int], dtype: str, seed: int) -> None:
         self.batch, self.steps = sizes["batch"], sizes["steps"]
@@ -74,7 +74,7 @@ class CellGraph:
         load(self.sess, {variable: weights[name] for name, variable in self.variables.items()})
 
     def free(self, groups: dict[str, Arrays]) -> Arrays:
-        """One step after the other, [B, T, n]."""
+        """One step after the other, each from the state of the step before; values [B, T, n]."""
         state, steps = groups["inputs"]["state"], []
         for t in range(self.steps):
             values, _ = self.one.run("cell", groups["inputs"]["x"][:, t], state, groups["draws"]["recurrent"][t])
@@ -94,6 +94,6 @@ class CellGraph:
 
 
 def dropout_values(keep_prob: float, seed: int) -> np.ndarray:
-    """What official dropout makes of ones: the values that masks, which are fed in its stead, must hold."""
+    """The values of official dropout on ones, which the masks that replace it must have."""
     with tf.Graph().as_default(), tf.Session() as sess:
         return np.unique(sess.run(tf.nn.dropout(tf.ones([1000]), rate=1 - keep_prob, seed=seed)))

@@ -1,7 +1,7 @@
 """Records the costs of many runs of the official trainer, in float32, each with random numbers of its own.
 
-The graph is the official one without a probe: TensorFlow draws masks and latent noise, NumPy the batches. The loop runs
-as it stands; its session takes down what the loop is given back. All runs begin with the same weights.
+The graph is the official one without a probe: TensorFlow draws masks and latent noise, NumPy the batches. The official
+loop runs unmodified; its session records the costs that it returns. All runs start from the same weights.
 
 Source: Magenta ``sketch_rnn_train.py`` (``train``, ``evaluate_model``).
 """
@@ -11,27 +11,28 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.official.magenta import model as official_model
+from parity_tests.official.magenta import sketch_rnn_train, tf
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import load, set_hyper_sizes
-from parity_tests.official.standin import model as official_model
-from parity_tests.official.standin import one_step_at_a_time, sketch_rnn_train, tf
+from parity_tests.official.tf_proxy import one_step_at_a_time
+from parity_tests.record.quantities import COSTS
 from parity_tests.record.recording import Recording
 
-COSTS = ("cost", "r_cost", "kl_cost")
 ONE_THREAD = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
 
 
 class ListeningSession(tf.Session):
-    """A session that keeps the costs that go through it, those of a training step and those of a validation."""
+    """A session that records the costs of training steps and validations."""
 
     def listen(self, model: Any, evaluated: Any, valid_batches: int) -> None:
-        """Begin; a validation is so many batches, and what the loop evaluates after it is the test set."""
+        """Start recording; a validation is ``valid_batches`` batches, and the loop evaluates the test set after it."""
         self.model, self.evaluated, self.valid_batches = model, evaluated, valid_batches
         self.train: list[list[float]] = []
-        self.evaluations: dict[int, list[list[float]]] = {}  # by the steps before it
+        self.evaluations: dict[int, list[list[float]]] = {}  # by the number of steps before it
 
     def run(self, fetches: Any, feed_dict: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As the loop calls it."""
+        """Run as the loop asks, and record the costs."""
         result = super().run(fetches, feed_dict, *args, **kwargs)
         if feed_dict and self.model.input_data in feed_dict:
             self.train.append([float(value) for value in result[: len(COSTS)]])
@@ -48,8 +49,8 @@ def record_curves(job: dict[str, Any]) -> Recording:
     """Runs of the official trainer on a stroke set.
 
     Args:
-        job: ``name``, ``hparams``, ``hyper``, ``seeds``, ``weights_seed`` (of the weights that all runs begin
-            with), ``data_dir``, ``out`` (for checkpoints).
+        job: ``name``, ``hparams``, ``hyper``, ``seeds``, ``weights_seed`` (of the weights that all runs
+            start from), ``data_dir``, ``out`` (for checkpoints).
 
     Returns:
         A recording with ``weights``, and in ``float32`` the arrays ``train/cost`` [seeds, steps], ``valid/cost``
@@ -73,7 +74,7 @@ def record_curves(job: dict[str, Any]) -> Recording:
 
 
 class _Graph:
-    """The official models, their sets and their session, as the official trainer makes them, with one seed for all."""
+    """The official models, their stroke sets and their session, as the official trainer makes them, from one seed."""
 
     def __init__(self, job: dict[str, Any], seed: int) -> None:
         self.seed = seed

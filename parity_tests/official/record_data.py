@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.official.magenta import sketch_rnn_train, utils
 from parity_tests.official.provenance import provenance
-from parity_tests.official.standin import sketch_rnn_train, utils
 from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.data.npz import write_npz
 
@@ -15,7 +15,7 @@ Sets = list[dict[str, list[np.ndarray]]]
 
 
 def record_data(strokes: dict[str, list[np.ndarray]], hparams: dict[str, Any], seed: int) -> Recording:
-    """The official loader on one set: with augmentation, a bound of the length and offsets beyond the clamp."""
+    """The official loader on one set, with augmentation, a limit on the length and offsets beyond the clamp."""
     batch, limit = hparams["batch_size"], hparams["max_seq_len"]
     strokes = {split: [sketch.copy() for sketch in sketches] for split, sketches in strokes.items()}
     strokes["train"][0][0, :2] = 1500, -1500  # beyond the clamp
@@ -39,7 +39,7 @@ def record_joined(strokes: dict[str, list[np.ndarray]], hparams: dict[str, Any],
         for name, content in zip(values.data_set, sets, strict=True):
             write_npz(Path(folder) / name, content)
         train, valid, _, values, *_ = sketch_rnn_train.load_dataset(folder, values)
-    # the loader does not keep its scale: it shows in what it did to a sketch
+    # the loader does not keep its scale factor, so another loader computes it again
     factors = utils.DataLoader([s for content in sets for s in content["train"]], 1, values.max_seq_len)
     scale = factors.calculate_normalizing_scale_factor()
     return _recording("data/joined", sets, hparams, seed, train, valid, scale, None)
@@ -51,7 +51,7 @@ def _recording(
     groups: dict[str, dict[str, np.ndarray]] = {"inputs": given(sets, limit), "exact": {}}
     groups["exact"]["scale_factor"] = np.asarray(scale)
     np.random.seed(seed)
-    # a validation batch in between: it draws from the same stream
+    # a validation batch in between, because it draws from the same random numbers
     batches = {"train/0": train.random_batch, "valid/0": lambda: valid.get_batch(0), "train/1": train.random_batch}
     for batch, draw in batches.items():
         sketches, padded, lengths = draw()
@@ -65,7 +65,7 @@ def _recording(
 
 
 def given(sets: Sets, limit: int | None) -> dict[str, np.ndarray]:
-    """The sketches of each file and split, and how the official loader sorted those that it kept."""
+    """The sketches of each file and split, and the order in which the official loader sorted those that it kept."""
     inputs = {}
     for index, content in enumerate(sets):
         for split, strokes in content.items():

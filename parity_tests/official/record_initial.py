@@ -1,12 +1,12 @@
-"""Records what the official initialisers draw."""
+"""Records the values of the official initialisers."""
 
 from typing import Any
 
 import numpy as np
 
+from parity_tests.official.magenta import tf
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import Session
-from parity_tests.official.standin import tf
 from parity_tests.record.configurations import INITIAL_DRAWS
 from parity_tests.record.recording import Recording
 
@@ -14,8 +14,8 @@ from parity_tests.record.recording import Recording
 def record_initial(job: dict[str, Any]) -> Recording:
     """Initial values of every trainable variable, drawn several times.
 
-    What NumPy draws is drawn once, when the graph is built, as are the constants: these stand once in ``initial``; of
-    what TensorFlow draws each time, all draws do, stacked, in ``distribution``.
+    NumPy draws once, when the graph is built: those values, and constants, are stored once in ``initial``. TensorFlow
+    draws each time the initialisers run: all its draws are stacked in ``distribution``.
     """
     tf.reset_default_graph()
     session = Session(job["hparams"], job["hyper"], "float32", job["seed"])

@@ -1,4 +1,4 @@
-"""Records a model: an evaluation, some sampling and a training step, from given weights, in both precisions."""
+"""Records a model: an evaluation, some sampling and a training step, with given weights, in both precisions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 
 from parity_tests.official.inputs import make_batch, moved
 from parity_tests.official.local import LocalGraph
+from parity_tests.official.magenta import tf, utils
 from parity_tests.official.provenance import provenance
 from parity_tests.official.session import NOT_COMPUTED, Session
-from parity_tests.official.standin import tf, utils
 from parity_tests.record.configurations import DTYPES, MODEL_VARIANTS, SAMPLING_MODES
 from parity_tests.record.draws import MEMBERS, PREFIXES, nudged
 from parity_tests.record.error_norms import sizes
-from parity_tests.record.mixtures import NAMES, PARAMETERS, nll
+from parity_tests.record.mixtures import DENSITY_PARAMETERS, PARAMETERS, nll
 from parity_tests.record.recording import Recording
 from parity_tests.record.shuffle import Shuffle
 
@@ -22,11 +22,11 @@ HALVINGS = 5  # of the noise at most
 
 
 def record_model(job: dict[str, Any]) -> list[Recording]:
-    """One model in both precisions: with its weights as they are, and moved by noise; all else is shared.
+    """One model in both precisions, with its weights as they are and with noise; everything else is shared.
 
-    As they are, the KL cost lies below its floor; moved, it lies above, and the clip bites. With ``own`` in the job it
-    is recorded a second time, on sketches that it draws itself: on strange strokes a trained model computes what it
-    never does in use.
+    As they are, the KL cost lies below its floor. With noise it lies above, and gradients are clipped. If the job says
+    ``own``, the model is recorded a second time, on sketches that it draws itself: on sketches unlike its training set
+    a trained model computes values that do not occur in use.
     """
     values, seed = job["hparams"], job["seed"]
     batches = {"": make_batch(job["strokes"], values["batch_size"], values["max_seq_len"], job["padding"], seed)}
@@ -36,26 +36,26 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
         batches["-own"] = own_batch(recorder.double, as_is, values["batch_size"], values["max_seq_len"], seed)
     recordings = []
     for suffix, (sketches, lengths) in batches.items():
-        # neither number is one of float32: float64 must not round them
+        # neither number is exact in float32, so float64 must not have rounded them
         inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
         recordings += recorder.variants(f"{job['name']}{suffix}", as_is, inputs, job["noise"], seed)
     return recordings
 
 
 def own_batch(session: Session, weights: Arrays, batch: int, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sketches that the official code draws from a model at temperature 1, padded, and their lengths."""
+    """Sketches that the official code samples from a model at temperature 1, padded, and their lengths."""
     session.assign(weights)
     strokes = [session.drawn(steps, seed + index) for index in range(batch)]
     return utils.DataLoader([], batch, steps).pad_batch(strokes, steps), np.array([len(sketch) for sketch in strokes])
 
 
 class Recorder:
-    """The official graph of one kind of model in both precisions, which records it with any weights and inputs."""
+    """The official graph of one kind of model in both precisions; records it with any weights and inputs."""
 
     def __init__(self, values: dict[str, Any], hyper: dict[str, int], seed: int, sample_len: int) -> None:
         self.hyper, self.sample_len = hyper, sample_len
         self.sessions, self.local = {}, {}
-        for dtype in DTYPES:  # one graph after the other: what is built belongs to the default graph
+        for dtype in DTYPES:  # one graph after the other: new operations go into the default graph
             graph = tf.Graph()
             with graph.as_default():
                 self.sessions[dtype] = Session(values, hyper, dtype, seed)
@@ -65,14 +65,14 @@ class Recorder:
     def variants(
         self, name: str, weights: Arrays, inputs: dict[str, Any], noise: float, seed: int, *, members: int = MEMBERS
     ) -> Iterator[Recording]:
-        """One model with its weights as they are, below the KL cost's floor, and moved by noise, above it.
+        """One model with its weights as they are, below the floor of the KL cost, and with noise, above it.
 
-        Moved too far, a trained model overflows even in float64, and nothing could be judged. So the noise is halved
-        until the official training step is finite, at most :data:`HALVINGS` times; the provenance tells by how much the
-        weights were moved where that is less than what was asked for.
+        With too much noise a trained model overflows even in float64, and nothing can be judged. So the noise is halved
+        until the official training step is finite, at most :data:`HALVINGS` times. If it was halved, the provenance
+        says how much was left.
 
         Args:
-            name: of the recordings, to which that of the variant is added.
+            name: of the recordings; the name of the variant is appended.
             weights, inputs, seed, members: as :meth:`record`.
             noise: see :func:`parity_tests.official.inputs.moved`.
         """
@@ -106,8 +106,8 @@ class Recorder:
             weights: by their official names, rounded to float32.
             inputs: ``sketches``, ``lengths``, ``lr``, ``kl_weight``.
             seed: of the draws.
-            above_floor: whether the KL cost lies above its floor and the clip bites.
-            members: runs of the ensemble in each precision.
+            above_floor: whether the KL cost lies above its floor and gradients are clipped.
+            members: number of runs of the ensemble in each precision.
         """
         draws = self.double.draws(seed)
         changes = _floor_and_clip(self.double, weights, inputs, draws, above_floor=above_floor)
@@ -117,7 +117,7 @@ class Recorder:
         for dtype, session in self.sessions.items():
             groups[dtype] = computed(session, recording, weights, self.sample_len)
             if dtype == "float64":
-                # in float32 a step of Adam turns noise in tiny gradients into whole steps, so float64 alone has it
+                # in float32 only noise would be recorded: Adam turns rounding of tiny gradients into whole steps
                 groups[dtype] |= after_step(session)
         self._local(recording)
         for dtype in DTYPES:
@@ -126,9 +126,9 @@ class Recorder:
         return recording
 
     def _local(self, recording: Recording) -> None:
-        """What single steps and functions give: each precision from its own values, and float64 from those of float32.
+        """Single steps and functions: each precision on its own values, and float64 on those of float32.
 
-        Steps of a layer stand in the free run already; only what is computed here alone is kept a second time.
+        Only quantities that the free run does not hold already are stored.
         """
         inputs, draws, weights = recording["inputs"], recording["draws"], recording["weights"]
 
@@ -144,8 +144,8 @@ class Recorder:
     def _ensemble(self, recording: Recording, dtype: str, members: int) -> Arrays:
         """How far official runs drift from the float64 run: for each quantity [members, 2, steps].
 
-        Members have their weights moved in the last bit, and units and rows in another order, which sums in another
-        order. The two sizes are those of :func:`parity_tests.record.error_norms.sizes`.
+        Members have their weights perturbed in the last bit, and their units and rows in another order, which changes
+        the order of summation. The two norms are those of :func:`parity_tests.record.error_norms.sizes`.
         """
         session, truth = self.sessions[dtype], recording["float64"]
         found: dict[str, list[np.ndarray]] = {}
@@ -165,7 +165,7 @@ class Recorder:
 
 
 def _leave_out_failed_samples(recording: Recording, members: int) -> None:
-    """Where official sampling failed in some run, that mode is left out of all of them, and the provenance says so."""
+    """Remove the modes of sampling that failed in some official run, and say so in the provenance."""
     failed = []
     for mode in SAMPLING_MODES:
         name = f"sample/{mode}/strokes"
@@ -189,10 +189,10 @@ def computed(
 
     Args:
         session: the official graph.
-        recording: gives inputs, draws and hyperparameters.
+        recording: with inputs, draws and hyperparameters.
         weights: by their official names.
         sample_len: points sampled.
-        shuffle: another order of units and rows to compute in; everything is returned in the original order.
+        shuffle: order of units and rows to compute in; everything is returned in the original order.
     """
     inputs, draws = recording["inputs"], recording["draws"]
     if shuffle is not None:
@@ -209,19 +209,19 @@ def computed(
     if shuffle is not None:
         result = shuffle.back(result)
     for model in ("eval", "train"):
-        mixture = {name: result[f"{model}/{name}"] for name in NAMES}
+        mixture = {name: result[f"{model}/{name}"] for name in DENSITY_PARAMETERS}
         result[f"{model}/nll"] = nll(mixture, recording["inputs"]["sketches"][:, 1:])
     return result | {f"prefix/{name}": result[f"eval/{name}"][:, : max(PREFIXES)] for name in PARAMETERS}
 
 
 def after_step(session: Session) -> Arrays:
-    """What a step left."""
+    """Weights, slots and powers after a step."""
     values = session.read().items()
     return {f"after/{name}": np.asarray(value) for name, value in values if name not in NOT_COMPUTED}
 
 
 def settings_of(session: Session, recording: Recording) -> dict[Any, float]:
-    """What the graph is fed for the KL floor and the clip."""
+    """The feed of the KL floor and the clip."""
     claims = recording.hparams
     return {session.kl_tolerance: claims["kl_tolerance"], session.grad_clip: claims["grad_clip"]}
 
@@ -229,10 +229,10 @@ def settings_of(session: Session, recording: Recording) -> dict[Any, float]:
 def _floor_and_clip(
     session: Session, weights: Arrays, inputs: dict[str, Any], draws: Arrays, *, above_floor: bool
 ) -> dict[str, float]:
-    """Hyperparameters that put the KL cost on one side of its floor, and above it a clip that bites.
+    """Hyperparameters that put the KL cost on one side of its floor; above it, also a clip that takes effect.
 
-    The floor is twice the KL cost, or half of it. The clip is a tenth of the largest gradient: less would blow up,
-    relative to what is left, the rounding of what is cut. Neither is changed where the official code finds no number.
+    The floor is twice the KL cost, or half of it. The clip is a tenth of the largest gradient: with less, the rounding
+    of what is cut would grow too large relative to the rest. Neither is changed if the official value is not finite.
     """
     session.assign(weights)
     feed = session.feed(inputs) | {session.kl_tolerance: 0.0}
@@ -250,9 +250,9 @@ def _as_float32(value: float) -> float:
 
 
 def read_weights(source: str, session: Session) -> Arrays:
-    """Variables by their official names, as official code reads them from a checkpoint, or from a recording's group.
+    """Variables by their official names, from a checkpoint (read by TensorFlow) or from a recording.
 
-    A recording serves models that never were a checkpoint; slots that it lacks keep their initial values.
+    A recording is for models without a checkpoint; slots that it lacks keep their initial values.
     """
     if source.endswith(".h5"):
         weights = Recording.load(source)["weights"]

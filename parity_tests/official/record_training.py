@@ -1,7 +1,7 @@
-"""Records a run of the official trainer, its own loop, with everything switched on: each step whole, in float64.
+"""Records a run of the official trainer in float64, with dropout, augmentation and schedules on, step by step.
 
-The loop runs as it stands. Its session is one that feeds the draws of each step and takes down what the step computes,
-so that batches, augmentation, schedules, validation and checkpoints are the official ones.
+The official loop runs unmodified. Its session feeds the random numbers of each step and records what the step computes,
+so batches, augmentation, schedules, validation and checkpoints are the official ones.
 """
 
 from pathlib import Path
@@ -9,47 +9,48 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.official.magenta import sketch_rnn_train, tf
 from parity_tests.official.provenance import provenance
 from parity_tests.official.record_data import given
 from parity_tests.official.session import NOT_COMPUTED, Session
-from parity_tests.official.standin import sketch_rnn_train, tf
 from parity_tests.record.draws import VALIDATION_DRAWS, draws_of, nudged
+from parity_tests.record.quantities import COSTS
 from parity_tests.record.recording import Recording
 from parity_tests.record.shuffle import Shuffle
 from pytorch_sketch_rnn.data.npz import read_npz
 
-DRIFTS = 10  # runs from weights perturbed, each by a seed of its own
+DRIFTS = 10  # runs from perturbed weights, each with its own seed
 PERTURBATION = 1e-15  # relative
 
 
 class Trace:
-    """What a run leaves, a list for each quantity with one entry a step."""
+    """The record of a run: a list for each quantity, with one entry per step."""
 
     def __init__(self) -> None:
         self.steps: dict[str, list[np.ndarray]] = {}
         self.spreads: dict[str, list[float]] = {}
 
     def __call__(self, **values: Any) -> None:
-        """Take down values of one step."""
+        """Record values of one step."""
         self.add(values)
 
     def add(self, values: dict[str, Any]) -> None:
-        """The same for names that are no Python names."""
+        """The same for names that are not Python identifiers."""
         for name, value in values.items():
             self.steps.setdefault(f"steps/{name}", []).append(np.asarray(value))
 
     def spread(self, values: dict[str, float]) -> None:
-        """How far a second run of the same step came out from the first: the largest element of each quantity."""
+        """Record how far a second run of the same step is from the first: the largest element of each quantity."""
         for name, value in values.items():
             self.spreads.setdefault(f"steps/{name}", []).append(value)
 
     def stacked(self) -> dict[str, np.ndarray]:
-        """Each quantity with the steps as its first axis."""
+        """Each quantity, with the steps as its first axis."""
         return {name: np.stack(values) for name, values in self.steps.items()}
 
 
 class RecordingSession(tf.Session):
-    """A session that feeds draws to the official loop, and tells a trace what each step computes."""
+    """A session that feeds draws to the official loop and records in a trace what each step computes."""
 
     owner: Session
     trace: Trace
@@ -58,7 +59,7 @@ class RecordingSession(tf.Session):
     validations = 0
 
     def run(self, fetches: Any, feed_dict: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As the loop calls it."""
+        """Run as the loop asks; training steps and validations are recorded."""
         feed = dict(feed_dict or {})
         owner = getattr(self, "owner", None)
         if owner is None or (owner.train.input_data not in feed and owner.eval.input_data not in feed):
@@ -72,7 +73,7 @@ class RecordingSession(tf.Session):
         step = int(super().run(owner.train.global_step))
         lengths = feed[owner.train.sequence_lengths]
         given = feed | owner.fed(owner.probe, owner.draws(self.seed, step), lengths)
-        wanted = {"cost": owner.train.cost, "r_cost": owner.train.r_cost, "kl_cost": owner.train.kl_cost}
+        wanted = {name: getattr(owner.train, name) for name in COSTS}
         if self.whole:
             wanted |= {f"gradient/{name}": value for name, value in owner.probe.raw_gradients.items()}
             wanted |= {f"clipped/{name}": value for name, value in owner.probe.clipped_gradients.items()}
@@ -93,9 +94,9 @@ class RecordingSession(tf.Session):
     def _member(
         self, step: int, before: dict[str, np.ndarray], feed: dict[Any, Any], wanted: Any, found: dict[str, Any]
     ) -> None:
-        """The same step once more, its weights moved in the last bit, units and rows in another order.
+        """Run the same step again, with weights perturbed in the last bit and units and rows in another order.
 
-        One such run a step: neighbouring steps together are an ensemble.
+        There is one such run per step; those of neighbouring steps together form an ensemble.
         """
         owner, run = self.owner, super().run
         hparams = owner.hparams.values() | owner.hyper
@@ -181,12 +182,12 @@ def _train(
 
 
 def _drift(other: Trace, trace: Trace) -> dict[str, np.ndarray]:
-    """How far a run is from another at each step: its costs, and its weights, relative to their largest magnitude."""
+    """The costs of a run at each step, and the distance of its weights from another run, relative to their scale."""
     weights = []
     names = [name for name in other.steps if name.startswith("steps/after/")]
     for step in range(len(other.steps["steps/cost"])):
         weights.append(max(_relative(other.steps[name][step], trace.steps[name][step]) for name in names))
-    costs = {n: np.stack(other.steps[f"steps/{n}"]) for n in ("cost", "r_cost", "kl_cost")}
+    costs = {n: np.stack(other.steps[f"steps/{n}"]) for n in COSTS}
     return costs | {"weights": np.array(weights)}
 
 

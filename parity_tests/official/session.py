@@ -1,23 +1,24 @@
-"""The official graph of one model in one precision, ready to be fed and fetched."""
+"""The official graph of one model in one precision."""
 
 import random
 from typing import Any
 
 import numpy as np
 
+from parity_tests.official.magenta import CONFIG, rnn, tf
+from parity_tests.official.magenta import model as official_model
 from parity_tests.official.probe import Probe, attach
-from parity_tests.official.standin import CONFIG, rnn, tf
-from parity_tests.official.standin import model as official_model
 from parity_tests.record.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 from parity_tests.record.draws import PREFIXES, Wanted, draws_of
 from parity_tests.record.mixtures import PARAMETERS
+from weight_port.names import CONSTANTS, GLOBAL_STEP
 
-# learning rate and KL weight are fed, never stored; the step is a counter that the caller of a port keeps
-NOT_COMPUTED = ("vector_rnn/Variable", "vector_rnn/Variable_1", "vector_rnn/global_step")
+# learning rate and KL weight are fed, not stored; the step is counted by the caller of a port
+NOT_COMPUTED = (*CONSTANTS, GLOBAL_STEP)
 
 
 def official_hparams(values: dict[str, Any]) -> Any:
-    """The official HParams with some values changed."""
+    """The official HParams, with some values changed."""
     hparams = official_model.get_default_hparams()
     for name, value in values.items():
         hparams.set_hparam(name, value)
@@ -25,14 +26,14 @@ def official_hparams(values: dict[str, Any]) -> Any:
 
 
 def set_hyper_sizes(hyper: dict[str, int]) -> None:
-    """Give the official HyperLSTMCell other default sizes: its ``model.py`` never names them."""
+    """Change the default sizes of the official HyperLSTMCell; the official ``model.py`` does not pass any."""
     names = rnn.HyperLSTMCell.__init__.__code__.co_varnames[1 : rnn.HyperLSTMCell.__init__.__code__.co_argcount]
     defaults = dict(zip(names[1:], rnn.HyperLSTMCell.__init__.__defaults__, strict=True)) | hyper
     rnn.HyperLSTMCell.__init__.__defaults__ = tuple(defaults[name] for name in names[1:])
 
 
 def load(sess: Any, values: dict[Any, np.ndarray]) -> None:
-    """Set variables, all in one run: each other set of fetches costs TensorFlow a walk through the whole graph."""
+    """Set variables in a single run: TensorFlow walks the whole graph for every new set of fetches."""
     feed = {
         variable.initializer.inputs[1]: value.astype(variable.dtype.as_numpy_dtype)
         for variable, value in values.items()
@@ -43,15 +44,15 @@ def load(sess: Any, values: dict[Any, np.ndarray]) -> None:
 class Session:
     """The official graph in one precision: the training model, the evaluation model and the sampling model.
 
-    ``kl_tolerance`` and ``grad_clip`` are placeholders, so that one graph serves several values of them.
+    ``kl_tolerance`` and ``grad_clip`` are placeholders, so one graph serves several values.
 
     Args:
-        values: hyperparameters that are not at their default.
+        values: hyperparameters that differ from their defaults.
         hyper: sizes of the inner cell of HyperLSTMs.
         dtype: the precision.
         seed: of the initial weights.
         evaluate_as_trainer: the official trainer evaluates with ``is_training`` on, its notebook with it off.
-        sess: what runs the graph; None: an ordinary one.
+        sess: class of the TensorFlow session; None: the ordinary one.
     """
 
     def __init__(
@@ -75,23 +76,8 @@ class Session:
         number = tf.as_dtype(dtype)
         self.kl_tolerance = tf.placeholder_with_default(tf.constant(self.hparams.kl_tolerance, number), [])
         self.grad_clip = tf.placeholder_with_default(tf.constant(self.hparams.grad_clip, number), [])
-        evaluation = official_model.copy_hparams(self.hparams)
-        for name in ("use_input_dropout", "use_recurrent_dropout", "use_output_dropout"):
-            evaluation.set_hparam(name, False)
-        evaluation.is_training = evaluate_as_trainer
-        sampling = official_model.copy_hparams(evaluation)
-        sampling.batch_size = sampling.max_seq_len = 1
-        train_hparams = official_model.copy_hparams(self.hparams)
-        for hparams in (train_hparams, evaluation, sampling):
-            hparams.kl_tolerance, hparams.grad_clip = self.kl_tolerance, self.grad_clip
-        self.train = official_model.Model(train_hparams)
-        self.variables = {variable.op.name: variable for variable in tf.global_variables()}
-        self.trainable = {variable.op.name for variable in tf.trainable_variables()}
-        attach(self.eval_probe, dtype)
-        self.eval = official_model.Model(evaluation, reuse=True)
-        attach(Probe(), dtype)
-        self.sampling = official_model.Model(sampling, reuse=True)
-        # once: what is added to the graph at every call would make TensorFlow prepare the whole graph at every call
+        self._build_models(evaluate_as_trainer)
+        # built once: operations added at each call would make TensorFlow prepare the whole graph again each time
         self.outputs = {
             "train": self.probe.quantities | _outputs(self.train, self.probe),
             "eval": self.eval_probe.quantities | _outputs(self.eval, self.eval_probe),
@@ -100,8 +86,27 @@ class Session:
         self.initializer = tf.global_variables_initializer()
         self.sess.run(self.initializer)
 
+    def _build_models(self, evaluate_as_trainer: bool) -> None:
+        """The training model, whose probe is attached already, then the other two, which share its variables."""
+        evaluation = official_model.copy_hparams(self.hparams)
+        for name in ("use_input_dropout", "use_recurrent_dropout", "use_output_dropout"):
+            evaluation.set_hparam(name, False)
+        evaluation.is_training = evaluate_as_trainer
+        sampling = official_model.copy_hparams(evaluation)
+        sampling.batch_size = sampling.max_seq_len = 1
+        training = official_model.copy_hparams(self.hparams)
+        for hparams in (training, evaluation, sampling):
+            hparams.kl_tolerance, hparams.grad_clip = self.kl_tolerance, self.grad_clip
+        self.train = official_model.Model(training)
+        self.variables = {variable.op.name: variable for variable in tf.global_variables()}
+        self.trainable = {variable.op.name for variable in tf.trainable_variables()}
+        attach(self.eval_probe, self.dtype)
+        self.eval = official_model.Model(evaluation, reuse=True)
+        attach(Probe(), self.dtype)
+        self.sampling = official_model.Model(sampling, reuse=True)
+
     def assign(self, weights: dict[str, np.ndarray]) -> None:
-        """Set variables by their official names; all trainable ones must be given, slots may be left out."""
+        """Set variables by their official names; every trainable one is required, slots may be left out."""
         missing = self.trainable - set(weights)
         if missing:
             raise ValueError(f"weights missing: {sorted(missing)}")
@@ -112,7 +117,7 @@ class Session:
         return dict(zip(self.variables, self.sess.run(list(self.variables.values())), strict=True))
 
     def feed(self, inputs: dict[str, Any]) -> dict[Any, Any]:
-        """What the training model is fed besides its draws."""
+        """The feed of the training model, without its draws."""
         return {
             self.train.input_data: inputs["sketches"],
             self.train.sequence_lengths: inputs["lengths"],
@@ -123,7 +128,7 @@ class Session:
     def training_step(
         self, feed: dict[Any, Any], draws: dict[str, np.ndarray], *, apply: bool = True
     ) -> dict[str, np.ndarray]:
-        """Everything that one training step computes; ``apply`` says whether the weights take it."""
+        """Everything that one training step computes; ``apply``: whether the weights take the step."""
         fetches = {f"train/{name}": value for name, value in self.outputs["train"].items()}
         fetches |= {f"gradient/{name}": value for name, value in self.probe.raw_gradients.items()}
         fetches |= {f"clipped/{name}": value for name, value in self.probe.clipped_gradients.items()}
@@ -135,12 +140,12 @@ class Session:
     def evaluation(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the evaluation model computes, all dropout off and the pen loss of the padding masked."""
         fetches = {f"eval/{name}": value for name, value in self.outputs["eval"].items()}
-        layers = ("/output", "_state")  # the training step shows what is inside them
+        layers = ("/output", "_state")  # the training step shows their intermediates
         fetches = {n: value for n, value in fetches.items() if n.count("/") == 1 or n.endswith(layers)}
         return self.sess.run(fetches, feed | self.fed(self.eval_probe, draws, feed[self.eval.sequence_lengths]))
 
     def prefixes(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """mu and presig of the first few points alone: what is nearly local even of a model that is chaotic."""
+        """mu and presig of the first few points alone, which are nearly local even in a chaotic model."""
         result = {}
         for length in PREFIXES if self.hparams.conditional else ():
             lengths = np.minimum(feed[self.eval.sequence_lengths], length)
@@ -150,7 +155,7 @@ class Session:
         return result
 
     def wanted(self, probe: Probe) -> dict[str, Wanted]:
-        """The random numbers that a model waits for: masks [T, B, n] in the order in which a cell takes the steps."""
+        """The random inputs of a model: masks [T, B, n] in the order in which a cell takes the steps."""
         result = {}
         for name, draw in probe.draws.items():
             shape = tuple(draw.placeholder.shape.as_list())
@@ -160,12 +165,12 @@ class Session:
         return result
 
     def draws(self, seed: int, step: int = 0) -> dict[str, np.ndarray]:
-        """Numbers for a training step."""
+        """The random inputs of a training step."""
         return draws_of(self.wanted(self.probe), seed, step)
 
     @staticmethod
     def fed(probe: Probe, draws: dict[str, np.ndarray], lengths: np.ndarray) -> dict[Any, np.ndarray]:
-        """The draws as the graph wants them: masks [B, T, n], those of the backward encoder in the sketch's order."""
+        """The feed of the draws: masks [B, T, n], those of the backward encoder in the order of the sketch."""
         feed = {}
         for name, draw in probe.draws.items():
             value = draws[name]
@@ -177,10 +182,10 @@ class Session:
         return feed
 
     def samples(self, seq_len: int) -> dict[str, np.ndarray]:
-        """What official sampling draws, greedy and at a temperature.
+        """Official samples, greedy and at a temperature.
 
-        A mode in which the official code itself fails is left out: a model that runs away draws points so far apart
-        that NumPy finds no normal numbers with their covariance.
+        A mode in which the official code itself fails is left out: a diverging model draws points so far apart that
+        NumPy cannot draw normal numbers with their covariance.
         """
         result = {}
         for mode, options in SAMPLING_MODES.items():
@@ -191,7 +196,7 @@ class Session:
             except np.linalg.LinAlgError:
                 continue
             result[f"sample/{mode}/strokes"] = strokes
-            # what either stream would give next tells how much was drawn from it
+            # the next number of either generator tells how many were drawn
             result[f"sample/{mode}/next_uniform"] = np.asarray(random.random())
             result[f"sample/{mode}/next_normal"] = np.asarray(np.random.random())
             for name, values in zip(PARAMETERS, zip(*parameters, strict=True), strict=False):
@@ -199,7 +204,7 @@ class Session:
         return result
 
     def drawn(self, seq_len: int, seed: int) -> np.ndarray:
-        """A sketch that official sampling draws, stroke-3 [n, 3], up to its end or ``seq_len`` points."""
+        """A sketch drawn by official sampling, stroke-3 [n, 3], up to its end or ``seq_len`` points."""
         random.seed(seed)
         np.random.seed(seed)
         strokes, _ = official_model.sample(self.sess, self.sampling, seq_len=seq_len)

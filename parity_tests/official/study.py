@@ -1,6 +1,6 @@
-"""What the study of false alarms needs of the official side: many recordings, and the official code as a subject.
+"""The official side of the study of false alarms: records many models, and answers recordings in place of a port.
 
-Models are trained in the session that records them: freshly initialised, and after some numbers of official steps.
+Models are trained in the session that records them, and recorded before training and after some numbers of steps.
 """
 
 from pathlib import Path
@@ -10,15 +10,15 @@ import numpy as np
 
 from parity_tests.official import record_model
 from parity_tests.official.inputs import make_batch
+from parity_tests.official.magenta import tf
 from parity_tests.official.provenance import provenance
 from parity_tests.official.record_model import Recorder, read_weights
-from parity_tests.official.standin import tf
 from parity_tests.record.quantities import FED, VARIABLES
 from parity_tests.record.recording import Recording
 from parity_tests.record.shuffle import Shuffle
 
 Arrays = dict[str, np.ndarray]
-ANSWERS = "answers"  # kind of a file that holds what a subject answered
+ANSWERS = "answers"  # kind of a file that holds what the official code answered
 OTHER_ORDER = 10_000  # seed of a shuffle that no ensemble has
 
 
@@ -44,10 +44,10 @@ def record_models(job: dict[str, Any], strokes: list[np.ndarray]) -> list[Path]:
 
 
 def answer(job: dict[str, Any]) -> list[Path]:
-    """Let the official code, as this process runs it, answer recordings that another process made.
+    """Run the official code of this process on recordings that another process made.
 
     Args:
-        job: as :func:`record_models`; ``recordings`` (paths), ``shuffle`` (whether units and rows stand in another
+        job: as :func:`record_models`; ``recordings`` (paths), ``shuffle`` (whether units and rows are in another
             order), ``out``.
     """
     recorder, paths = _recorder(job), []
@@ -71,7 +71,7 @@ def _inputs(job: dict[str, Any], strokes: list[np.ndarray], seed: int) -> dict[s
 
 
 def _trained(recorder: Recorder, job: dict[str, Any], strokes: list[np.ndarray], seed: int) -> Any:
-    """The number of steps, and the weights after them, of an official training in float32."""
+    """Numbers of steps of an official training in float32, and the weights after each."""
     session = recorder.single
     if job["weights"] is not None:
         yield 0, read_weights(job["weights"], recorder.double)
@@ -100,7 +100,7 @@ def _trained(recorder: Recorder, job: dict[str, Any], strokes: list[np.ndarray],
 
 
 def _draw_weights(session: Any, seed: int) -> None:
-    """Other first weights for each seed: every run of the initialisers draws new ones, in a sequence of its own."""
+    """Different first weights for each seed: each run of the initialisers draws the next of a sequence."""
     for _ in range(1 + seed):
         session.sess.run(session.initializer)
 
@@ -116,7 +116,7 @@ def _answers(recorder: Recorder, recording: Recording, dtype: str, *, shuffled: 
         result |= {VARIABLES + name: weights[name].astype(dtype) for name in session.trainable}
     settings = record_model.settings_of(session, recording)
     inputs, draws = recording["inputs"], recording["draws"]
-    # sampling that failed for the recording may succeed here: there is nothing that it could be held against
+    # sampling that failed for the recording may succeed here, but has nothing to be compared with
     result = {n: v for n, v in result.items() if not n.startswith("sample/") or n in recording[dtype]}
     local = recorder.local[dtype].computed(recording[dtype], inputs, draws, weights, settings)
     return result | {FED + name: value for name, value in local.items()}

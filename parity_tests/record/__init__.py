@@ -1,1 +1,1 @@
-"""What both sides share: recordings, the configurations that are recorded, and the launch of the official process."""
+"""What both sides share: recordings, the configurations to record, and the launch of the official process."""

@@ -5,7 +5,7 @@ from typing import Any
 
 HYPER_DEFAULT = {"hyper_num_units": 256, "hyper_embedding_size": 32}
 HYPER_SMALL = {"hyper_num_units": 10, "hyper_embedding_size": 4}
-NOISE = 0.3  # how far the weights of the "moved" variant are moved, see official/inputs.py
+NOISE = 0.3  # scale of the noise on the weights of the "moved" variant, see official/inputs.py
 ALL_DROPOUT = {
     "use_input_dropout": True,
     "input_dropout_prob": 0.8,
@@ -16,7 +16,7 @@ ALL_DROPOUT = {
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
-    """A model: what official Magenta trains, and the batch that is recorded of it."""
+    """A model that official Magenta trains, and the size of the batch that is recorded."""
 
     name: str
     hparams: dict[str, Any]  # official names; the rest stays at its default
@@ -26,7 +26,7 @@ class Configuration:
     batch: int = 6  # sketches recorded
     steps: int = 24  # steps recorded
     sample_len: int = 30
-    padding: int = 0  # steps behind the end of the longest sketch
+    padding: int = 0  # steps after the end of the longest sketch
 
 
 def _sizes(enc: int, dec: int, z: int, mixtures: int) -> dict[str, int]:
@@ -40,7 +40,7 @@ def _cells(enc: str, dec: str) -> dict[str, str]:
 _MEDIUM = _sizes(24, 32, 16, 8)
 _SMALL = _sizes(7, 9, 5, 3)
 
-# What `make parity` trains. The hyper cells have their official inner size of 256 throughout.
+# What `make parity` trains. All hyper cells have their official inner size of 256.
 LIVE = (
     Configuration("lstm", _cells("lstm", "lstm") | _MEDIUM),
     Configuration("layer_norm", _cells("layer_norm", "layer_norm") | _MEDIUM, padding=3),
@@ -52,7 +52,7 @@ LIVE = (
     Configuration("default-sizes", _cells("lstm", "layer_norm"), batch=4, steps=32),
 )
 
-# Whole runs of the official trainer with everything switched on; rates and weights that move within so few steps.
+# Runs of the official trainer with all dropout and augmentation on, and schedules that change within this few steps.
 _TRAINING = _sizes(12, 16, 8, 5) | {
     "use_input_dropout": True, "input_dropout_prob": 0.9, "use_output_dropout": True, "output_dropout_prob": 0.8,
     "batch_size": 8, "learning_rate": 0.01, "min_learning_rate": 0.001, "decay_rate": 0.98, "kl_decay_rate": 0.97,
@@ -70,7 +70,7 @@ class TrainingRun:
 
 
 def _training(name: str, enc: str, dec: str, steps: int, sizes: dict[str, Any], hyper: dict[str, int]) -> TrainingRun:
-    """A validation and a checkpoint half-way."""
+    """A run with one validation and one checkpoint, half-way."""
     hparams = _cells(enc, dec) | sizes | {"num_steps": steps, "save_every": steps // 2}
     return TrainingRun(name, hparams, hyper)
 
@@ -85,11 +85,11 @@ TRAINING_FIXTURES = (
     _training("layer_norm", "layer_norm", "layer_norm", 6, _FEW, {}),
     _training("mix", "lstm", "hyper", 6, _FEW, HYPER_SMALL),
 )
-TRAINING_SKETCHES = {"sketches": 80, "longest": 30}  # kanji: so many, of at most so many points
+TRAINING_SKETCHES = {"sketches": 80, "longest": 30}  # number of kanji, and their largest number of points
 TRAINING_FIXTURE_SKETCHES = {"sketches": 30, "longest": 26}
 
-# What `make curves` trains many times over: schedules that move within so few steps, so that they count. Dropout,
-# augmentation and batch size are Magenta's defaults; the validation set is one such batch, so that nothing is dropped.
+# What `make curves` trains many times, with schedules that change within this few steps, so that their errors show.
+# Dropout, augmentation and batch size are Magenta's defaults; the validation set is exactly one batch.
 _CURVES = _sizes(32, 48, 16, 5) | {
     "batch_size": 100, "num_steps": 301, "save_every": 50, "learning_rate": 0.003, "min_learning_rate": 0.0003,
     "decay_rate": 0.99, "kl_decay_rate": 0.99, "kl_tolerance": 0.05,
@@ -98,19 +98,19 @@ CURVES = tuple(
     TrainingRun(cell, _cells(cell, cell) | _CURVES, {"hyper_num_units": 20, "hyper_embedding_size": 5})
     for cell in ("lstm", "layer_norm", "hyper")
 )
-CURVE_RUNS = 8  # of each side, for each of them
+CURVE_RUNS = 8  # of each side, for each configuration
 CURVE_SKETCHES = {"sketches": 500, "longest": 26}
 
-# What the initialisers draw: each cell in encoder and decoder. With 20 mixtures the output bias, a vector, is wide
-# enough to be told from one that is drawn by the fans of the matrix beside it.
+# Initial weights: each cell in encoder and decoder. With 20 mixtures the output bias, a vector, is long enough to tell
+# its distribution from one that is scaled by the fans of the output matrix.
 _INITIAL = _sizes(7, 9, 5, 20)
 INITIALS = tuple(
     {"name": cell, "hparams": _cells(cell, cell) | _INITIAL, "hyper": HYPER_SMALL}
     for cell in ("lstm", "layer_norm", "hyper")
 )
-INITIAL_DRAWS = 20  # of what TensorFlow draws, so that small variables have a distribution
+INITIAL_DRAWS = 20  # of each variable that TensorFlow draws, so that even small ones have a distribution
 
-# What `make fixtures` records: small enough to be kept in the repository, each cell on both sides all the same.
+# What `make fixtures` records: small enough for the repository, still with each cell in encoder and decoder.
 FIXTURES = tuple(
     dataclasses.replace(configuration, hyper=dict(HYPER_SMALL), batch=4, steps=9, sample_len=12)
     for configuration in (
@@ -134,8 +134,8 @@ DATA_HPARAMS = {"batch_size": 10, "max_seq_len": 60, "random_scale_factor": 0.15
 DTYPES = ("float64", "float32")  # in which everything is recorded
 CELL_KEEP_PROB = 0.9  # of the recurrent dropout of a cell on its own
 
-# How official sampling is run and replayed: after these seeds of the streams of `random` and of NumPy.
-MODEL_VARIANTS = ("as_is", "moved")  # of the weights that a model is recorded with
+MODEL_VARIANTS = ("as_is", "moved")  # of the weights of a recorded model: unchanged, and with noise
+# Official sampling is run and replayed in these modes, with these seeds of `random` (uniform) and NumPy (normal).
 SAMPLING_MODES = {
     "greedy": {"temperature": 1.0, "greedy_mode": True},
     "sampled": {"temperature": 0.6, "greedy_mode": False},

@@ -1,6 +1,6 @@
-"""What both sides are given in place of random numbers, and nudged weights: seeded NumPy.
+"""Random inputs of both sides, and perturbed weights, from seeded NumPy generators.
 
-A stream of numbers belongs to one name and one step.
+Each name has its own generator at each step, so its numbers do not depend on what else is drawn.
 """
 
 import zlib
@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-MEMBERS = 12  # official runs of an ensemble, in each precision
-PREFIXES = (1, 2, 3)  # points of a sketch after which a step is nearly local
-VALIDATION_DRAWS = 1_000_000  # the "step" from which the draws of validation batches are counted
+MEMBERS = 12  # official runs in an ensemble, in each precision
+PREFIXES = (1, 2, 3)  # numbers of first points after which results are still nearly local
+VALIDATION_DRAWS = 1_000_000  # the "step" of the first validation batch, beyond all training steps
 
 
 class Wanted(NamedTuple):
-    """What is asked for under a name."""
+    """Shape and distribution of one random input."""
 
-    shape: tuple[int, ...]  # of a mask [T, B, n], of latent noise [B, z]
-    keep_prob: float | None  # None: normal numbers
+    shape: tuple[int, ...]  # [T, B, n] of a mask, [B, z] of latent noise
+    keep_prob: float | None  # of a mask; None: standard normal numbers
 
 
 def draws_of(wanted: Mapping[str, Wanted], seed: int, step: int) -> dict[str, np.ndarray]:
-    """The numbers of one step, float32, which both precisions then share; those of each name are its own."""
+    """The random inputs of one step by name, float32, so that both precisions share them."""
     result = {}
     for name, (shape, keep_prob) in wanted.items():
         rng = np.random.RandomState([seed, step, zlib.crc32(name.encode())])
@@ -34,15 +34,15 @@ def draws_of(wanted: Mapping[str, Wanted], seed: int, step: int) -> dict[str, np
 
 
 def dropout_mask(rng: np.random.RandomState, shape: tuple[int, ...], keep_prob: float) -> np.ndarray:
-    """0 or 1 / keep probability, as float32 rounds it."""
+    """A mask of 0 and 1 / keep probability, float32."""
     return ((rng.random_sample(shape) < keep_prob) / keep_prob).astype(np.float32)
 
 
 def nudged(weights: dict[str, np.ndarray], trainable: set[str], dtype: str, seed: int) -> dict[str, np.ndarray]:
-    """Weights of which each trainable one is moved to a neighbouring number of that precision, or stays.
+    """Weights with each trainable element moved to the next larger or smaller number of a precision, or left as it is.
 
-    Nudged in float32 they are another, equally good sample of a float32 run, whose truth is the float64 run of the same
-    weights; nudged in float64 they show what float64 cannot tell apart.
+    A float32 run of weights nudged in float32 is as good as the original one. Weights nudged in float64 show which
+    results float64 cannot tell apart.
     """
     rng = np.random.RandomState(seed)
     result = dict(weights)

@@ -1,19 +1,21 @@
-"""How large a tensor's error is: at each step, as root of the mean square and as largest element. NumPy alone.
+"""Norms of an error tensor at each step: root mean square and largest element. NumPy alone.
 
-Both sides of the harness measure with this, so that their numbers can be compared.
+The official process and the judge both use them, so their numbers can be compared.
 """
 
 import numpy as np
 
+from parity_tests.record.quantities import is_weight_vjp
+
 
 def step_axis(name: str, ndim: int) -> int | None:
-    """Which axis of a quantity counts the steps of a recurrence; None where it has none.
+    """The axis of a quantity that counts the steps of a recurrence; None if it has none.
 
-    Inside a layer and for the mixtures [B, T, n]; for sampling [T, n]; per step and row [B, T].
+    Layers and mixtures have [B, T, n], samples [T, n], likelihoods [B, T].
     """
     if name.startswith(("gradient/", "clipped/", "after/", "converted/", "initial/", "variables/", "optimizer/")):
         return None
-    if name.startswith("vjp/") and (not name.endswith(("/x", "/state")) or "super_linear" in name):
+    if is_weight_vjp(name):
         return None
     if name.startswith("sample/"):
         return 0 if ndim == 2 else None
@@ -23,7 +25,7 @@ def step_axis(name: str, ndim: int) -> int | None:
 
 
 def by_step(name: str, values: np.ndarray) -> np.ndarray:
-    """Values as [steps, all the rest]; one step where there are none."""
+    """Values as [steps, rest]; a single step if the quantity has no step axis."""
     axis = step_axis(name, values.ndim)
     if axis is None:
         return values.reshape(1, -1)
@@ -31,6 +33,6 @@ def by_step(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def sizes(name: str, difference: np.ndarray) -> np.ndarray:
-    """[2, steps]: the root of the mean square of a difference at each step, and its largest element."""
+    """Root mean square and largest element of a difference at each step [2, steps]."""
     flat = np.abs(by_step(name, difference.astype(np.float64)))
     return np.stack([np.sqrt(np.mean(flat**2, axis=1)), flat.max(axis=1, initial=0.0)])

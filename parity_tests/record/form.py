@@ -1,7 +1,7 @@
-"""Whether a recording holds everything that a proof reads from it, in shapes that fit together.
+"""Checks that a recording holds everything that a proof needs, in shapes that fit together.
 
-A file may be soundly sealed and still lack arrays, when another program wrote it or somebody cut it down. That is said
-here in one line, before anything is computed from it.
+A file with a valid seal may still lack arrays, if another program wrote it or somebody removed some. The check reports
+that in one line, before anything is computed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +14,14 @@ from parity_tests.record.draws import PREFIXES
 from parity_tests.record.error_norms import by_step
 from parity_tests.record.layers import layers_of
 from parity_tests.record.mixtures import PARAMETERS
+from parity_tests.record.quantities import COSTS
 from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
-# the groups that hold what the official code computed
+# the groups with the results of the official code
 PRECISIONS = {
     "model": ("float64", "float32"),
     "cell": ("float64", "float32", "exact"),
@@ -29,7 +30,7 @@ PRECISIONS = {
     "initial": ("initial", "distribution"),
 }
 LOCAL = ("float64_local", "float32_local", "float32_truth")
-# ... and those without which nothing can be replayed
+# ... and those that a replay needs as well
 GIVEN = {
     "model": ("weights", "inputs", "draws", *LOCAL, "float64_ensemble", "float32_ensemble"),
     "cell": ("weights", "inputs", "draws", *LOCAL),
@@ -37,24 +38,23 @@ GIVEN = {
     "training": ("weights", "inputs", "official_drift", "float64_ensemble"),
     "initial": (),
 }
-COSTS = ("cost", "r_cost", "kl_cost")
 Shape = tuple[int | None, ...]  # None: any length
 
 
 def check_form(recording: Recording) -> None:
-    """Check that nothing is missing, empty or of a shape that does not fit the rest.
+    """Check that nothing is missing, empty or of a wrong shape.
 
     Args:
-        recording: of any kind, as loaded.
+        recording: of any kind.
 
     Raises:
-        BadInput: naming the first group, array or claim at fault.
+        BadInput: naming the first group, array or claim that is wrong.
     """
     _Form(recording).check()
 
 
 class _Form:
-    """The checks of one recording."""
+    """The checks of one recording; each raises BadInput."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording, self.groups = recording, recording.groups
@@ -80,11 +80,11 @@ class _Form:
         getattr(self, f"_{kind}")()
 
     def refuse(self, problem: str) -> NoReturn:
-        """Raise with the problem, in one line."""
+        """Raise BadInput with the problem."""
         raise BadInput(f"recording {self.recording.name}: {problem}; record it again")
 
     def array(self, group: str, name: str, *shape: int | None) -> np.ndarray:
-        """An array that must be there, with these lengths of its axes."""
+        """A required array, with axes of these lengths; None: any length."""
         value = self.groups[group].get(name)
         if value is None:
             self.refuse(f"lacks {group}/{name}")
@@ -96,12 +96,12 @@ class _Form:
         return value
 
     def arrays(self, group: str, shapes: Mapping[str, Shape]) -> None:
-        """Arrays that must be there, each with its shape."""
+        """Required arrays, each with its shape."""
         for name, shape in shapes.items():
             self.array(group, name, *shape)
 
     def claims(self, whole: Iterable[str] = (), real: Iterable[str] = ()) -> None:
-        """Hyperparameters that must be there: positive whole numbers, and numbers."""
+        """Required hyperparameters: positive whole numbers, and numbers."""
         for name in whole:
             value = self.hparams.get(name)
             if not isinstance(value, int) or value < 1:
@@ -111,16 +111,16 @@ class _Form:
                 self.refuse(f"its hyperparameter {name} is {self.hparams.get(name)!r}, expected a number")
 
     def seed(self) -> None:
-        """The seed, where what was drawn from it is drawn again."""
+        """The seed, which a replay needs to draw the same numbers."""
         if not isinstance(self.provenance.get("seed"), int):
             self.refuse("lacks its seed")
 
     def same(self, group: str, other: str, names: Iterable[str]) -> None:
-        """Both groups hold these names and no others, in the same shapes."""
+        """Both groups hold exactly these names, in the same shapes."""
         names = set(names)
         for name in sorted(names | set(self.groups[other])):
             if name not in names:
-                self.refuse(f"{other}/{name} has nothing in {group} to go with it")
+                self.refuse(f"{other}/{name} has no counterpart in {group}")
             self.array(other, name, *self.groups[group][name].shape)
 
     def _variables(self) -> list[str]:
@@ -128,12 +128,12 @@ class _Form:
         try:
             return list(weight_names(HParams.from_dict(self.hparams)))
         except (BadInput, KeyError, TypeError, ValueError) as error:
-            self.refuse(f"its hyperparameters are none of a model ({' '.join(str(error).split())})")
+            self.refuse(f"its hyperparameters are not those of a model ({' '.join(str(error).split())})")
 
     # What models and trainings share ---------------------------------------------------------------------------------
 
     def _structure(self) -> None:
-        """The hyperparameters that say which layers there are, and how wide they are."""
+        """The hyperparameters that determine the layers and their sizes."""
         if not isinstance(self.hparams.get("conditional"), int):
             self.refuse(
                 f"its hyperparameter conditional is {self.hparams.get('conditional')!r}, expected a truth value"
@@ -145,7 +145,7 @@ class _Form:
         self.claims(("num_mixture", "z_size"), ("kl_tolerance", "grad_clip"))
 
     def _trainable(self, prefix: str) -> list[str]:
-        """The variables that are trained; each must be among the weights, as must its slots, and have a gradient."""
+        """The trainable variables; each must have a gradient, and it and its slots must be among the weights."""
         names = self._variables()
         for name in names:
             gradient = self.groups["float64"].get(f"{prefix}gradient/{name}")
@@ -153,12 +153,12 @@ class _Form:
                 self.refuse(f"lacks float64/{prefix}gradient/{name}")
             shape = self.array("weights", name, *gradient.shape[bool(prefix) :]).shape
             self.arrays("weights", {slot_name(name, slot): shape for slot in "mv"})
-        self.arrays("weights", dict.fromkeys(ADAM_POWERS.values(), ()))
+        self.arrays("weights", dict.fromkeys(ADAM_POWERS, ()))
         return names
 
     def _weights_everywhere(self, prefix: str, names: list[str], steps: Shape) -> None:
-        """A gradient, clipped, and what a step leaves of every variable."""
-        left = [*names, *(slot_name(name, slot) for name in names for slot in "mv"), *ADAM_POWERS.values()]
+        """Gradient, clipped gradient and value after the step, of every variable."""
+        left = [*names, *(slot_name(name, slot) for name in names for slot in "mv"), *ADAM_POWERS]
         for kind, wanted in (("gradient", names), ("clipped", names), ("after", left)):
             for name in wanted:
                 self.array("float64", f"{prefix}{kind}/{name}", *steps, *self.groups["weights"][name].shape)
@@ -174,13 +174,13 @@ class _Form:
         self.arrays("float64", self._forward(batch, steps) | self._samples())
         single = [name for name in self.groups["float64"] if not name.startswith("after/")]
         self.same("float64", "float32", single)
-        self._local(self._fed(names))
+        self._local(self._local_names(names))
         self.same("float64_local", "float32_local", self.groups["float64_local"])
         for precision in PRECISIONS["model"]:
             self._ensemble(precision)
 
     def _inputs(self) -> tuple[int, int]:
-        """Sketches in a batch, and steps."""
+        """Number of sketches in the batch, and of steps."""
         sketches = self.array("inputs", "sketches", None, None, 5)
         batch, steps = len(sketches), sketches.shape[1] - 1
         lengths = self.array("inputs", "lengths", batch)
@@ -190,7 +190,7 @@ class _Form:
         return batch, steps
 
     def _draws(self, batch: int, steps: int) -> None:
-        """Noise, and a mask for each dropout that has a recorded probability."""
+        """Latent noise, and a mask for each dropout with a recorded keep probability."""
         if self.hparams["conditional"]:
             self.array("draws", "latent", batch, self.hparams["z_size"])
         recorded = self.groups["float64"]
@@ -201,7 +201,7 @@ class _Form:
             self.array("draws", name, steps, batch, None)
 
     def _forward(self, batch: int, steps: int) -> dict[str, Shape]:
-        """What a forward pass of either model gives, and what its functions are fed with."""
+        """Shapes of the results of a forward pass of both models."""
         conditional, z = self.hparams["conditional"], self.hparams["z_size"]
         result: dict[str, Shape] = {"train/cost": ()}
         for model in ("eval", "train"):
@@ -221,8 +221,8 @@ class _Form:
             result |= {f"{model}/{layer.name}/output": (batch, steps, units) for model in ("eval", "train")}
         return result
 
-    def _fed(self, names: list[str]) -> list[str]:
-        """What single functions give from official values."""
+    def _local_names(self, names: list[str]) -> list[str]:
+        """The names of all local quantities."""
         result = ["train/head", "train/r_cost", "train/cost", "eval/r_cost", "loss/gradient/head"]
         result += [f"train/{name}" for name in PARAMETERS]
         if self.hparams["conditional"]:
@@ -253,7 +253,7 @@ class _Form:
         return result
 
     def _local(self, wanted: list[str]) -> None:
-        """What is judged locally has a value in each precision, and the truth of float32 in the same shape."""
+        """Every local quantity has a value in each precision, and a truth of float32 in the same shape."""
         for name in (*wanted, *self.groups["float64_local"], *self.groups["float32_local"]):
             if name not in self.groups["float32_truth"]:
                 self.refuse(f"lacks float32_truth/{name}")
@@ -263,7 +263,7 @@ class _Form:
                 self.array(group, name, *truth.shape)
 
     def _ensemble(self, precision: str) -> None:
-        """How far official runs drift, of everything that a free run computes: [members, 2, steps]."""
+        """The drift of official runs [members, 2, steps], for everything that a free run computes."""
         group = f"{precision}_ensemble"
         for name, value in self.groups[precision].items():
             self.array(group, name, None, 2, by_step(name, value).shape[0])
@@ -291,7 +291,7 @@ class _Form:
         self.array("exact", "dropout_values", None)
 
     def _sets(self) -> None:
-        """The stroke sets, and how each split was sorted."""
+        """The stroke sets, and the order of each split."""
         inputs = self.groups["inputs"]
         count = len({name.split("/")[0] for name in inputs if name.endswith("/points")})
         if not count:
@@ -326,7 +326,7 @@ class _Form:
                 self.refuse(f"the group {group} is empty")
         draws = {name: value.shape[:1] for name, value in self.groups["distribution"].items()}
         if len(set(draws.values())) != 1 or () in draws.values():
-            self.refuse("the draws of its variables are not equally many")
+            self.refuse("its variables have different numbers of draws")
 
     # Trainings -------------------------------------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class _Form:
         self._validation(steps)
 
     def _wanted(self, which: str) -> None:
-        """What the official graph was fed, by name: a shape and a keep probability."""
+        """The random inputs of the official graph: a shape and a keep probability for each name."""
         wanted: Any = self.provenance.get(which)
         try:
             sound = all(np.zeros(shape).size and (keep is None or 0 < keep <= 1) for shape, keep in wanted.values())
@@ -362,7 +362,7 @@ class _Form:
             self.refuse(f"lacks its {which}")
 
     def _validation(self, steps: int) -> None:
-        """The validations of all steps: after a better one, the test set was run as well."""
+        """The costs of all validations; after one that is the best so far, the test set was evaluated as well."""
         batch, every = self.hparams["batch_size"], self.hparams["save_every"]
         batches = {split: len(self.groups["inputs"][f"{split}/order"]) // batch for split in SPLITS}
         if steps <= every:

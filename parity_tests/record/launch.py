@@ -1,4 +1,4 @@
-"""Starts the official process and waits for it: another process, because torch and TensorFlow must not share one."""
+"""Starts the official process and waits for it; torch and TensorFlow must not share a process."""
 
 import hashlib
 import importlib.metadata
@@ -19,7 +19,7 @@ from pytorch_sketch_rnn.errors import BadInput
 
 HOW_TO_INSTALL = 'pip install "pytorch-sketch-rnn[oracle,kanji]" and then pip install --no-deps magenta==2.1.4'
 OFFICIAL_FOLDER = "magenta/models/sketch_rnn"
-# of magenta 2.1.4: whatever else may be installed under that name is not the official code
+# of magenta 2.1.4; any other version is not the official code
 OFFICIAL_SHA256 = {
     "__init__.py": "0bd665ec5f7f6f18c873b7bb8863f1e8afce13884c7e517a92fd618c01d68af2",
     "model.py": "957c7ed4073cb3ca72d374bf95d2ac7b64f9cf3f85fd0994b76a81dcb1d5f8f5",
@@ -30,7 +30,11 @@ OFFICIAL_SHA256 = {
 
 
 def require_oracle() -> None:
-    """Raises BadInput when TensorFlow or Magenta are not installed, or Magenta is not the official 2.1.4."""
+    """Check that TensorFlow and the official Magenta 2.1.4 are installed.
+
+    Raises:
+        BadInput: when a package is missing, or Magenta's files are others.
+    """
     needed = ("tensorflow", "tf_keras", "six", "requests")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     try:
@@ -49,13 +53,13 @@ def require_oracle() -> None:
 def run_official(
     tasks: Sequence[dict[str, Any]], folder: Path, name: str, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Let one official process do some tasks, one after the other; see :mod:`parity_tests.official.__main__`.
+    """Run tasks one after the other in one official process; see :mod:`parity_tests.official.__main__`.
 
     Args:
-        tasks: what to do.
-        folder: for the job's file and its log.
-        name: of both.
-        environment: variables that differ from this process's.
+        tasks: the tasks.
+        folder: for the job file and the log.
+        name: of both files.
+        environment: variables that override those of this process.
 
     Raises:
         BadInput: when the process fails; the message holds its last line and where its log is.
@@ -74,7 +78,7 @@ def run_official(
 
 
 def train_task(configuration: Configuration, strokes: Path, log_root: Path, seed: int) -> dict[str, Any]:
-    """Let official Magenta train a configuration for some steps and save it below ``log_root``."""
+    """Task: train a configuration with official Magenta and save a checkpoint below ``log_root``."""
     hparams = configuration.hparams | {
         "data_set": f"[{strokes.name}]",
         "batch_size": configuration.train_batch,
@@ -94,9 +98,15 @@ def train_task(configuration: Configuration, strokes: Path, log_root: Path, seed
 def record_task(
     configuration: Configuration, weights: str, strokes: Path, out: Path, seed: int, *, own: bool = False
 ) -> dict[str, Any]:
-    """Record a configuration from weights: the prefix of a checkpoint, or a recording that holds them.
+    """Task: record a model.
 
-    ``own``: also on sketches that the model draws itself.
+    Args:
+        configuration: of the model.
+        weights: prefix of a checkpoint, or path of a recording that holds them.
+        strokes: the stroke set, an .npz file.
+        out: folder of the recordings.
+        seed: of the batch, the draws and the noise.
+        own: record it also on sketches that it draws itself.
     """
     hparams = configuration.hparams | {"batch_size": configuration.batch, "max_seq_len": configuration.steps}
     model = {
@@ -113,16 +123,16 @@ def record_task(
 
 
 def training_task(run: TrainingRun, strokes: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Let the official trainer run, and record it."""
+    """Task: run the official trainer and record it."""
     training = {"name": run.name, "hparams": run.hparams | {"data_set": [strokes.name]}, "hyper": run.hyper}
     return {"do": "record", "seed": seed, "out": str(out), "strokes": str(strokes), "trainings": [training]}
 
 
 def short_kanji(sketches: int, longest: int, seed: int) -> dict[str, list[np.ndarray]]:
-    """Kanji of few points: three fifths to train, a fifth to validate and to test.
+    """Kanji with few points: three fifths for training, one fifth each for validation and test.
 
     Raises:
-        BadInput: when there are not so many.
+        BadInput: when there are not enough.
     """
     drawn = kanji_splits(12 * sketches, seed=seed, valid_fraction=0.2, test_fraction=0.2)
     wanted = {"train": 3 * sketches // 5, "valid": sketches // 5, "test": sketches // 5}

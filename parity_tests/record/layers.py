@@ -1,7 +1,7 @@
-"""The recurrent layers of a recorded model, and what each step of them is given: NumPy alone, used by both sides.
+"""The recurrent layers of a recorded model, and the inputs of each of their steps: NumPy alone, used by both sides.
 
-A local comparison takes every step of a layer from the official state before it. The steps are independent of each
-other then, so that all of them can be taken at once, as one batch of B x T rows.
+A local comparison takes every step of a layer from the official state before it. So the steps are independent of each
+other, and all of them can be taken at once, as one batch of B x T rows.
 """
 
 import zlib
@@ -16,10 +16,10 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Layer(NamedTuple):
-    """Where a recurrent layer stands."""
+    """A recurrent layer of a model."""
 
     name: str  # as in the names of recorded quantities
-    scope: str  # official variable scope, without the cell's own
+    scope: str  # official variable scope, without that of the cell
     model: str  # hyperparameter that names its cell
     size: str  # hyperparameter that holds its number of units
 
@@ -42,7 +42,7 @@ def cell_scope(layer: Layer, hparams: Mapping[str, Any]) -> str:
 
 
 class Steps(NamedTuple):
-    """What a cell is given at each step of a layer."""
+    """The inputs of a cell at each step of a layer."""
 
     x: np.ndarray  # input [B, T, i]
     state: np.ndarray  # Magenta's packed state before the step [B, T, s]
@@ -54,14 +54,14 @@ class Steps(NamedTuple):
 
 
 def steps_of(layer: Layer, official: Arrays, inputs: Arrays, draws: Arrays, dtype: Any) -> Steps:
-    """What the cell of a layer was given at each step of the recorded training step.
+    """The inputs of a layer's cell at each step of the recorded training step.
 
     Args:
-        layer: which.
-        official: recorded quantities of the precision whose states are wanted.
+        layer: the layer.
+        official: recorded quantities, in the precision of the states.
         inputs: ``sketches`` [B, T + 1, 5] and ``lengths`` [B].
         draws: the recorded masks [T, B, n].
-        dtype: in which everything is returned.
+        dtype: of the result.
     """
     states = official[f"train/{layer.name}/state"].astype(dtype)
     sketches, lengths = inputs["sketches"].astype(dtype), inputs["lengths"]
@@ -84,11 +84,11 @@ def steps_of(layer: Layer, official: Arrays, inputs: Arrays, draws: Arrays, dtyp
 
 
 def cell_steps(groups: Any, states: np.ndarray) -> Steps:
-    """What a cell that was recorded on its own is given at each step.
+    """The inputs at each step of a cell that was recorded on its own.
 
     Args:
         groups: of the recording.
-        states: the packed states after each step [B, T, s], whose precision is that of the result.
+        states: packed states after each step [B, T, s]; their precision is that of the result.
     """
     given, dtype = groups["inputs"], states.dtype
     before = np.concatenate([given["state"][:, None].astype(dtype), states[:, :-1]], axis=1)
@@ -96,7 +96,7 @@ def cell_steps(groups: Any, states: np.ndarray) -> Steps:
 
 
 def as_recorded(layer: Layer, name: str, value: np.ndarray, inputs: Arrays, draws: Arrays) -> np.ndarray:
-    """A cell's value at all steps [B, T, n] as the layer hands it on.
+    """A cell's values at all steps [B, T, n], as the layer returns them.
 
     Output dropout is applied to ``output``; an encoder's values are zero after the end of a sketch.
     """
@@ -109,7 +109,7 @@ def as_recorded(layer: Layer, name: str, value: np.ndarray, inputs: Arrays, draw
 
 
 def cotangents(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Fixed standard normal numbers that a vector-Jacobian product is taken with, exact in float32."""
+    """Fixed standard normal cotangents of a vector-Jacobian product, exact in float32."""
     return np.random.RandomState(zlib.crc32(name.encode())).normal(size=shape).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The machine that numbers come from, as either side's process sees it: no torch and no TensorFlow in here."""
+"""The machine that numbers come from, as seen by the process of either side; no torch or TensorFlow."""
 
 import os
 import platform
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
-# What libraries choose their kernels by. Each set gives other roundings.
+# Instruction sets by which libraries choose their kernels; each rounds differently.
 VECTOR = re.compile(r"(avx\w*|fma\w*|sse4_\d|amx_\w+|asimd\w*|sve\w*|bf16|fphp)")
-# Settings that change how either side computes.
+# Environment variables that change how either side computes.
 VARIABLES = (
     "ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "DNNL_MAX_CPU_ISA", "MKL_CBWR",
     "MKL_DEBUG_CPU_TYPE", "MKL_ENABLE_INSTRUCTIONS", "MKL_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "OFFICIAL_OPTIMISER",
@@ -21,7 +21,7 @@ VARIABLES = (
 
 
 def machine() -> dict[str, Any]:
-    """Processor, its vector instructions, cores that this process may use, and what the environment sets."""
+    """Processor, vector instructions, cores that this process may use, and environment variables that are set."""
     return {
         "machine": platform.machine(),
         "processor": processor(),
@@ -32,12 +32,12 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, as Linux tells it, else what Python knows."""
+    """The name of the processor, from Linux or else from Python."""
     return _field("model name") or platform.processor() or platform.machine()
 
 
 def vector_instructions() -> str:
-    """The vector instructions that the processor has; empty where that is not known."""
+    """The vector instructions of the processor; empty if unknown."""
     flags = (_field("flags") or _field("Features") or "").split()
     return " ".join(sorted(flag for flag in flags if VECTOR.fullmatch(flag)))
 
@@ -50,7 +50,7 @@ def cores() -> int:
 def in_words(side: Mapping[str, Any]) -> str:
     """One side's provenance in one line: device, precision, libraries, instructions, threads, processor.
 
-    What a side does not say, such as a recording of an earlier version, is left out.
+    Entries that are missing, as in recordings of earlier versions, are left out.
     """
     versions = side.get("versions", {})
     library = next((f"{name} {versions[name]}" for name in ("torch", "tensorflow") if name in versions), "")
@@ -71,7 +71,7 @@ def in_words(side: Mapping[str, Any]) -> str:
 
 
 def _widest(instructions: str) -> str:
-    """The widest vectors that a processor has."""
+    """The widest vector instructions of a processor."""
     names = instructions.split()
     wide = ("avx512f", "avx2", "avx", "sve", "asimd")
     return next((f"processor with {name.upper()}" for name in wide if name in names), "")

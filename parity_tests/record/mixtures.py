@@ -1,6 +1,6 @@
-"""What a difference between two mixtures means: the likelihood of real strokes, and their divergence. NumPy alone.
+"""Likelihood under a mixture, and divergence between two mixtures, in nats: NumPy alone.
 
-A raw difference in a parameter may matter or not; these say how much, in nats. Source: Graves 2013 (arXiv 1308.0850),
+They say how much a difference in the parameters matters. Source: Graves 2013 (arXiv 1308.0850),
 equations 23-26, as Magenta parameterises them; the divergence of two normals is the textbook's.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-NAMES = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
-PARAMETERS = (*NAMES, "pen_logits")  # all that Magenta calls a mixture
+DENSITY_PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")  # what the likelihood is made of
+PARAMETERS = (*DENSITY_PARAMETERS, "pen_logits")  # everything Magenta returns for a mixture
 Mixture = Mapping[str, np.ndarray]
 
 
@@ -20,12 +20,12 @@ def nll(mixture: Mixture, targets: np.ndarray) -> np.ndarray:
         mixture: Magenta's parameters by name, [B, T, M], ``pen`` [B, T, 3].
         targets: stroke-5 [B, T, 5].
     """
-    with np.errstate(all="ignore"):  # a component of weight 0, or a port's odd numbers
+    with np.errstate(all="ignore"):  # a component of weight 0, or whatever a port answered
         return _nll(mixture, targets)
 
 
 def _nll(mixture: Mixture, targets: np.ndarray) -> np.ndarray:
-    pi, mu1, mu2, sigma1, sigma2, corr, pen = (np.asarray(mixture[name], np.float64) for name in NAMES)
+    pi, mu1, mu2, sigma1, sigma2, corr, pen = (np.asarray(mixture[name], np.float64) for name in DENSITY_PARAMETERS)
     u1 = (targets[..., 0:1] - mu1) / sigma1
     u2 = (targets[..., 1:2] - mu2) / sigma2
     rest = 1 - corr**2
@@ -38,12 +38,12 @@ def _nll(mixture: Mixture, targets: np.ndarray) -> np.ndarray:
 
 
 def kl(p: Mixture, q: Mixture) -> np.ndarray:
-    """An upper bound of the divergence of p from q at each step, [B, T]: component by component, and the pen's.
+    """An upper bound of the divergence of p from q at each step, [B, T]: of the components and of the pen.
 
     KL(sum of pi_k p_k, sum of rho_k q_k) <= KL(pi, rho) + sum of pi_k KL(p_k, q_k), by the convexity of the divergence.
     """
-    p, q = ({name: np.asarray(side[name], np.float64) for name in NAMES} for side in (p, q))
-    with np.errstate(all="ignore"):  # a component of weight 0, or a port's odd numbers
+    p, q = ({name: np.asarray(side[name], np.float64) for name in DENSITY_PARAMETERS} for side in (p, q))
+    with np.errstate(all="ignore"):  # a component of weight 0, or whatever a port answered
         components = (p["pi"] * _kl_of_normals(p, q)).sum(axis=-1)
         return _kl_of_weights(p["pi"], q["pi"]) + components + _kl_of_weights(p["pen"], q["pen"])
 

@@ -1,5 +1,13 @@
-"""Prefixes of the names of recorded and compared quantities, read by the official process and by the judge alike."""
+"""Names of recorded and compared quantities, and what a name says about the tensor: NumPy alone, used by both sides."""
 
 FED = "fed/"  # computed from official values, one step or one function at a time
 PREFIX = "prefix/"  # computed from the first points of each sketch
 VARIABLES = "variables/"  # weights as the port holds them
+COSTS = ("cost", "r_cost", "kl_cost")
+GATES = ("i", "j", "f", "o")  # in Magenta's order; j is the candidate
+FOUR_GATES = ("total", "W_xh", "W_hh", "bias", "ln_all/ln_gamma", "ln_all/ln_beta")  # hold the four gates side by side
+
+
+def is_weight_vjp(name: str) -> bool:
+    """Whether a quantity is the vector-Jacobian product of a weight: a sum over all rows and steps."""
+    return name.startswith("vjp/") and not name.endswith(("/x", "/state"))

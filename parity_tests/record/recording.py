@@ -1,11 +1,15 @@
-"""Recordings in HDF5: the only thing that crosses from the official process to ours, besides genuine checkpoints.
+"""Recordings in HDF5: besides genuine checkpoints, all that the official process hands over.
 
-A file holds groups of named arrays (a name may hold slashes): ``weights``, ``inputs`` and ``draws``, which both sides
-share, and what the official code computed from them in ``float64``, in ``float32``, or ``exact`` (no rounding: data).
-``float64_local`` and ``float32_local`` hold what single functions gave and no free run contains; ``float32_truth`` what
-every single step and function gives in float64 from the recorded float32 values. ``float64_ensemble`` and
-``float32_ensemble`` say how far other official runs are from the float64 run, for each quantity [members, 2, steps].
-As attributes it holds its kind, the hyperparameters, where it came from, and a SHA-256 over all of that.
+A file holds groups of named arrays (names may contain slashes):
+
+- ``weights``, ``inputs`` and ``draws``: shared by both sides.
+- ``float64``, ``float32``, ``exact`` (data, which has no rounding): what the official code computed from them.
+- ``float64_local``, ``float32_local``: results of single functions that are not part of a free run.
+- ``float32_truth``: every single step and function in float64, on the recorded float32 values.
+- ``float64_ensemble``, ``float32_ensemble``: how far other official runs are from the float64 run, for each quantity
+  [members, 2, steps].
+
+Its attributes hold the kind, the hyperparameters, the provenance, and a SHA-256 over everything.
 """
 
 import dataclasses
@@ -23,23 +27,23 @@ import numpy as np
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
-# The recordings that ship: in an installed package they stand inside it, in a checkout beside it.
+# The recordings that ship: inside an installed package, or next to the packages in a checkout.
 _INSTALLED = Path(__file__).parents[1] / "fixtures"
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "fixtures"
 SCHEMA = 3
 SEAL = b"sketch-rnn recording, schema 3, SHA-256 of what follows the first 512 bytes:\n"
 SEAL_SIZE = 512
-# What h5py and what is built on it raise for a damaged file or one of another kind, by no documented rule.
+# What h5py may raise for a damaged file or a file of another kind; it documents no rule.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 
 
 def _stored(name: str) -> str:
-    """A name as it stands in the file and back: "a" and "a/b" may both be arrays, which HDF5's folders forbid."""
+    """A name as stored in the file, and back: HDF5 does not allow arrays "a" and "a/b", so dots and slashes swap."""
     return name.translate(str.maketrans("/.", "./"))
 
 
 def seal(path: Path) -> None:
-    """Write the SHA-256 of an HDF5 file into the block that it leaves free at its beginning."""
+    """Write the SHA-256 of an HDF5 file into its user block, the first 512 bytes."""
     with path.open("r+b") as file:
         file.seek(SEAL_SIZE)
         text = SEAL + hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n"
@@ -48,10 +52,10 @@ def seal(path: Path) -> None:
 
 
 def check_seal(path: Path) -> None:
-    """Hold a file against its seal before HDF5 opens it: on a damaged file that library may crash or hang.
+    """Check a file against its seal before HDF5 opens it, because HDF5 may crash or hang on a damaged file.
 
     Raises:
-        BadInput: when the file is missing, is no recording, or is not as it was sealed.
+        BadInput: when the file is missing, is no recording, or was changed after it was sealed.
     """
     try:
         with Path(path).open("rb") as file:
@@ -69,7 +73,7 @@ def check_seal(path: Path) -> None:
 
 @dataclasses.dataclass
 class Recording:
-    """Named arrays in groups, with what they claim to be."""
+    """Named arrays in groups, and their claims: kind, name, hyperparameters and provenance."""
 
     kind: str  # "model", "cell", "data", "training" or "initial"
     name: str  # of the configuration, for reports
@@ -105,23 +109,23 @@ class Recording:
 
     def _write(self, path: Path) -> None:
         with h5py.File(path, "w", libver="latest", userblock_size=SEAL_SIZE) as file:
-            # Text of fixed length: HDF5 keeps the other kind without a checksum, where damage can make it hang.
+            # Text of fixed length: HDF5 stores the other kind without a checksum, and damage there can make it hang.
             file.attrs["claims"] = np.bytes_(json.dumps(self._claims(), sort_keys=True))
             file.attrs["sha256"] = np.bytes_(self.digest())
             for group, arrays in self.groups.items():
                 target = file.create_group(group)
                 for name, array in arrays.items():
-                    # what is larger than the weights of a model is a whole run, which hardly shrinks
+                    # arrays larger than the weights of a model hold a whole run, which hardly compresses
                     small = 64 < array.size < 2**21
                     options = {"compression": "gzip", "shuffle": True} if small else {}
                     target.create_dataset(_stored(name), data=array, **options)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a file and check that it is what it claims to be.
+        """Read a file and check it against its seal and its SHA-256.
 
         Raises:
-            BadInput: when it is missing, cut short, of another schema, or does not match its SHA-256.
+            BadInput: when it is missing, truncated, of another schema, or does not match its SHA-256.
         """
         check_seal(path)
         try:

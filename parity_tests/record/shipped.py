@@ -1,4 +1,4 @@
-"""The small recordings in ``fixtures/``: made by the official process, locked by their SHA-256, read without it."""
+"""The small recordings in ``fixtures/``, made by the official process and locked by their SHA-256."""
 
 import hashlib
 import tempfile
@@ -26,16 +26,16 @@ SKETCHES = 120
 
 
 def record_fixtures(out: Path) -> list[Path]:
-    """Let official Magenta train and record every small configuration; lock the result.
+    """Train and record every small configuration with official Magenta, and lock the result.
 
     Raises:
-        BadInput: when the official code is not installed, or its process fails; nothing is changed then.
+        BadInput: when the official code is not installed, or its process fails; then nothing is changed.
     """
     require_oracle()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{out}: cannot be made ({error.strerror}); choose another --out") from None
+        raise BadInput(f"{out}: cannot be created ({error.strerror}); choose another --out") from None
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         recorded = scratch / "recorded"
@@ -61,7 +61,7 @@ def record_fixtures(out: Path) -> list[Path]:
 
 
 def _publish(recorded: list[Path], out: Path) -> list[Path]:
-    """Move the recordings into place, remove those that are no longer made, and lock them."""
+    """Move the recordings into place, delete locked ones that are no longer recorded, and lock the new ones."""
     before = _locked(out / LOCK) if (out / LOCK).is_file() else {}
     sums = []
     for path in recorded:
@@ -77,7 +77,7 @@ def _publish(recorded: list[Path], out: Path) -> list[Path]:
 
 
 def _locked(lock: Path) -> dict[str, str]:
-    """SHA-256 of each recording by its name, as the lock says."""
+    """The SHA-256 of each recording in the lock, by name."""
     lines = [line.split("  ") for line in lock.read_text(encoding="utf-8").splitlines()]
     if not lines or any(len(line) != 2 for line in lines):
         raise BadInput(f"{lock}: expected lines of a SHA-256, two spaces and a name; record with `make fixtures`")
@@ -85,10 +85,10 @@ def _locked(lock: Path) -> dict[str, str]:
 
 
 def fixture_paths(folder: Path = FOLDER) -> list[Path]:
-    """The locked recordings, each held against its SHA-256.
+    """Paths of the locked recordings, each checked against its SHA-256.
 
     Raises:
-        BadInput: when the lock is missing, or a recording is missing, unknown or not the one that was locked.
+        BadInput: when the lock is missing, or a recording is missing, unknown or has another SHA-256.
     """
     lock = folder / LOCK
     if not lock.is_file():

@@ -1,6 +1,6 @@
 """Drives a port through single steps and single functions, each on values that the official code recorded.
 
-What a function is given never depends on what the port computed before, so an error stays where it is made. Names
+The arguments of a function never depend on what the port computed before, so an error stays where it is made. Names
 begin with ``fed/``; the rest of a name is that of the official quantity.
 """
 
@@ -10,12 +10,20 @@ from typing import Any
 import numpy as np
 
 from parity_tests.adapter import Adapter, Arrays
-from parity_tests.record.draws import PREFIXES
-from parity_tests.record.layers import Steps, as_recorded, cell_scope, cell_steps, cotangents, layers_of, steps_of
+from parity_tests.record.layers import (
+    Layer,
+    Steps,
+    as_recorded,
+    cell_scope,
+    cell_steps,
+    cotangents,
+    layers_of,
+    steps_of,
+)
 from parity_tests.record.mixtures import PARAMETERS
-from parity_tests.record.quantities import FED, PREFIX
+from parity_tests.record.quantities import FED
 from parity_tests.record.recording import Recording
-from parity_tests.replay.answers import NO_ARRAYS, Answers, in_precision, is_arrays
+from parity_tests.replay.answers import NO_ARRAYS, Answers, Replay, in_precision, is_arrays
 from weight_port.names import CELLS
 
 
@@ -39,93 +47,122 @@ def replay_cell(recording: Recording, precision: str, port: Adapter) -> Answers:
 
 def replay_local(recording: Recording, precision: str, port: Adapter) -> Answers:
     """All local functions of a loaded model."""
-    answers = Answers()
-    official, draws = recording[precision], recording["draws"]
-    latent = _latent(answers, official, draws, precision, port) if recording.hparams["conditional"] else None
+    replay = LocalReplay(recording, precision, port)
+    latent = replay.latent() if replay.conditional else None
     for layer in layers_of(recording.hparams):
-        _layer(answers, recording, precision, port, layer)
-    _output(answers, recording, precision, port, latent)
-    _optimizer(answers, recording, precision, port)
-    answers.arrays = {FED + name: value for name, value in answers.arrays.items()}
-    return answers
+        replay.layer(layer)
+    replay.output_layer()
+    replay.training_costs(latent)
+    replay.evaluation_costs()
+    replay.optimizer()
+    replay.answers.arrays = {FED + name: value for name, value in replay.answers.arrays.items()}
+    return replay.answers
 
 
-def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answers:
-    """The first points of each sketch alone: nearly local, and within the reach of a port that offers no steps."""
-    answers, taken = Answers(), Answers()
-    inputs, official = recording["inputs"], recording[precision]
-    sketches = inputs["sketches"].astype(precision)
-    z = None
-    if recording.hparams["conditional"]:
-        noise = {"latent": recording["draws"]["latent"].astype(precision)}
-        for length in PREFIXES:
-            lengths = np.minimum(inputs["lengths"], length)
+class LocalReplay(Replay):
+    """The local functions of one model."""
+
+    def latent(self) -> Arrays:
+        """From the encoder's last states to the decoder's first; returns the official mu, presig and z."""
+        port, official, answers = self.port, self.official, self.answers
+        given = {n: official[f"train/{n}"].copy() for n in ("mu", "presig", "z")}
+        states = [official[f"train/encoder/{side}/final_state"].copy() for side in ("fw", "bw")]
+        noise = self.latent_noise()["latent"]
+        answers.take("posterior", lambda: port.posterior(*states), ("mu", "presig"), "train/")
+        answers.take("latent", lambda: port.latent(given["mu"], given["presig"], noise), ("z",), "train/")
+        answers.take("initial_state", lambda: port.initial_state(given["z"]), ("initial_state",), "train/decoder/")
+        return given
+
+    def layer(self, layer: Layer) -> None:
+        """All steps of a layer, and their vector-Jacobian product."""
+        inputs, draws = self.inputs, self.recording["draws"]
+        if f"train/{layer.name}/state" not in self.official:
+            return
+        steps = steps_of(layer, self.official, inputs, draws, np.dtype(self.precision))
+        step, vjp = self._methods_of(layer)
+        stepped, products = Answers(), Answers()
+        _take_steps(stepped, f"step_layer ({layer.name})", steps, step)
+        for name, value in stepped.arrays.items():
+            recorded = as_recorded(layer, name, value, inputs, draws) if _fits(value, steps) else value
+            self.answers.arrays[f"train/{layer.name}/{name}"] = recorded
+        _take_vjp(products, f"step_layer_vjp ({layer.name})", (layer.name, self.hparams[layer.size]), steps, vjp)
+        for name, value in products.arrays.items():
+            self.answers.arrays[name.replace("vjp/", f"vjp/{layer.name}/", 1)] = value
+        for taken in (stepped, products):
+            self.answers.absorb(Answers({}, taken.broken, taken.untested))
+
+    def _methods_of(self, layer: Layer) -> tuple[Callable[..., Arrays], Callable[..., Arrays]]:
+        """A port's step of a layer and its product; if it has none, those of a cell with the official weights."""
+        port = self.port
+        kind, scope = self.hparams[layer.model], cell_scope(layer, self.hparams)
+        weights = {n.removeprefix(scope): v for n, v in self.recording["weights"].items() if n.startswith(scope)}
+        weights = in_precision(weights, self.precision)
+
+        def step(*given: Any) -> Arrays:
+            own = "step_layer" in port.offers
+            return port.step_layer(layer.name, *given) if own else port.step_cell(kind, weights, *given)
+
+        def vjp(*given: Any) -> Arrays:
+            own = "step_layer_vjp" in port.offers
+            return port.step_layer_vjp(layer.name, *given) if own else port.step_cell_vjp(kind, weights, *given)
+
+        return step, vjp
+
+    def output_layer(self) -> None:
+        """The output layer on the decoder's official outputs."""
+        hidden = self.official["train/decoder/output"].copy()
+        self.answers.take("output_layer", lambda: self.port.output_layer(hidden), ("head",), "train/")
+
+    def training_costs(self, latent: Arrays | None) -> None:
+        """Mixture, costs and their gradients from the official values of the output layer."""
+        targets, kl_weight = self._targets(), float(self.inputs["kl_weight"])
+        taken = Answers()
+        required = (*PARAMETERS, "r_cost", "kl_cost", "cost", "gradient/head")
+        taken.take(
+            "costs",
+            lambda: self.port.costs(self.official["train/head"].copy(), targets, latent, kl_weight, is_training=True),
+            required if latent is None else (*required, "gradient/mu", "gradient/presig"),
+        )
+        taken.arrays = {
+            (f"loss/{name}" if name.startswith("gradient/") else f"train/{name}"): value
+            for name, value in taken.arrays.items()
+            if latent is not None or name != "kl_cost"
+        }
+        self.answers.absorb(taken)
+
+    def evaluation_costs(self) -> None:
+        """The same for the evaluation model, without gradients; by :meth:`Adapter.loss` where there is no ``costs``."""
+        port, official, targets = self.port, self.official, self._targets()
+        latent = {n: official[f"eval/{n}"].copy() for n in ("mu", "presig")} if self.conditional else None
+        taken = Answers()
+        if "costs" in port.offers:
             taken.take(
-                f"encode (first {length})",
-                lambda n=lengths: _some(port.encode(sketches[:, 1:], n.copy(), noise), ("mu", "presig")),
-                ("mu", "presig"),
-                f"{PREFIX}{length}/",
+                "costs (evaluation)",
+                lambda: port.costs(official["eval/head"].copy(), targets, latent, 1.0, is_training=False),
+                ("r_cost", "kl_cost"),
             )
-        z = official["eval/z"].copy()
-    taken.take(
-        "decode (first points)",
-        lambda: _some(port.decode(sketches[:, : max(PREFIXES)], z, {}), PARAMETERS),
-        PARAMETERS,
-        PREFIX,
-    )
-    answers.absorb(taken)
-    return answers
+        elif self.precision == "float64":  # the truth of a float32 loss was recorded from the output layer's values
+            parameters = {name: official[f"eval/{name}"].copy() for name in PARAMETERS}
+            taken.take("loss", lambda: port.loss(parameters, targets, latent, is_training=False), ("r_cost", "kl_cost"))
+        wanted = ("r_cost", "kl_cost") if self.conditional else ("r_cost",)
+        taken.arrays = {f"eval/{name}": value for name, value in taken.arrays.items() if name in wanted}
+        self.answers.absorb(taken)
 
+    def optimizer(self) -> None:
+        """A step of the optimizer. It changes the port's weights, so nothing that needs them may follow."""
+        official = self.official
+        gradients = {n.removeprefix("gradient/"): v.copy() for n, v in official.items() if n.startswith("gradient/")}
+        names = tuple(f"{kind}/{name}" for kind in ("clipped", "after") for name in gradients)
+        lr = float(self.inputs["lr"])
+        self.answers.take("optimize", lambda: self.port.optimize(gradients, lr), names, "optimizer/")
 
-def _some(answer: Any, names: tuple[str, ...]) -> Any:
-    return {name: answer[name] for name in names if name in answer} if is_arrays(answer) else answer
-
-
-def _layer(answers: Answers, recording: Recording, precision: str, port: Adapter, layer: Any) -> None:
-    inputs, draws, hparams = recording["inputs"], recording["draws"], recording.hparams
-    if f"train/{layer.name}/state" not in recording[precision]:
-        return
-    steps = steps_of(layer, recording[precision], inputs, draws, np.dtype(precision))
-    taken = Answers()
-    step, vjp = _of_layer(recording, precision, port, layer)
-    _take_steps(taken, f"step_layer ({layer.name})", steps, step)
-    taken.arrays = {
-        name: as_recorded(layer, name, value, inputs, draws) if _fits(value, steps) else value
-        for name, value in taken.arrays.items()
-    }
-    taken.arrays = {f"train/{layer.name}/{name}": value for name, value in taken.arrays.items()}
-    products = Answers()
-    _take_vjp(products, f"step_layer_vjp ({layer.name})", (layer.name, hparams[layer.size]), steps, vjp)
-    taken.absorb(products)
-    taken.arrays = {
-        name.replace("vjp/", f"vjp/{layer.name}/", 1) if name.startswith("vjp/") else name: value
-        for name, value in taken.arrays.items()
-    }
-    answers.absorb(taken)
+    def _targets(self) -> np.ndarray:
+        return self.sketches()[:, 1:]
 
 
 def _fits(value: np.ndarray, steps: Steps) -> bool:
-    """Whether it holds numbers for each row and step; of all else its row says what is wrong."""
+    """Whether an array holds numbers for each row and step; if not, its row says what is wrong."""
     return value.dtype.kind == "f" and value.ndim == 3 and value.shape[:2] == steps.x.shape[:2]
-
-
-def _of_layer(
-    recording: Recording, precision: str, port: Adapter, layer: Any
-) -> tuple[Callable[..., Arrays], Callable[..., Arrays]]:
-    """A port's step of a layer and its product; those of a cell with the official weights, where it has no others."""
-    kind, scope = recording.hparams[layer.model], cell_scope(layer, recording.hparams)
-    weights = {n.removeprefix(scope): v for n, v in recording["weights"].items() if n.startswith(scope)}
-    weights = in_precision(weights, precision)
-
-    def step(*given: Any) -> Arrays:
-        own = "step_layer" in port.offers
-        return port.step_layer(layer.name, *given) if own else port.step_cell(kind, weights, *given)
-
-    def vjp(*given: Any) -> Arrays:
-        own = "step_layer_vjp" in port.offers
-        return port.step_layer_vjp(layer.name, *given) if own else port.step_cell_vjp(kind, weights, *given)
-
-    return step, vjp
 
 
 def _take_steps(answers: Answers, method: str, steps: Steps, call: Callable[..., Arrays]) -> None:
@@ -135,7 +172,7 @@ def _take_steps(answers: Answers, method: str, steps: Steps, call: Callable[...,
 
 
 def _take_vjp(answers: Answers, method: str, layer: tuple[str, int], steps: Steps, call: Callable[..., Arrays]) -> None:
-    """The vector-Jacobian product with the cotangents of a layer's name, of so many units."""
+    """The vector-Jacobian product with fixed cotangents; ``layer`` is its name, which seeds them, and its units."""
     shape, flat = steps.x.shape[:2], steps.flat()
     name, units = layer
     ends = {"output": (len(flat.x), units), "state": flat.state.shape}
@@ -144,7 +181,7 @@ def _take_vjp(answers: Answers, method: str, layer: tuple[str, int], steps: Step
 
 
 def _unflattened(answer: Any, shape: tuple[int, ...], names: tuple[str, ...] | None) -> Arrays:
-    """[B T, n] as [B, T, n]; of the named ones, or of all."""
+    """Arrays [B T, n] as [B, T, n]: the named ones, or all if there are no names."""
     if not is_arrays(answer):
         raise TypeError(NO_ARRAYS)
     rows = shape[0] * shape[1]
@@ -154,59 +191,3 @@ def _unflattened(answer: Any, shape: tuple[int, ...], names: tuple[str, ...] | N
         else value
         for name, value in answer.items()
     }
-
-
-def _latent(answers: Answers, official: Arrays, draws: Arrays, precision: str, port: Adapter) -> Arrays:
-    """From the last states to the decoder's first."""
-    given = {n: official[f"train/{n}"].copy() for n in ("mu", "presig", "z")}
-    states = [official[f"train/encoder/{side}/final_state"].copy() for side in ("fw", "bw")]
-    noise = draws["latent"].astype(precision)
-    answers.take("posterior", lambda: port.posterior(*states), ("mu", "presig"), "train/")
-    answers.take("latent", lambda: port.latent(given["mu"], given["presig"], noise), ("z",), "train/")
-    answers.take("initial_state", lambda: port.initial_state(given["z"]), ("initial_state",), "train/decoder/")
-    return given
-
-
-def _output(answers: Answers, recording: Recording, precision: str, port: Adapter, latent: Arrays | None) -> None:
-    official, inputs = recording[precision], recording["inputs"]
-    targets = inputs["sketches"].astype(precision)[:, 1:]
-    hidden = official["train/decoder/output"].copy()
-    answers.take("output_layer", lambda: port.output_layer(hidden), ("head",), "train/")
-    taken = Answers()
-    required = (*PARAMETERS, "r_cost", "kl_cost", "cost", "gradient/head")
-    taken.take(
-        "costs",
-        lambda: port.costs(
-            official["train/head"].copy(), targets, latent, float(inputs["kl_weight"]), is_training=True
-        ),
-        required if latent is None else (*required, "gradient/mu", "gradient/presig"),
-    )
-    taken.arrays = {
-        (f"loss/{name}" if name.startswith("gradient/") else f"train/{name}"): value
-        for name, value in taken.arrays.items()
-        if latent is not None or name != "kl_cost"
-    }
-    answers.absorb(taken)
-    given = None if latent is None else {name: official[f"eval/{name}"].copy() for name in ("mu", "presig")}
-    taken = Answers()
-    if "costs" in port.offers:
-        taken.take(
-            "costs (evaluation)",
-            lambda: port.costs(official["eval/head"].copy(), targets, given, 1.0, is_training=False),
-            ("r_cost", "kl_cost"),
-        )
-    elif precision == "float64":  # the truth of a float32 loss was recorded from the output layer's values alone
-        parameters = {name: official[f"eval/{name}"].copy() for name in PARAMETERS}
-        taken.take("loss", lambda: port.loss(parameters, targets, given, is_training=False), ("r_cost", "kl_cost"))
-    wanted = ("r_cost",) if latent is None else ("r_cost", "kl_cost")
-    taken.arrays = {f"eval/{name}": value for name, value in taken.arrays.items() if name in wanted}
-    answers.absorb(taken)
-
-
-def _optimizer(answers: Answers, recording: Recording, precision: str, port: Adapter) -> None:
-    """The port's model moves on: nothing that needs its weights may come after this."""
-    official = recording[precision]
-    gradients = {n.removeprefix("gradient/"): v.copy() for n, v in official.items() if n.startswith("gradient/")}
-    names = tuple(f"{kind}/{name}" for kind in ("clipped", "after") for name in gradients)
-    lr = float(recording["inputs"]["lr"])
-    answers.take("optimize", lambda: port.optimize(gradients, lr), names, "optimizer/")

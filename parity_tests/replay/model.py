@@ -1,32 +1,36 @@
 """Drives a port through a recording: what the official code computed there, the port computes again.
 
-Quantities come in the order in which they are computed. What a port computes from official values, one step or one
-function at a time, is in :mod:`parity_tests.replay.local`; here it runs freely, so that an early error goes on into all
-that follows.
+Quantities come in the order in which they are computed. Here the port runs freely, from the recorded inputs, so that an
+early error carries into everything after it. Single steps and functions on official values are in
+:mod:`parity_tests.replay.local`.
 """
 
 import random
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from parity_tests.adapter import Adapter, Arrays
 from parity_tests.record.configurations import SAMPLING_MODES, SAMPLING_SEEDS
-from parity_tests.record.mixtures import NAMES as MIXTURE
-from parity_tests.record.mixtures import PARAMETERS, nll
-from parity_tests.record.quantities import VARIABLES
+from parity_tests.record.mixtures import DENSITY_PARAMETERS, PARAMETERS, nll
+from parity_tests.record.quantities import COSTS, VARIABLES
 from parity_tests.record.recording import Recording
-from parity_tests.replay.answers import Answers, in_precision
-from parity_tests.replay.local import replay_cell, replay_local, replay_prefixes
-from pytorch_sketch_rnn.data.npz import SPLITS
+from parity_tests.replay.answers import Answers, Replay, in_precision
+from parity_tests.replay.data import replay_data
+from parity_tests.replay.local import replay_cell, replay_local
+from parity_tests.replay.prefixes import replay_prefixes
 
-WHOLE = ("gradient/", "clipped/", "after/")  # begins what a training step leaves, a name for each variable
+OF_EACH_VARIABLE = ("gradient/", "clipped/", "after/")  # prefixes of what a training step gives for each variable
 
 
 def replay(recording: Recording, precision: str, port: Adapter) -> Answers:
-    """Compute what a recording holds in a precision (``float32``, ``float64`` or, for data and masks, ``exact``)."""
-    if recording.kind == "cell":  # in the precision "exact" it holds the values of a mask; see parity_tests.judge.proof
+    """Compute what a recording holds.
+
+    Args:
+        recording: of a cell, a data loader or a model.
+        precision: ``float64`` or ``float32``; for data and masks ``exact``.
+        port: the port.
+    """
+    if recording.kind == "cell":  # its "exact" group holds the values of a mask; see parity_tests.judge.proof
         return Answers() if precision == "exact" else replay_cell(recording, precision, port)
     if recording.kind == "data":
         return replay_data(recording, port)
@@ -35,186 +39,151 @@ def replay(recording: Recording, precision: str, port: Adapter) -> Answers:
 
 def replay_model(recording: Recording, precision: str, port: Adapter) -> Answers:
     """The loaded weights, every local function, the first points, an evaluation, some sampling and a training step."""
-    answers = Answers()
-    weights = in_precision(recording["weights"], precision)
-
-    def load() -> Arrays:
-        port.load(dict(recording.hparams), {name: value.copy() for name, value in weights.items()})
-        return {}
-
-    def loaded(what: str) -> bool:
-        answers.take(what, load, ())
-        return what not in answers.broken and what not in answers.untested
-
-    if not loaded("load"):
+    model = ModelReplay(recording, precision, port)
+    answers = model.answers
+    if not model.load("load"):
         answers.absorb(replay_local(recording, precision, port))  # cells need no model
         return answers
     if precision == "float64":
         answers.take("variables", port.variables, (), VARIABLES)
     local = replay_local(recording, precision, port)
-    if loaded("load (a second time)"):  # the optimizer's step moved the model
+    if model.load("load (a second time)"):  # the optimizer's step changed the weights
         answers.absorb(replay_prefixes(recording, precision, port))
-        _replay_evaluation(answers, recording, precision, port)
-        _replay_sampling(answers, recording, precision, port)
-        _replay_training_step(answers, recording, precision, port)
+        model.evaluation()
+        model.sampling()
+        model.training_step()
     answers.absorb(local)
     return answers
 
 
-def _replay_evaluation(answers: Answers, recording: Recording, precision: str, port: Adapter) -> None:
-    """All dropout off, the pen loss of the padding masked."""
-    inputs, draws = recording["inputs"], recording["draws"]
-    official = {n.removeprefix("eval/"): v for n, v in recording[precision].items() if n.startswith("eval/")}
-    sketches, lengths = inputs["sketches"].astype(precision), inputs["lengths"].copy()
-    targets = sketches[:, 1:]
-    latent = None
-    if recording.hparams["conditional"]:
-        noise = {"latent": draws["latent"].astype(precision)}
-        latent = answers.take(
-            "encode", lambda: port.encode(targets, lengths, noise), required=("mu", "presig", "z"), prefix="eval/"
-        )
-        _keep_recorded(answers, recording, precision, "eval/")
-        latent = {name: latent.get(name, official[name].copy()) for name in ("mu", "presig", "z")}
-    z = None if latent is None else latent["z"]
-    decoded = answers.take("decode", lambda: port.decode(sketches[:, :-1], z, {}), PARAMETERS, prefix="eval/")
-    _keep_recorded(answers, recording, precision, "eval/")
-    answers.arrays |= _likelihood("eval/", answers.arrays, recording, precision)
-    if set(PARAMETERS) <= set(decoded):
-        answers.take(
-            "loss", lambda: port.loss(decoded, targets, latent, is_training=False), ("r_cost", "kl_cost"), "eval/"
-        )
+class ModelReplay(Replay):
+    """The free runs of one model."""
 
+    def load(self, what: str) -> bool:
+        """Load the recorded weights; returns whether the port could."""
+        weights = in_precision(self.recording["weights"], self.precision)
 
-def _likelihood(prefix: str, arrays: Arrays, recording: Recording, precision: str) -> Arrays:
-    """Of the targets under a mixture; nothing where its parameters are not what they should be: their rows say so."""
-    official = recording[precision]
-    names = {name: f"{prefix}{name}" for name in MIXTURE}
-    if not all(
-        n in arrays and arrays[n].shape == official[n].shape and arrays[n].dtype.kind == "f" for n in names.values()
-    ):
-        return {}
-    targets = recording["inputs"]["sketches"].astype(precision)[:, 1:]
-    return {f"{prefix}nll": nll({name: arrays[n] for name, n in names.items()}, targets)}
+        def load() -> Arrays:
+            self.port.load(dict(self.hparams), {name: value.copy() for name, value in weights.items()})
+            return {}
 
+        self.answers.take(what, load, ())
+        return what not in self.answers.broken and what not in self.answers.untested
 
-def _keep_recorded(answers: Answers, recording: Recording, precision: str, prefix: str) -> None:
-    """Of an evaluation the layers' outputs and states were recorded; a training step shows what is inside them."""
-    for name in [name for name in answers.arrays if name.startswith((f"{prefix}encoder/", f"{prefix}decoder/"))]:
-        if name not in recording[precision] and f"train/{name.removeprefix(prefix)}" in recording[precision]:
-            del answers.arrays[name]
+    def evaluation(self) -> None:
+        """All dropout off, the pen loss of the padding masked."""
+        noise = self.latent_noise() if self.conditional else {}
+        decoded, targets, latent = self._forward(self.answers, "eval/", noise, {}, prefix="eval/")
+        self._drop_unrecorded("eval/")
+        self.answers.arrays |= self._likelihood("eval/")
+        self._loss(self.answers, decoded, targets, latent, prefix="eval/", is_training=False)
 
+    def _forward(
+        self, answers: Answers, run: str, encoder_draws: Arrays, decoder_draws: Arrays, *, prefix: str
+    ) -> tuple[Arrays, np.ndarray, Arrays | None]:
+        """Encode and decode; official values of the run replace what the port's encoder did not answer.
 
-def _replay_sampling(answers: Answers, recording: Recording, precision: str, port: Adapter) -> None:
-    """Sketches from the official seeds; what either stream would give next tells how much was drawn from it."""
-    for mode, options in SAMPLING_MODES.items():
-        if f"sample/{mode}/strokes" not in recording[precision]:
-            continue  # the official code failed to sample from this model; the recording's provenance says so
-        seq_len = len(recording[precision][f"sample/{mode}/strokes"])
-        uniform = random.Random(SAMPLING_SEEDS["uniform"])
-        normal = np.random.RandomState(SAMPLING_SEEDS["normal"])
-        drawn = answers.take(
-            f"sample ({mode})",
-            lambda o=options, n=seq_len, u=uniform, r=normal: port.sample(n, o["temperature"], o["greedy_mode"], u, r),
-            required=("strokes", *MIXTURE),
-            prefix=f"sample/{mode}/",
-        )
-        if drawn:
-            answers.arrays[f"sample/{mode}/next_uniform"] = np.asarray(uniform.random())
-            answers.arrays[f"sample/{mode}/next_normal"] = np.asarray(normal.random_sample())
+        Returns:
+            What the port decoded, the targets, and the latent values (None for an unconditional model).
+        """
+        port, sketches, lengths = self.port, self.sketches(), self.inputs["lengths"].copy()
+        targets, latent = sketches[:, 1:], None
+        if self.conditional:
+            names = ("mu", "presig", "z")
+            latent = answers.take("encode", lambda: port.encode(targets, lengths, encoder_draws), names, prefix)
+            latent = {name: latent.get(name, self.official[f"{run}{name}"].copy()) for name in names}
+        z = None if latent is None else latent["z"]
+        decoded = answers.take("decode", lambda: port.decode(sketches[:, :-1], z, decoder_draws), PARAMETERS, prefix)
+        return decoded, targets, latent
 
+    def _loss(
+        self,
+        answers: Answers,
+        decoded: Arrays,
+        targets: np.ndarray,
+        latent: Arrays | None,
+        *,
+        prefix: str,
+        is_training: bool,
+    ) -> None:
+        if set(PARAMETERS) <= set(decoded):
+            answers.take(
+                "loss", lambda: self.port.loss(decoded, targets, latent, is_training=is_training), COSTS[1:], prefix
+            )
 
-def _replay_training_step(answers: Answers, recording: Recording, precision: str, port: Adapter) -> None:
-    """Forward with every intermediate, costs, gradients, clipped gradients, and the state behind the step."""
-    inputs = recording["inputs"]
-    draws = {name: value.astype(precision) for name, value in recording["draws"].items()}
-    sketches = inputs["sketches"].astype(precision)
-    taken = Answers()
-    taken.take(
-        "train_step",
-        lambda: port.train_step(sketches, inputs["lengths"].copy(), draws, inputs["lr"], inputs["kl_weight"]),
-        required=("cost", "r_cost", "kl_cost"),
-    )
-    lacking = _lacking(recording, precision, taken.arrays)
-    if lacking:
-        taken.broken["train_step"] = f"the answer lacks {', '.join(lacking[:3])} ({len(lacking)} in all)"
-    if taken.untested:
-        _replay_forward(taken, recording, precision, port, draws)
-    answers.broken |= taken.broken
-    answers.untested |= taken.untested
-    # the cost is made of the other two, in whatever order a port answers
-    forward = sorted((n for n in taken.arrays if not n.startswith(WHOLE)), key=lambda name: name == "cost")
-    for name in (*forward, *(n for n in taken.arrays if n.startswith(WHOLE))):
-        value = taken.arrays[name]
-        whole = name.startswith(WHOLE)
-        if not (name.startswith("after/") and precision == "float32"):  # see official/record_model.py
-            answers.arrays[name if whole else f"train/{name}"] = value
-    answers.arrays |= _likelihood("train/", answers.arrays, recording, precision)
+    def _likelihood(self, prefix: str) -> Arrays:
+        """Negative log-likelihood of the targets; none if the mixture is malformed, which its own rows report."""
+        arrays, names = self.answers.arrays, {name: f"{prefix}{name}" for name in DENSITY_PARAMETERS}
+        if not all(
+            n in arrays and arrays[n].shape == self.official[n].shape and arrays[n].dtype.kind == "f"
+            for n in names.values()
+        ):
+            return {}
+        return {f"{prefix}nll": nll({name: arrays[n] for name, n in names.items()}, self.sketches()[:, 1:])}
 
+    def _drop_unrecorded(self, prefix: str) -> None:
+        """Drop intermediates that were recorded only of the training step, not of the evaluation."""
+        arrays = self.answers.arrays
+        for name in [name for name in arrays if name.startswith((f"{prefix}encoder/", f"{prefix}decoder/"))]:
+            if name not in self.official and f"train/{name.removeprefix(prefix)}" in self.official:
+                del arrays[name]
 
-def _lacking(recording: Recording, precision: str, answer: Arrays) -> list[str]:
-    """Of gradients and of what a step leaves, a port offers those of every variable or of none."""
-    result = []
-    for kind in WHOLE:
-        wanted = [name for name in recording[precision] if name.startswith(kind)]
-        if any(name in answer for name in wanted):
-            result += [name for name in wanted if name not in answer]
-    return result
+    def sampling(self) -> None:
+        """Sketches from the official seeds; the next number of either generator tells how many were drawn."""
+        for mode, options in SAMPLING_MODES.items():
+            if f"sample/{mode}/strokes" not in self.official:
+                continue  # the official code could not sample from this model; the recording's provenance says so
+            seq_len = len(self.official[f"sample/{mode}/strokes"])
+            temperature, greedy = options["temperature"], options["greedy_mode"]
+            uniform = random.Random(SAMPLING_SEEDS["uniform"])
+            normal = np.random.RandomState(SAMPLING_SEEDS["normal"])
+            drawn = self.answers.take(
+                f"sample ({mode})",
+                lambda n=seq_len, t=temperature, g=greedy, u=uniform, r=normal: self.port.sample(n, t, g, u, r),
+                required=("strokes", *DENSITY_PARAMETERS),
+                prefix=f"sample/{mode}/",
+            )
+            if drawn:
+                self.answers.arrays[f"sample/{mode}/next_uniform"] = np.asarray(uniform.random())
+                self.answers.arrays[f"sample/{mode}/next_normal"] = np.asarray(normal.random_sample())
 
-
-def _replay_forward(
-    taken: Answers, recording: Recording, precision: str, port: Adapter, draws: Mapping[str, np.ndarray]
-) -> None:
-    """The training model's forward pass and costs, of a port that cannot train."""
-    inputs, official = recording["inputs"], recording[precision]
-    sketches, lengths = inputs["sketches"].astype(precision), inputs["lengths"].copy()
-    targets = sketches[:, 1:]
-    latent = None
-    if recording.hparams["conditional"]:
-        latent = taken.take("encode", lambda: port.encode(targets, lengths, draws), required=("mu", "presig", "z"))
-        latent = {name: latent.get(name, official[f"train/{name}"].copy()) for name in ("mu", "presig", "z")}
-    z = None if latent is None else latent["z"]
-    decoded = taken.take("decode", lambda: port.decode(sketches[:, :-1], z, draws), PARAMETERS)
-    if set(PARAMETERS) <= set(decoded):
+    def training_step(self) -> None:
+        """Forward pass with every intermediate, costs, gradients, clipped gradients, and the state after the step."""
+        port, inputs = self.port, self.inputs
+        draws, sketches = self.draws(), self.sketches()
+        taken = Answers()
         taken.take(
-            "loss", lambda: port.loss(decoded, targets, latent, is_training=True), required=("r_cost", "kl_cost")
+            "train_step",
+            lambda: port.train_step(sketches, inputs["lengths"].copy(), draws, inputs["lr"], inputs["kl_weight"]),
+            required=COSTS,
         )
+        lacking = self._lacking(taken.arrays)
+        if lacking:
+            taken.broken["train_step"] = f"the answer lacks {', '.join(lacking[:3])} ({len(lacking)} in all)"
+        if taken.untested:
+            self._forward_alone(taken, draws)
+        self.answers.broken |= taken.broken
+        self.answers.untested |= taken.untested
+        # the cost is the sum of the other two, whatever order a port answers in
+        forward = sorted((n for n in taken.arrays if not n.startswith(OF_EACH_VARIABLE)), key=lambda n: n == "cost")
+        self.answers.arrays |= {f"train/{name}": taken.arrays[name] for name in forward}
+        for name, value in taken.arrays.items():
+            # in float32 it was not recorded, see official/record_model.py
+            unrecorded = name.startswith("after/") and self.precision == "float32"
+            if name.startswith(OF_EACH_VARIABLE) and not unrecorded:
+                self.answers.arrays[name] = value
+        self.answers.arrays |= self._likelihood("train/")
 
+    def _lacking(self, answer: Arrays) -> list[str]:
+        """Names that are missing: a port answers a kind such as gradients for every variable or for none."""
+        result = []
+        for kind in OF_EACH_VARIABLE:
+            wanted = [name for name in self.official if name.startswith(kind)]
+            if any(name in answer for name in wanted):
+                result += [name for name in wanted if name not in answer]
+        return result
 
-def sets_of(recording: Recording) -> list[dict[str, list[np.ndarray]]]:
-    """The stroke sets that a recording of data or of a training holds."""
-    inputs = recording["inputs"]
-    count = len({name.split("/")[0] for name in inputs if name.endswith("/points")})
-    return [
-        {
-            split: np.split(inputs[f"{index}/{split}/points"].copy(), inputs[f"{index}/{split}/offsets"][1:-1])
-            for split in SPLITS
-        }
-        for index in range(count)
-    ]
-
-
-def orders_of(recording: Recording) -> Arrays:
-    """How the official loader sorted each split."""
-    return {split: recording["inputs"][f"{split}/order"].copy() for split in SPLITS}
-
-
-def replay_data(recording: Recording, port: Adapter) -> Answers:
-    """Batches from the official seed and the recorded order of equal lengths."""
-    answers = Answers()
-    answers.take("data", lambda: _batches(recording, port), required=())
-    return answers
-
-
-def _batches(recording: Recording, port: Adapter) -> Arrays:
-    rng = np.random.RandomState(recording.provenance["seed"])
-    data = port.data(sets_of(recording), dict(recording.hparams), rng, orders_of(recording))
-    result: dict[str, Any] = {"scale_factor": np.asarray(data.scale_factor)}
-    draws = {"train/0": data.random_batch, "valid/0": lambda: data.valid_batch(0), "train/1": data.random_batch}
-    for name, draw in draws.items():
-        strokes, sketches, lengths = draw()
-        result |= {
-            f"{name}/strokes": np.concatenate(strokes),
-            f"{name}/sketches": sketches,
-            f"{name}/lengths": np.asarray(lengths),
-        }
-    return result
+    def _forward_alone(self, taken: Answers, draws: Arrays) -> None:
+        """Forward pass and costs of the training model, for a port that cannot train."""
+        decoded, targets, latent = self._forward(taken, "train/", draws, draws, prefix="")
+        self._loss(taken, decoded, targets, latent, prefix="", is_training=True)

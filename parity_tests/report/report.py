@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity_tests.judge.compare import first_departure
+from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_COMPARED, NOT_JUDGED, OVERFLOW, UNTESTED, Row, failures
 from parity_tests.judge.training import Curves
 from parity_tests.record.machine import in_words

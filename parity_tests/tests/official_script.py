@@ -28,7 +28,7 @@ np.savez(sys.argv[2], **result)
 def run_script(script: str, folder: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Run Python code that finds ``inputs`` and fills ``result``, both dicts of arrays; nothing else comes back.
 
-    The code may import ``parity_tests.official.standin``. Skips the test where TensorFlow or Magenta is missing.
+    The code may import ``parity_tests.official.magenta``. Skips the test where TensorFlow or Magenta is missing.
     """
     try:
         require_oracle()

@@ -48,7 +48,7 @@ def checkpoint(hparams: HParams, strays: tuple[int, ...] = (1,)) -> dict[str, np
     variables = weights(hparams)
     ramp = _ramp(100_000)
     slots = {slot_name(n, slot): next_values(ramp, v.shape) for n, v in variables.items() for slot in SLOTS}
-    variables |= slots | {name: np.array(0.5 + index, np.float32) for index, name in enumerate(ADAM_POWERS.values())}
+    variables |= slots | {name: np.array(0.5 + index, np.float32) for index, name in enumerate(ADAM_POWERS)}
     variables |= {GLOBAL_STEP: np.array(1001, np.int32)}
     variables |= {"vector_rnn/Variable": np.array(0.001, np.float32), "vector_rnn/Variable_1": np.array(0.01, "f4")}
     for number in strays:

@@ -1,1 +1,1 @@
-"""Stroke sets: reading, writing, converting and batching."""
+"""Stroke sets: read, written, made from drawings, and batched."""

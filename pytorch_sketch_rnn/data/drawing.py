@@ -1,8 +1,8 @@
-"""Sketches as SVG and PNG pictures, one or a grid of them.
+"""Draws sketches as SVG and PNG, one or a grid of them.
 
-Each sketch fills its square cell as far as its aspect allows, centred, in black round-capped lines on white. As in
-``draw_strokes`` of Magenta's notebook, the first offset moves the pen without drawing. Unlike in
-``strokes.strokes_to_lines``, a last line whose pen is never lifted is drawn too.
+Each sketch fills its square cell as far as its aspect ratio allows, centred, in black round-capped lines on white.
+As in ``draw_strokes`` of Magenta's notebook, the first offset moves the pen without drawing. Unlike in
+``strokes.strokes_to_lines``, a last line without a lifted pen is drawn too.
 """
 
 import math
@@ -17,12 +17,12 @@ from pytorch_sketch_rnn.data.strokes import Lines, strokes_to_lines
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
-# All in pixels, of SVG and PNG alike.
+# In pixels, for SVG and PNG.
 CELL = 160
 LABEL_HEIGHT = 20
 _MARGIN = 10
 _LINE_WIDTH = 2.5
-# PNG lines are drawn at so many times the size, then averaged, which makes them smooth.
+# PNG lines are drawn this many times larger, then averaged, which makes them smooth.
 _ENLARGEMENT = 4
 
 
@@ -32,15 +32,16 @@ def to_svg(sketch: np.ndarray) -> str:
 
 
 def grid_svg(sketches: Sequence[np.ndarray], columns: int | None = None, labels: Sequence[str] | None = None) -> str:
-    """Return an SVG document of sketches, row by row, ``CELL`` pixels each.
+    """Return an SVG document of sketches, row by row, in cells of ``CELL`` pixels.
 
     Args:
-        sketches: each stroke-3 [n, 3], or stroke-5 [n, 5], which ends at its first p3. With n = 0 the cell is empty.
-        columns: sketches in a row; None for a square grid, or nearly so.
-        labels: one line of text under each sketch, ``LABEL_HEIGHT`` pixels more.
+        sketches: stroke-3 [n, 3] or stroke-5 [n, 5]; the latter ends at its first p3. For n = 0 the cell is empty.
+        columns: sketches per row; None for a nearly square grid.
+        labels: a line of text for each sketch, in ``LABEL_HEIGHT`` more pixels below it.
 
     Raises:
-        BadInput: for no sketches, another shape, numbers that are not finite, columns < 1, or a wrong number of labels.
+        BadInput: if there are no sketches, a shape is wrong, numbers are not finite, columns < 1, or the number of
+            labels differs from that of sketches.
     """
     cells = _fit_all(sketches)
     rows, columns = _grid_size(len(cells), columns)
@@ -63,10 +64,10 @@ def grid_svg(sketches: Sequence[np.ndarray], columns: int | None = None, labels:
 
 
 def save_drawing(path: Path, sketches: Sequence[np.ndarray], columns: int | None = None) -> None:
-    """Write a grid of sketches to a ``.svg`` or ``.png`` file; the arguments are those of ``grid_svg``.
+    """Write a grid of sketches to a ``.svg`` or ``.png`` file; for the arguments see ``grid_svg``.
 
     Raises:
-        BadInput: for another suffix, where the file cannot be written, and as ``grid_svg`` does.
+        BadInput: for another suffix, if the file cannot be written, and as in ``grid_svg``.
     """
     path = Path(path)
     check_suffix(path)
@@ -79,7 +80,7 @@ def save_drawing(path: Path, sketches: Sequence[np.ndarray], columns: int | None
 
 
 def check_suffix(path: Path) -> None:
-    """Raise BadInput where :func:`save_drawing` could not tell the format, before any work is done."""
+    """Raise BadInput if :func:`save_drawing` does not know the format, so that callers can check before any work."""
     if path.suffix.lower() not in (".svg", ".png"):
         raise BadInput(f"{path}: expected a name that ends in .svg or .png, got {path.suffix or 'no suffix'}")
 
@@ -104,7 +105,7 @@ def _drawn_lines(sketch: np.ndarray, index: int) -> Lines:
     if sketch.ndim != 2 or sketch.shape[1] not in (3, 5) or sketch.dtype.kind not in "biuf":
         raise BadInput(f"sketch {index}: expected numbers [n, 3] or [n, 5], got {sketch.dtype} {list(sketch.shape)}")
     if sketch.shape[1] == 5:
-        # Not to_normal_strokes: for it an end in row 0 is none, and here it is an empty sketch.
+        # Not to_normal_strokes, which ignores an end in row 0; here that is an empty sketch.
         ended = np.flatnonzero(sketch[:, 4] > 0)
         sketch = sketch[: ended[0] if ended.size else len(sketch), [0, 1, 3]]
     strokes = sketch.astype(np.float64)
@@ -115,14 +116,14 @@ def _drawn_lines(sketch: np.ndarray, index: int) -> Lines:
 
 
 def _fit(lines: Lines, index: int) -> Lines:
-    """Scale lines to the pixels of a cell, keeping their aspect, and centre them."""
+    """Scale lines to the pixels of a cell, keeping their aspect ratio, and centre them."""
     if not lines:
         return []
     xs, ys = ([point[axis] for line in lines for point in line] for axis in (0, 1))
     extent = max(max(xs) - min(xs), max(ys) - min(ys))
     if not math.isfinite(extent):
         raise BadInput(f"sketch {index}: expected finite coordinates, got offsets whose sum overflows")
-    # Halved before they are added, as the sum of two large numbers may overflow. A lone dot has no extent.
+    # Halved before the addition, as the sum of two large numbers may overflow. A single dot has no extent.
     middle_x, middle_y = min(xs) / 2 + max(xs) / 2, min(ys) / 2 + max(ys) / 2
     extent = extent or 1.0
     inner = CELL - 2 * _MARGIN
@@ -133,7 +134,7 @@ def _fit(lines: Lines, index: int) -> Lines:
 
 
 def _svg_path(lines: Lines) -> str:
-    # A dot is a line back to its own point: with round caps it shows as a disc.
+    # A dot is drawn as a line to its own point, which round caps make a disc.
     data = " ".join(
         "M" + " L".join(f"{x:.2f} {y:.2f}" for x, y in (line if len(line) > 1 else line * 2)) for line in lines
     )

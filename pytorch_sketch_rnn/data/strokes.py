@@ -2,12 +2,12 @@
 
 A sketch is one of
 
-* stroke-3, [n, 3]: dx, dy, and 1 where the pen is lifted after this point, else 0;
+* stroke-3, [n, 3]: dx, dy, and 1 if the pen is lifted after this point, else 0;
 * stroke-5, [n, 5]: dx, dy, and a one-hot pen state p1 (down), p2 (lifted), p3 (end of sketch), see section 3.1 of
   Ha & Eck 2017, https://arxiv.org/abs/1704.03477;
 * polylines: a list of lines, each a list of absolute points [x, y].
 
-Offsets count from the origin, and the first one only moves: the first line begins at the first point reached.
+The first offset is relative to the origin and draws nothing: the first line begins at its end.
 
 Source: Magenta ``utils.py``. Results equal its results bit for bit, except where a docstring says "departs".
 """
@@ -19,14 +19,14 @@ import numpy as np
 from pytorch_sketch_rnn.errors import BadInput
 
 Lines = list[list[list[float]]]
-START_TOKEN = (0, 0, 1, 0, 0)  # the stroke-5 point that each sketch begins with, as input to the decoder
+START_TOKEN = (0, 0, 1, 0, 0)  # stroke-5; the decoder's first input for every sketch
 
 
 def to_big_strokes(stroke: np.ndarray, max_len: int = 250) -> np.ndarray:
-    """Convert stroke-3 [n, 3] to float64 stroke-5 [max_len, 5], padded with p3 = 1; no start token is put in front.
+    """Convert stroke-3 [n, 3] to float64 stroke-5 [max_len, 5], padded with p3 = 1, without a start token.
 
     Raises:
-        BadInput: where n > max_len (departs: Magenta asserts).
+        BadInput: if n > max_len (departs: Magenta asserts).
     """
     length = len(stroke)
     if length > max_len:
@@ -42,9 +42,9 @@ def to_big_strokes(stroke: np.ndarray, max_len: int = 250) -> np.ndarray:
 
 
 def to_normal_strokes(big_stroke: np.ndarray) -> np.ndarray:
-    """Convert stroke-5 [n, 5] to float64 stroke-3 [m, 3], where m is the first row with p3 > 0, or n without one.
+    """Convert stroke-5 [n, 5] to float64 stroke-3 [m, 3], where m is the first row with p3 > 0, or n if there is none.
 
-    As in Magenta, an end of sketch in row 0 counts as none: all n rows are kept.
+    As in Magenta, an end of sketch in row 0 is ignored: all n rows are kept.
     """
     ended = np.flatnonzero(big_stroke[:, 4] > 0)
     length = (ended[0] if ended.size else 0) or len(big_stroke)
@@ -70,11 +70,12 @@ def strokes_to_lines(strokes: np.ndarray) -> Lines:
 
 
 def lines_to_strokes(lines: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
-    """Convert polylines to stroke-3 [n, 3]: int64 where all coordinates are integers, else float64."""
+    """Convert polylines to stroke-3 [n, 3]: int64 if all coordinates are integers, else float64."""
     points = [[0, 0, 0]]
     for line in lines:
         points.extend([point[0], point[1], 0] for point in line)
-        points[-1][2] = 1  # an empty line finds this set already, or finds the origin, which is left out below
+        # For an empty line this is the point before, which is lifted already, or the origin, which is removed below.
+        points[-1][2] = 1
     strokes = np.array(points)
     strokes[1:, :2] -= strokes[:-1, :2]
     return strokes[1:]

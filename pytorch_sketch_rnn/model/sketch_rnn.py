@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from pytorch_sketch_rnn.device import usable_device
+from pytorch_sketch_rnn.device import on_device, usable_device
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
@@ -92,7 +92,7 @@ class SketchRNN(nn.Module):
         """
         weight = self.decoder.output_w
         try:
-            return torch.as_tensor(value, dtype=weight.dtype, device=weight.device)
+            return on_device(_where_it_is(value, weight.dtype), weight.device)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"expected numbers of one shape, got {type(value).__name__}: {error}") from None
 
@@ -118,7 +118,7 @@ class SketchRNN(nn.Module):
         if self.encoder is None:
             raise BadInput("this model is unconditional (decoder only): it has no encoder")
         strokes = self.as_input(strokes)
-        lengths = torch.as_tensor(lengths)  # checked where they are: on a GPU, reading them back would stall it
+        lengths = _where_it_is(lengths)  # and checked there: on a GPU, reading them back would stall it
         if strokes.ndim != 3 or strokes.shape[2] != 5 or len(strokes) < 1 or lengths.shape != strokes.shape[:1]:
             raise BadInput(
                 "expected strokes [B, T, 5] and lengths [B] with B at least 1, "
@@ -132,7 +132,7 @@ class SketchRNN(nn.Module):
         strokes = strokes[:, :longest]
         shape = (len(strokes), longest, self.hparams.enc_rnn_size)
         fw_mask, bw_mask = (self._mask(f"encoder/{side}/recurrent", shape, draws) for side in ("fw", "bw"))
-        return self.encoder(strokes, lengths.to(strokes.device), (fw_mask, bw_mask), tape.scope("encoder"))
+        return self.encoder(strokes, on_device(lengths, strokes.device), (fw_mask, bw_mask), tape.scope("encoder"))
 
     def sample_latent(self, mu: Tensor, presig: Tensor, draws: Draws | None = None) -> Tensor:
         """z [B, z] from N(mu, exp(presig)), with the draw ``latent``."""
@@ -289,3 +289,8 @@ class SketchRNN(nn.Module):
         model.load_state_dict(saved.weights, assign=True)
         model.scale_factor = saved.scale_factor
         return model.to(device=device, dtype=dtype).eval()
+
+
+def _where_it_is(value: ArrayLike | Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The numbers as a tensor, on the CPU unless they are on another device already."""
+    return torch.as_tensor(value, dtype=dtype, device=value.device if isinstance(value, Tensor) else "cpu")

@@ -26,9 +26,9 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from pytorch_sketch_rnn.training.optim import POWERS, SLOTS, TF1Adam
+from pytorch_sketch_rnn.training.optim import TF1Adam
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE, POWERS, SLOTS, STEP, array_shapes, slot_key
 
-OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "training.json"
 CHECKPOINTS = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -151,12 +151,12 @@ def read_state(folder: Path) -> dict[str, Any]:
 def optimizer_arrays(model: SketchRNN, optimizer: TF1Adam, steps_done: int) -> dict[str, Tensor]:
     """Adam's state: ``m.<parameter>``, ``v.<parameter>``, the beta powers, and ``global_step``."""
     slots = {
-        f"{slot}.{name}": optimizer.state[parameter][slot].clone()  # it shares memory with the others
+        slot_key(slot, name): optimizer.state[parameter][slot].clone()  # it shares memory with the others
         for name, parameter in model.named_parameters()
         for slot in SLOTS
     }
     powers = {name: torch.tensor(power, dtype=torch.float32) for name, power in optimizer.powers().items()}
-    return slots | powers | {"global_step": torch.tensor(steps_done)}
+    return slots | powers | {STEP: torch.tensor(steps_done)}
 
 
 def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
@@ -172,16 +172,21 @@ def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
         arrays = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise BadInput(f"{path}: expected Adam's state in safetensors form, but {error}") from None
-    expected = {name: value.shape for name, value in optimizer_arrays(model, optimizer, 0).items()}
-    found = {name: value.shape for name, value in arrays.items()}
+    expected = array_shapes({name: tuple(parameter.shape) for name, parameter in model.named_parameters()})
+    found = {name: tuple(value.shape) for name, value in arrays.items()}
     if found != expected:
         wrong = sorted(n for n in found | expected if found.get(n) != expected.get(n))
         raise BadInput(f"{path}: does not fit the model: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}")
+    set_optimizer(arrays, model, optimizer)
+    return int(arrays[STEP])
+
+
+def set_optimizer(arrays: Mapping[str, Tensor], model: SketchRNN, optimizer: TF1Adam) -> None:
+    """Set Adam's slots and powers from arrays by the names in :mod:`optimizer_file`."""
     for name, parameter in model.named_parameters():
         for slot in SLOTS:
-            optimizer.state[parameter][slot].copy_(arrays[f"{slot}.{name}"])
+            optimizer.state[parameter][slot].copy_(arrays[slot_key(slot, name)])
     optimizer.set_powers({name: float(arrays[name]) for name in POWERS})
-    return int(arrays["global_step"])
 
 
 def load_weights(folder: Path, model: SketchRNN) -> None:

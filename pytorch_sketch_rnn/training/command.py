@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.data.download import shown
+from pytorch_sketch_rnn.data.download import without_query
 from pytorch_sketch_rnn.device import physical_memory, usable_device
 from pytorch_sketch_rnn.distributed import Group, LostProcess, join, local_device, under_torchrun
 from pytorch_sketch_rnn.errors import BadInput, run_command
@@ -219,7 +219,7 @@ def _description(settings: Settings, trainer: Trainer, num_steps: int, device: t
     """Data, model and training of a run, for the user."""
     sets, model, group = trainer.sets, trainer.model, trainer.group
     hparams = sets.hparams
-    source = shown(settings.data_dir or "kanjivg")
+    source = without_query(settings.data_dir or "kanjivg")
     cells = hparams.dec_model if not hparams.conditional else f"{hparams.enc_model} -> {hparams.dec_model}"
     processes = f"{group.size} processes, " if group.size > 1 else ""
     validation = (

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytorch_sketch_rnn.training.optimizer_file import POWERS, SLOTS
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-POWERS = ("beta1_power", "beta2_power")
-SLOTS = ("m", "v")
 
 
 def clip_by_value(gradient: Tensor, bound: float) -> Tensor:

@@ -1,6 +1,5 @@
 """What a run's folder shows of its last checkpoint: the model, ``best/``, a page of sketches, the plotted curves."""
 
-import shutil
 import time
 from pathlib import Path
 
@@ -89,5 +88,5 @@ def draw_samples(path: Path, trainer: Trainer) -> None:
 def _copy_model(checkpoint: Path, folder: Path) -> None:
     # the one opened last is renamed first, as in SketchRNN.save_pretrained
     with atomic_path(folder / WEIGHTS_FILE) as weights, atomic_path(folder / CONFIG_FILE) as config:
-        shutil.copyfile(checkpoint / WEIGHTS_FILE, weights)
-        shutil.copyfile(checkpoint / CONFIG_FILE, config)
+        weights.write_bytes((checkpoint / WEIGHTS_FILE).read_bytes())
+        config.write_bytes((checkpoint / CONFIG_FILE).read_bytes())

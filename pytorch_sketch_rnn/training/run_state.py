@@ -23,15 +23,15 @@ class Best:
     test_cost: float = math.inf
 
     def to_dict(self) -> dict[str, float | None]:
-        """The values, ready for JSON, which has no infinity: None stands for a cost that is not finite."""
+        """The values, ready for JSON, which has no infinity: a cost that is not finite becomes None."""
         return {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
-        """The inverse of :meth:`to_dict`.
+        """The inverse of :meth:`to_dict`; None becomes infinity.
 
         Raises:
-            ValueError: for anything that it does not return.
+            ValueError: for values of another form.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(values, dict) or values.keys() != names or type(values["step"]) is not int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pytorch_sketch_rnn.data.download import shown
+from pytorch_sketch_rnn.data.download import without_query
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
@@ -75,7 +75,7 @@ class Settings:
 
     def save(self, folder: Path) -> None:
         """Write ``settings.json``; for its owner alone when the URL of the data has a query, which may be a secret."""
-        secret = self.data_dir is not None and shown(self.data_dir) != self.data_dir
+        secret = self.data_dir is not None and without_query(self.data_dir) != self.data_dir
         with atomic_path(folder / SETTINGS_FILE, private=secret) as path:
             path.write_text(json.dumps(self.flat(), indent=1) + "\n", encoding="utf-8")
 

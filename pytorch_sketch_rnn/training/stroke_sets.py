@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.data.download import fetch_sets, is_url, shown
+from pytorch_sketch_rnn.data.download import fetch_sets, is_url, without_query
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
@@ -74,5 +74,5 @@ def _naming_sets(settings: Settings) -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        where = f"{shown(settings.data_dir)}: {', '.join(settings.hparams.data_set)}"
+        where = f"{without_query(settings.data_dir)}: {', '.join(settings.hparams.data_set)}"
         raise BadInput(f"{where}: {error}", name=error.name) from None

@@ -2,7 +2,8 @@
 
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import hparams
-from pytorch_sketch_rnn.data import make_set, ndjson, npz, packed, simplify, svg
+from pytorch_sketch_rnn.data import npz, packed, packed_writer, scale, splitting
+from pytorch_sketch_rnn.data.sources import ndjson, read, simplify, svg
 from weight_port import infer, leveldb_table, sketch_rnn_js, tensor_bundle
 
 _LINES = ("data/test_ndjson.py",)
@@ -62,22 +63,22 @@ _DRAWINGS = (
     ),
     ProductMutant(
         "splits are taken in the order of the file", "stroke files",
-        Text(make_set, "_assign", ("np.random.RandomState(options.seed).shuffle(drawn)", "pass")),
+        Text(splitting, "assign_splits", ("np.random.RandomState(seed).shuffle(drawn)", "pass")),
         ("data/test_make_set.py",),
     ),
     ProductMutant(
         "simplifying a .npz loses the first offset", "stroke files",
-        Text(make_set, "_simplified", ("simplified[0, :2] = sketch[0, :2]", "pass")),
+        Text(read, "_simplified", ("simplified[0, :2] = sketch[0, :2]", "pass")),
         ("data/test_make_set.py",),
     ),
     ProductMutant(
         "--count takes the first files by name", "stroke files",
-        Text(make_set, "_read", ("random.Random(options.seed).shuffle(files)", "pass")),
+        Text(read, "read_source", ("random.Random(options.seed).shuffle(files)", "pass")),
         ("data/test_make_set.py",),
     ),
     ProductMutant(
         "--count takes all of the first source", "stroke files",
-        Text(make_set, "_in_turns", ("zip_longest(*streams)", "([one] for stream in streams for one in stream)")),
+        Text(read, "in_turns", ("zip_longest(*sources)", "([one] for source in sources for one in source)")),
         ("data/test_make_set.py",),
     ),
 )  # fmt: skip
@@ -97,40 +98,40 @@ _SETS = (
     ProductMutant(
         ".npz: any number is accepted as a pen state", "stroke files",
         Text(npz, "_check_sketch", ("if not ((sketch[:, 2] == 0) | (sketch[:, 2] == 1)).all():", "if False:")),
-        ("data/test_npz.py::test_a_pen_is_0_or_1_where_it_is_read_and_where_it_is_written",),
+        ("data/test_npz_writing.py::test_a_pen_is_0_or_1_where_it_is_read_and_where_it_is_written",),
     ),
     ProductMutant(
         ".npz: the time of writing is in the file", "stroke files",
         Text(npz, "write_npz", ("zipfile.ZipInfo(name)", "name")),
-        ("data/test_npz.py::test_neither_layout_nor_time_changes_the_bytes",),
+        ("data/test_npz_writing.py::test_neither_layout_nor_time_changes_the_bytes",),
     ),
     ProductMutant(
         ".npz: NumPy 2's module names are written", "stroke files",
         Text(npz, "_pack_member", ('b"cnumpy.core.multiarray\\n", 1', 'b"cnumpy._core.multiarray\\n", 1')),
-        ("data/test_npz.py::test_what_is_written_names_the_modules_of_numpy_1",),
+        ("data/test_npz_writing.py::test_what_is_written_names_the_modules_of_numpy_1",),
     ),
     ProductMutant(
         "packed: scale factor around zero, not around the mean", "stroke files",
         Text(
-            packed._Spool, "deviation",
-            ("math.sqrt(count * self._squares - self._sum**2) / count", "math.sqrt(self._squares / count)"),
+            scale.RunningDeviation, "deviation",
+            ("self._count * self._squares - self._sum**2", "self._count * self._squares"),
         ),
         _PACKED,
     ),
     ProductMutant(
         "packed: scale factor in steps of the unit", "stroke files",
-        Text(packed.PackedWriter, "_finish", ("train.deviation() * self.unit", "train.deviation()")),
+        Text(packed_writer.PackedWriter, "_finish", ("train.steps.deviation() * self.unit", "train.steps.deviation()")),
         _PACKED,
     ),
     ProductMutant(
         "packed: offsets truncated, not rounded", "stroke files",
-        Text(packed.PackedWriter, "_steps", ("np.rint(sketch", "np.trunc(sketch")),
+        Text(packed_writer.PackedWriter, "_steps", ("np.rint(sketch", "np.trunc(sketch")),
         _PACKED,
     ),
     ProductMutant(
         "packed: longest sketch of the training split only", "stroke files",
         Text(
-            packed.PackedWriter, "add",
+            packed_writer.PackedWriter, "add",
             ("max(self.longest, len(sketch))", 'max(self.longest, len(sketch) if split == "train" else 0)'),
         ),
         _PACKED,
@@ -142,7 +143,7 @@ _SETS = (
     ),
     ProductMutant(
         "packed: offsets are not clamped", "stroke files",
-        Text(packed.PackedWriter, "_steps", (".clip(-limit, limit)", "")),
+        Text(packed_writer.PackedWriter, "_steps", (".clip(-limit, limit)", "")),
         _PACKED,
     ),
     ProductMutant(

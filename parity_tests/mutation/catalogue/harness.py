@@ -4,11 +4,12 @@ Those in the rules of judgement are in :mod:`parity_tests.mutation.catalogue.jud
 """
 
 from parity_tests.commands import one_model
-from parity_tests.judge import accumulated, compare, initial_weights, proof, row, together, training
+from parity_tests.judge import compare, first_departure, initial_weights, proof, row, training, training_steps
+from parity_tests.judge.tensor import accumulated, comparison, together
 from parity_tests.mutation.bugs import HarnessMutant, Text, Value
 from parity_tests.mutation.catalogue.judge import JUDGE_MUTANTS
 from parity_tests.record import error_norms, recording, shipped
-from parity_tests.replay import model
+from parity_tests.replay import answers, model
 from parity_tests.report import report
 
 _SELF = ("judge/test_compare.py",)
@@ -17,7 +18,7 @@ HARNESS_MUTANTS = (
     HarnessMutant(
         "compares means",
         Text(
-            compare._Case, "row",
+            comparison.Comparison, "row",
             (
                 "np.abs(self.ours.astype(np.float64) - self.truth.astype(np.float64))",
                 "np.full(self.ours.shape, abs(np.mean(self.ours, dtype=float) - np.mean(self.truth, dtype=float)))",
@@ -28,20 +29,20 @@ HARNESS_MUTANTS = (
     HarnessMutant(
         "compares signed differences",
         Text(
-            compare._Case, "row",
+            comparison.Comparison, "row",
             ("np.abs(self.ours.astype(np.float64) - self.truth", "(self.ours.astype(np.float64) - self.truth"),
         ),
         _SELF,
     ),
     HarnessMutant(
         "compares ours with ours",
-        Text(compare._Case, "row", ("- self.truth.astype(np.float64)", "- self.ours.astype(np.float64)")),
+        Text(comparison.Comparison, "row", ("- self.truth.astype(np.float64)", "- self.ours.astype(np.float64)")),
         _SELF,
     ),
     HarnessMutant(
         "compares only the first step",
         Text(
-            compare._Case, "row",
+            comparison.Comparison, "row",
             (
                 "if self.is_local:",
                 "if self.difference.ndim == 3:\n        self.difference[:, 1:] = 0\n    if self.is_local:",
@@ -51,23 +52,23 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "ignores NaN",
-        Text(compare._Case, "_not_measurable", ("if not np.isfinite(self.ours[wanted]).all():", "if False:")),
+        Text(comparison.Comparison, "_not_measurable", ("if not np.isfinite(self.ours[wanted]).all():", "if False:")),
         _SELF,
     ),
     HarnessMutant(
         "ignores the type",
-        Text(compare._Case, "_not_measurable", ("if self.ours.dtype != self.theirs.dtype", "if False")),
+        Text(comparison.Comparison, "_not_measurable", ("if self.ours.dtype != self.theirs.dtype", "if False")),
         _SELF,
     ),
     HarnessMutant(
         "exact numbers need not have the same bits",
-        Text(compare._Case, "_not_measurable", ("self.ours.tobytes() != self.theirs.tobytes()", "False")),
+        Text(comparison.Comparison, "_not_measurable", ("self.ours.tobytes() != self.theirs.tobytes()", "False")),
         _SELF,
     ),
     HarnessMutant(
         "broadcasts a single number to the expected shape",
         Text(
-            compare._Case, "row",
+            comparison.Comparison, "row",
             (
                 "if obstacle := self._not_comparable",
                 "self.ours = np.full(self.theirs.shape, self.ours) if self.ours.size == 1 else self.ours\n"
@@ -79,7 +80,7 @@ HARNESS_MUTANTS = (
     HarnessMutant(
         "silently transposes if that makes the shapes match",
         Text(
-            compare._Case, "row",
+            comparison.Comparison, "row",
             (
                 "if obstacle := self._not_comparable",
                 "self.ours = self.ours.T if self.ours.T.shape == self.theirs.shape != self.ours.shape else self.ours\n"
@@ -97,19 +98,19 @@ HARNESS_MUTANTS = (
         "skips what the official side lacks",
         Text(
             compare, "compare",
-            ("for name in ours:\n", "for name in [n for n in ours if n.removeprefix(FED) in theirs]:\n"),
+            ("for name in ours:\n", "for name in [n for n in ours if n in official]:\n"),
         ),
         _SELF,
     ),
     HarnessMutant(
         "uses the smaller of absolute and relative error",
-        Text(compare._Case, "_strict", ("allowed * self.scale", "allowed * max(self.scale, 1.0)")),
+        Text(comparison.Comparison, "_strict", ("allowed * self.scale", "allowed * max(self.scale, 1.0)")),
         ("judge/test_judge_local.py",),
     ),
     HarnessMutant(
         "uses the official float32 as the truth",
         Text(
-            compare._Case, "__init__",
+            comparison.Comparison, "__init__",
             ('groups.get(precision if precision == "exact" else "float64", {})', "groups.get(precision, {})"),
         ),
         ("judge/test_judge_accumulated.py",),
@@ -131,8 +132,8 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "names the last departure, not the first",
-        Text(compare, "first_departure", ("own[0]", "own[-1]")),
-        _SELF,
+        Text(first_departure, "first_departure", ("own[0]", "own[-1]")),
+        ("judge/test_first_departure.py",),
     ),
     HarnessMutant(
         "root mean square instead of the largest element",
@@ -154,7 +155,7 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "a method that raised is not listed",
-        Text(model.Answers, "take", ("self.broken[method] = told(error)", "pass")),
+        Text(answers.Answers, "take", ("self.broken[method] = describe_error(error)", "pass")),
         ("replay/test_replay_model.py::test_what_a_method_raises_is_a_failing_row_that_names_it",),
     ),
     HarnessMutant(
@@ -172,12 +173,12 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "a resumed training may omit quantities",
-        Text(training, "resumed", ('if name.startswith("steps/")', "if False")),
+        Text(training, "judge_resumed", ('if name.startswith("steps/")', "if False")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
         "some gradients may be missing",
-        Text(model, "_replay_training_step", ("    if lacking:\n", "    if False:\n")),
+        Text(model.ModelReplay, "training_step", ("    if lacking:\n", "    if False:\n")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
@@ -188,20 +189,20 @@ HARNESS_MUTANTS = (
     HarnessMutant(
         "reports the last step of a training, not the first departure",
         Text(
-            training._Fed, "take",
-            ('before is None or (not self.departed(name) and used >= before["used"])', "True"),
+            training_steps.StepComparison, "_compare",
+            ("before is None or (not before.departs and found.used >= before.used)", "True"),
         ),
-        ("judge/test_training.py::test_the_first_departure_names_the_part_and_the_step",),
+        ("judge/test_training_departures.py::test_the_first_departure_names_the_part_and_the_step",),
     ),
     HarnessMutant(
         "a training may omit steps",
-        Text(training._Fed, "row", ("if compared != wanted:", "if not compared:")),
+        Text(training_steps.StepComparison, "row", ("if compared != wanted:", "if not compared:")),
         ("mutation/test_mutants.py::test_a_training_must_show_a_quantity_at_every_step",),
     ),
     HarnessMutant(
         "the drift of a free run never fails",
         Text(training, "_drift_row", ("EQUAL if error <= allowed[step] else DIFFERENT", "EQUAL")),
-        ("judge/test_training.py::test_what_shows_in_the_free_run_alone_fails_its_rows_alone",),
+        ("judge/test_training_departures.py::test_what_shows_in_the_free_run_alone_fails_its_rows_alone",),
     ),
     HarnessMutant(
         "untested parts count as passed",

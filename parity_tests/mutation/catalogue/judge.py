@@ -1,6 +1,7 @@
 """Bugs in the rules of judgement: each makes the harness milder, stricter or blind in one respect."""
 
-from parity_tests.judge import accumulated, compare, decisions, local, place, pools, proof, row, together
+from parity_tests.judge import compare, proof, row
+from parity_tests.judge.tensor import accumulated, comparison, decisions, local, place, pools, together
 from parity_tests.mutation.bugs import HarnessMutant, Text, Value
 from parity_tests.report import report
 
@@ -49,7 +50,7 @@ JUDGE_MUTANTS = (
     ),
     HarnessMutant(
         "local float64 may lose as much precision as float32",
-        Text(compare._Case, "_conditioned", ("* 2.0**-29", "")),
+        Text(comparison.Comparison, "_conditioned", ("* 2.0**-29", "")),
         _LOCAL,
     ),
     HarnessMutant(
@@ -71,7 +72,7 @@ JUDGE_MUTANTS = (
     HarnessMutant(
         "local float32 is compared with the free-running float64",
         Text(
-            compare._Case, "__init__",
+            comparison.Comparison, "__init__",
             (
                 'groups["float32_truth"][self.official] if precision == "float32" else self.theirs',
                 'groups["float64"].get(self.official, self.theirs) if precision == "float32" else self.theirs',
@@ -86,7 +87,7 @@ JUDGE_MUTANTS = (
     ),
     HarnessMutant(
         "steps that are not judged can still fail",
-        Text(compare._Case, "_accumulated", ("(found == 0) | ~limit.judged", "found == 0")),
+        Text(comparison.Comparison, "_accumulated", ("(found == 0) | ~limit.judged", "found == 0")),
         _FREE,
     ),
     HarnessMutant(
@@ -129,13 +130,16 @@ JUDGE_MUTANTS = (
     ),
     HarnessMutant(
         "a quantity that is not judged is called equal",
-        Text(compare._Case, "_accumulated", ("if row.verdict == EQUAL and not limit.judged.all():", "if False:")),
+        Text(
+            comparison.Comparison, "_accumulated",
+            ("if row.verdict == EQUAL and not limit.judged.all():", "if False:"),
+        ),
         _FREE,
     ),
     HarnessMutant(
         "one chaotic step excuses those before it",
         Text(
-            compare._Case, "_accumulated",
+            comparison.Comparison, "_accumulated",
             ("if row.verdict == EQUAL and not limit.judged.all():", "if not limit.judged.all():"),
         ),
         _FREE,
@@ -148,19 +152,19 @@ JUDGE_MUTANTS = (
     HarnessMutant(
         "ours need not be finite where the official float32 is not",
         Text(
-            compare._Case, "_not_measurable",
+            comparison.Comparison, "_not_measurable",
             ("self.ours[wanted]", "self.ours[wanted & np.isfinite(self.theirs)]"),
         ),
         _FREE,
     ),
     HarnessMutant(
         "anything matches where the official float32 is not finite",
-        Text(compare._Case, "_overflown", ("OVERFLOW if error <= allowed else DIFFERENT", "OVERFLOW")),
+        Text(comparison.Comparison, "_overflow", ("OVERFLOW if error <= allowed else DIFFERENT", "OVERFLOW")),
         _FREE,
     ),
     HarnessMutant(
         "an overflow is called equal",
-        Text(compare._Case, "_overflown", ("OVERFLOW if error <= allowed", "EQUAL if error <= allowed")),
+        Text(comparison.Comparison, "_overflow", ("OVERFLOW if error <= allowed", "EQUAL if error <= allowed")),
         _FREE,
     ),
     HarnessMutant(
@@ -180,7 +184,7 @@ JUDGE_MUTANTS = (
     ),
     HarnessMutant(
         "the step of an uncertain decision is judged too",
-        Text(compare._Case, "_accumulated", ('if quantity != "strokes":', "if True:")),
+        Text(comparison.Comparison, "_last_judged", ('if quantity != \"strokes\":', "if True:")),
         _DECISIONS,
     ),
     HarnessMutant(
@@ -218,7 +222,10 @@ JUDGE_MUTANTS = (
     ),
     HarnessMutant(
         "the place of a local departure is that of the largest error anywhere",
-        Text(compare._Case, "_local", ("np.where(inside, self.difference, -1.0).argmax()", "self.difference.argmax()")),
+        Text(
+            comparison.Comparison, "_pooled",
+            ("np.where(inside, self.difference, -1.0).argmax()", "self.difference.argmax()"),
+        ),
         _LOCAL,
     ),
 )  # fmt: skip

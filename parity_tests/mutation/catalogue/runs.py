@@ -22,14 +22,17 @@ _CHECKPOINTS = (
     ProductMutant(
         "m and v are swapped where Adam is read", "checkpoints",
         Text(
-            checkpoint, "load_optimizer",
-            ('arrays[f"{slot}.{name}"]', """arrays[f"{'v' if slot == 'm' else 'm'}.{name}"]"""),
+            checkpoint, "set_optimizer",
+            ("arrays[slot_key(slot, name)]", "arrays[slot_key('v' if slot == 'm' else 'm', name)]"),
         ),
         _SAVED,
     ),
     ProductMutant(
         "Adam's powers are not read", "checkpoints",
-        Text(checkpoint, "load_optimizer", ("optimizer.param_groups[0][power] = float(arrays[power])", "pass")),
+        Text(
+            checkpoint, "set_optimizer",
+            ("optimizer.set_powers({name: float(arrays[name]) for name in POWERS})", "pass"),
+        ),
         _SAVED,
     ),
     ProductMutant(

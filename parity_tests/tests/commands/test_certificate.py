@@ -10,7 +10,6 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-from bundle_writer import write_bundle
 from sample_models import checkpoint, tiny
 
 from parity_tests.__main__ import main
@@ -24,6 +23,7 @@ from weight_port.__main__ import main as weight_port
 from weight_port.names import weight_names
 from weight_port.sketch_rnn_js import DECODER_ORDER
 from weight_port.source import open_source
+from weight_port.tensor_bundle_writer import write_bundle
 
 HPARAMS = tiny("layer_norm", "hyper")
 VARIABLES = checkpoint(HPARAMS)
@@ -160,7 +160,7 @@ def test_a_sketch_rnn_js_model_is_known_again_once_converted(tmp_path, capsys):
     units, rng = 6, np.random.RandomState(0)
     shapes = {"W_xh": [5, 4 * units], "W_hh": [units, 4 * units], "bias": [4 * units]}
     shapes |= {"output_w": [units, 123], "output_b": [123]}
-    shapes = [shapes[name.split("/")[-1]] for name in DECODER_ORDER]
+    shapes = [shapes[name.split(".")[-1]] for name in DECODER_ORDER]
     blobs = [base64.b64encode(rng.randint(-900, 900, shape).astype("<i2").tobytes()).decode() for shape in shapes]
     info = {"mode": 2, "version": 6, "max_seq_len": 20, "name": "bird", "scale_factor": 70.0}
     bird = tmp_path / "bird.gen.json"

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_writer import write_bundle
 from shipped import shipped
 
 from parity_tests import ours
@@ -26,6 +25,7 @@ from parity_tests.record.shipped import LOCK, fixture_paths
 from parity_tests.report import html as html_report
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput, run_command
+from weight_port.tensor_bundle_writer import write_bundle
 
 ROOT = Path(__file__).parents[3]
 NUMPY, TORCH = "parity_tests.examples.numpy_port:Adapter", "parity_tests.examples.torch_lstm:Adapter"

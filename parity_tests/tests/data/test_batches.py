@@ -6,7 +6,8 @@ from training_sets import SMALL, random_splits
 
 from pytorch_sketch_rnn.data.batches import Sets, Split
 from pytorch_sketch_rnn.data.magenta_loader import DataLoader, join_sets
-from pytorch_sketch_rnn.data.packed import PackedWriter, open_packed
+from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.philox import uniform
 

@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.download: sets by URL, from a server on this machine; what is refused is not kept."""
+"""pytorch_sketch_rnn.data.download: sets by URL, from a server on this machine; a refused file is not kept."""
 
 import errno
 import hashlib
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch.hub
 
 from pytorch_sketch_rnn.data import download
 from pytorch_sketch_rnn.data.download import fetch_sets, is_url
@@ -25,22 +24,22 @@ SECRET = "sig=s3cret"
 
 
 class Server:
-    """Answers for each path with what ``answers`` says; takes down what was asked."""
+    """Answers each path as ``answers`` says, and records the requests."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        self.asked: list[str] = []
-        self.silent = threading.Event()  # set when the test ends: frees requests that got no answer
+        self.requests: list[str] = []
+        self.finished = threading.Event()  # set when the test ends, to release unanswered requests
         self.url = ""
 
-    def say(self, path: str, body: bytes = DATA, status: int = 200, **headers: str) -> None:
+    def serve(self, path: str, body: bytes = DATA, status: int = 200, **headers: str) -> None:
         headers = {name.replace("_", "-"): text for name, text in headers.items()}
         self.answers[path] = (status, headers, body)
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        self.asked.append(handler.path)
+        self.requests.append(handler.path)
         if handler.path == "/silent":
-            self.silent.wait(10)
+            self.finished.wait(10)
             return
         status, headers, body = self.answers.get(handler.path, (404, {}, b"not here"))
         handler.send_response(status)
@@ -52,14 +51,14 @@ class Server:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Passes everything on to a Server."""
+    """Passes each request on to a Server."""
 
     def __init__(self, server: Server, *arguments: object) -> None:
-        self.of = server
+        self.owner = server
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        self.of.answer(self)
+        self.owner.answer(self)
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -74,7 +73,7 @@ def server(monkeypatch) -> Iterator[Server]:
         thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield ours
-        ours.silent.set()
+        ours.finished.set()
         http_server.shutdown()
         thread.join()
 
@@ -83,8 +82,8 @@ def files_below(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def refused(server: Server, cache: Path, name: str = "a.npz", **options: object) -> str:
-    """The message of a fetch that must fail and leave nothing."""
+def refusal(server: Server, cache: Path, name: str = "a.npz", **options: object) -> str:
+    """The message of a download that must fail and leave no file."""
     with pytest.raises(BadInput) as caught:
         fetch_sets(server.url, [name], cache, **options)
     assert files_below(cache) == []
@@ -102,9 +101,9 @@ def test_only_http_and_https_are_urls(text, expected):
     assert is_url(text) is expected
 
 
-def test_files_lie_by_their_names_beside_their_digests_and_the_path_is_percent_encoded(server, tmp_path):
-    server.say("/sets/the%20mona%20lisa.npz")
-    server.say("/sets/100%25%3F%23.npz", b"other")
+def test_files_are_stored_by_name_beside_their_digests_and_the_url_path_is_percent_encoded(server, tmp_path):
+    server.serve("/sets/the%20mona%20lisa.npz")
+    server.serve("/sets/100%25%3F%23.npz", b"other")
     folder = fetch_sets(f"{server.url}/sets/", ["the mona lisa.npz", "100%?#.npz"], tmp_path)
     assert (folder / "the mona lisa.npz").read_bytes() == DATA
     assert (folder / "100%?#.npz").read_bytes() == b"other"
@@ -114,12 +113,12 @@ def test_files_lie_by_their_names_beside_their_digests_and_the_path_is_percent_e
 
 
 def test_a_file_is_fetched_once_and_each_base_url_has_its_own_folder(server, tmp_path):
-    server.say("/a/x.npz")
-    server.say("/b/x.npz", b"other")
+    server.serve("/a/x.npz")
+    server.serve("/b/x.npz", b"other")
     first = fetch_sets(f"{server.url}/a", ["x.npz"], tmp_path)
     assert fetch_sets(f"{server.url}/a/", ["x.npz", "x.npz"], tmp_path) == first
     other = fetch_sets(f"{server.url}/b", ["x.npz"], tmp_path)
-    assert server.asked == ["/a/x.npz", "/b/x.npz"]
+    assert server.requests == ["/a/x.npz", "/b/x.npz"]
     assert [(folder / "x.npz").read_bytes() for folder in (first, other)] == [DATA, b"other"]
 
 
@@ -129,12 +128,12 @@ def test_the_cache_is_where_the_xdg_specification_says(server, tmp_path, monkeyp
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     if given is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / given) if given == "xdg" else given)
-    server.say("/a.npz")
+    server.serve("/a.npz")
     assert fetch_sets(server.url, ["a.npz"]).parent == tmp_path / expected / "pytorch-sketch-rnn"
 
 
-def test_a_kept_file_without_a_digest_is_fetched_anew(server, tmp_path):
-    server.say("/a.npz")
+def test_a_cached_file_without_a_digest_is_downloaded_again(server, tmp_path):
+    server.serve("/a.npz")
     folder = fetch_sets(server.url, ["a.npz"], tmp_path)
     (folder / "a.npz.sha256").unlink()
     (folder / "a.npz").write_bytes(b"half")
@@ -143,8 +142,8 @@ def test_a_kept_file_without_a_digest_is_fetched_anew(server, tmp_path):
 
 
 @pytest.mark.parametrize("damaged", ["a.npz", "a.npz.sha256"])
-def test_a_damaged_kept_file_is_bad_input_that_says_to_delete_it(server, tmp_path, damaged):
-    server.say("/a.npz")
+def test_a_damaged_cached_file_is_bad_input_that_says_to_delete_it(server, tmp_path, damaged):
+    server.serve("/a.npz")
     folder = fetch_sets(server.url, ["a.npz"], tmp_path)
     content = bytearray((folder / damaged).read_bytes())
     content[10] ^= 1
@@ -156,9 +155,9 @@ def test_a_damaged_kept_file_is_bad_input_that_says_to_delete_it(server, tmp_pat
     assert (folder / "a.npz").read_bytes() == DATA
 
 
-def test_a_given_digest_is_checked_of_a_new_and_of_a_kept_file(server, tmp_path):
-    server.say("/a.npz")
-    assert "expected SHA-256 " + "0" * 64 in refused(server, tmp_path, sha256={"a.npz": "0" * 64})
+def test_an_expected_digest_is_checked_for_new_and_cached_files(server, tmp_path):
+    server.serve("/a.npz")
+    assert "expected SHA-256 " + "0" * 64 in refusal(server, tmp_path, sha256={"a.npz": "0" * 64})
     fetch_sets(server.url, ["a.npz"], tmp_path, {"a.npz": DIGEST.upper(), "other": "0" * 64})
     fetch_sets(server.url, ["a.npz"], tmp_path, {"a.npz": DIGEST})
     with pytest.raises(BadInput, match=r"expected SHA-256 0{64}, the file downloaded before has "):
@@ -168,13 +167,13 @@ def test_a_given_digest_is_checked_of_a_new_and_of_a_kept_file(server, tmp_path)
 
 
 def test_a_query_is_sent_and_a_redirect_followed_but_no_message_shows_the_query(server, tmp_path):
-    server.say(f"/a.npz?{SECRET}", b"", 302, Location=f"{server.url}/real?{SECRET}")
-    server.say(f"/real?{SECRET}")
+    server.serve(f"/a.npz?{SECRET}", b"", 302, Location=f"{server.url}/real?{SECRET}")
+    server.serve(f"/real?{SECRET}")
     folder = fetch_sets(f"{server.url}?{SECRET}", ["a.npz"], tmp_path / "good")
     assert (folder / "a.npz").read_bytes() == DATA
-    server.say(f"/away?{SECRET}", b"", 302, Location=f"data:,{SECRET}")
-    server.say(f"/ftp?{SECRET}", b"", 302, Location=f"ftp://127.0.0.1/{SECRET}")
-    server.say(f"/loop?{SECRET}", b"", 302, Location=f"{server.url}/loop?{SECRET}")
+    server.serve(f"/away?{SECRET}", b"", 302, Location=f"data:,{SECRET}")
+    server.serve(f"/ftp?{SECRET}", b"", 302, Location=f"ftp://127.0.0.1/{SECRET}")
+    server.serve(f"/loop?{SECRET}", b"", 302, Location=f"{server.url}/loop?{SECRET}")
     for name, got in (
         *(("none", r"HTTP status 404 \(Not Found\)"), ("away", "HTTP status 302"), ("loop", "HTTP status 302")),
         ("ftp", "a redirect to ftp"),
@@ -186,10 +185,10 @@ def test_a_query_is_sent_and_a_redirect_followed_but_no_message_shows_the_query(
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\\b", "..a", "a\0b", "a\nb", "\udc80", "a.sha256"])
-def test_a_name_that_could_lie_elsewhere_is_refused_before_anything_is_asked(server, tmp_path, name):
-    assert refused(server, tmp_path, name).startswith("a file to download: expected a name")
-    assert "expected a name of at most" in refused(server, tmp_path, "é" * 100)
-    assert server.asked == []
+def test_a_name_that_could_leave_the_folder_is_refused_before_any_request(server, tmp_path, name):
+    assert refusal(server, tmp_path, name).startswith("a file to download: expected a name")
+    assert "expected a name of at most" in refusal(server, tmp_path, "é" * 100)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -217,9 +216,9 @@ def test_another_kind_of_url_is_refused_and_no_password_is_shown(tmp_path, url):
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_file_that_is_not_there_is_bad_input_and_those_before_it_stay(server, tmp_path, status):
-    server.say("/a.npz")
-    server.say("/b.npz", b"the server's own words", status)
+def test_a_missing_file_is_bad_input_and_those_before_it_are_kept(server, tmp_path, status):
+    server.serve("/a.npz")
+    server.serve("/b.npz", b"the server's own words", status)
     with pytest.raises(BadInput, match=rf"^{server.url}/b\.npz: expected a stroke set, got HTTP status {status} \("):
         fetch_sets(server.url, ["a.npz", "b.npz"], tmp_path)
     assert files_below(tmp_path) == ["a.npz", "a.npz.sha256"]
@@ -228,12 +227,12 @@ def test_a_file_that_is_not_there_is_bad_input_and_those_before_it_stay(server, 
 def test_a_refused_connection_is_bad_input(server, tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as gone:
         server.url = f"http://127.0.0.1:{gone.server_address[1]}"
-    assert "the connection failed (Connection refused)" in refused(server, tmp_path)
+    assert "the connection failed (Connection refused)" in refusal(server, tmp_path)
 
 
-def test_a_server_that_says_nothing_is_given_up(server, tmp_path, monkeypatch):
+def test_a_server_that_does_not_answer_is_given_up(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT", 0.05)
-    assert "expected an answer within 0.05 seconds, got none" in refused(server, tmp_path, "silent")
+    assert "expected an answer within 0.05 seconds, got none" in refusal(server, tmp_path, "silent")
 
 
 @pytest.mark.parametrize(
@@ -250,36 +249,35 @@ def test_a_server_that_says_nothing_is_given_up(server, tmp_path, monkeypatch):
         ({}, b"<!DOCTYPE html><html>Log in</html>", "got a web page"),
         ({}, b"\xef\xbb\xbf\n <HTML>", "got a web page"),
         ({}, b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>', "got a web page"),
+        ({}, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "got a Git LFS pointer"),
     ],
 )
-def test_a_body_that_is_short_or_no_stroke_set_is_bad_input(server, tmp_path, headers, body, message):
-    server.say("/a.npz", body, **headers)
-    assert message in refused(server, tmp_path)
+def test_a_body_that_is_incomplete_or_no_stroke_set_is_bad_input(server, tmp_path, headers, body, message):
+    server.serve("/a.npz", body, **headers)
+    assert message in refusal(server, tmp_path)
 
 
-def test_a_file_of_more_than_4_gib_is_refused_as_it_is_announced(server, tmp_path):
-    server.say("/a.npz", b"the beginning", Content_Length=str(4 * 1024**3 + 1))
-    assert "expected at most 4294967296 bytes, got more" in refused(server, tmp_path)
+def test_a_file_announced_as_larger_than_4_gib_is_refused(server, tmp_path):
+    server.serve("/a.npz", b"the beginning", Content_Length=str(4 * 1024**3 + 1))
+    assert "expected at most 4294967296 bytes, got more" in refusal(server, tmp_path)
 
 
-def test_a_file_over_the_limit_that_does_not_announce_it_is_refused_as_it_comes(server, tmp_path, monkeypatch):
-    server.say("/a.npz", DATA, Content_Length="")
+def test_an_unannounced_file_over_the_limit_is_refused_while_it_arrives(server, tmp_path, monkeypatch):
+    server.serve("/a.npz", DATA, Content_Length="")
     monkeypatch.setattr(download, "MAX_BYTES", len(DATA) - 1)
-    assert f"expected at most {len(DATA) - 1} bytes, got more" in refused(server, tmp_path)
+    assert f"expected at most {len(DATA) - 1} bytes, got more" in refusal(server, tmp_path)
     monkeypatch.setattr(download, "MAX_BYTES", len(DATA))
     assert (fetch_sets(server.url, ["a.npz"], tmp_path) / "a.npz").read_bytes() == DATA
 
 
 def test_a_full_disk_is_bad_input_that_names_the_file_on_it(server, tmp_path, monkeypatch):
     class Full(io.BytesIO):
-        name = str(tmp_path / "full.partial")
-
         def write(self, data: bytes) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    server.say("/a.npz")
-    monkeypatch.setattr(torch.hub, "open", lambda *_: Full(), raising=False)
-    message = refused(server, tmp_path)
+    server.serve("/a.npz")
+    monkeypatch.setattr(Path, "open", lambda *_: Full())
+    message = refusal(server, tmp_path)
     assert re.match(rf"{re.escape(str(tmp_path))}/.*/a\.npz: cannot be written \(No space left on device\)", message)
 
 
@@ -287,7 +285,7 @@ def test_ctrl_c_leaves_nothing(server, tmp_path, monkeypatch):
     def interrupt(data: bytes) -> None:
         raise KeyboardInterrupt
 
-    server.say("/a.npz")
+    server.serve("/a.npz")
     monkeypatch.setattr(download, "_check_start", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch_sets(server.url, ["a.npz"], tmp_path)
@@ -298,21 +296,30 @@ def test_a_cache_that_cannot_be_made_is_bad_input(server, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadInput, match="the folder for downloads cannot be made"):
         fetch_sets(server.url, ["a.npz"], tmp_path / "file")
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_urllib_is_left_as_it_was(server, tmp_path, monkeypatch):
+def test_urllibs_global_opener_is_neither_used_nor_replaced(server, tmp_path, monkeypatch):
+    def used(*_: object, **__: object) -> None:
+        raise AssertionError("the opener belongs to the whole process")
+
     opener = urllib.request.build_opener()
+    monkeypatch.setattr(opener, "open", used)
     monkeypatch.setattr(urllib.request, "_opener", opener)
-    server.say("/a.npz")
+    server.serve("/a.npz")
     fetch_sets(server.url, ["a.npz"], tmp_path)
-    refused(server, tmp_path / "other", "none")
+    refusal(server, tmp_path / "other", "none")
     assert urllib.request._opener is opener
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown_on_a_terminal_only(server, tmp_path, monkeypatch, capsys, terminal):
-    server.say("/a.npz")
+    server.serve("/a.npz")
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     fetch_sets(server.url, ["a.npz"], tmp_path)
-    assert ("100" in capsys.readouterr().err) is terminal
+    assert ("B/s" in capsys.readouterr().err) is terminal
+
+
+def test_a_data_folder_is_shown_without_its_query():
+    assert download.without_query(f"https://h/f?{SECRET}") == "https://h/f"
+    assert download.without_query("a folder?") == "a folder?"

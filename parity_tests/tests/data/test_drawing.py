@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.drawing shows all of a sketch, in its place."""
+"""pytorch_sketch_rnn.data.drawing draws every line of a sketch, scaled and placed in its cell."""
 
 import re
 import subprocess
@@ -34,13 +34,13 @@ def pixels(path: Path) -> np.ndarray:
         return np.array(image.convert("L"))
 
 
-def test_a_sketch_is_fitted_centred_and_keeps_its_aspect():
+def test_a_sketch_fits_its_cell_is_centred_and_keeps_its_aspect_ratio():
     # 40 units high become 140 pixels, so 20 units wide become 70.
     [lines] = lines_of(to_svg(SKETCH))
     assert lines == [[[45, 10], [45, 150], [115, 150]], [[115, 80], [115, 80]]]
 
 
-def test_the_size_of_the_units_does_not_matter():
+def test_the_scale_of_the_offsets_does_not_matter():
     for sketch in (SKETCH * 7, SKETCH * 1e-323, SKETCH * 1e306):
         sketch = sketch.astype(float)
         sketch[:, 2] = SKETCH[:, 2]
@@ -107,7 +107,7 @@ def test_without_columns_a_grid_is_nearly_square(tmp_path, count, width, height)
     assert pixels(tmp_path / "a.png").shape == (height * CELL, width * CELL)
 
 
-def test_labels_are_escaped_and_stand_below_each_sketch():
+def test_labels_are_escaped_and_below_each_sketch():
     root = ElementTree.fromstring(grid_svg([SKETCH, SKETCH, SKETCH], 2, labels=["a < b & c", "", "é"]))
     assert [text.text for text in root.iter(f"{SVG}text")] == ["a < b & c", None, "é"]
     assert root.get("height") == str(2 * (CELL + LABEL_HEIGHT))
@@ -173,7 +173,7 @@ def test_another_suffix_is_bad_input(tmp_path, name):
         (np.array([[None, 1, 0]]), r"got object \[1, 3\]"),
     ],
 )
-def test_a_sketch_that_cannot_be_drawn_is_bad_input_and_the_old_file_stays(tmp_path, suffix, sketch, message):
+def test_a_sketch_that_cannot_be_drawn_is_bad_input_and_the_old_file_is_kept(tmp_path, suffix, sketch, message):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"old")
     with pytest.raises(BadInput, match=message):
@@ -194,8 +194,8 @@ def test_wrong_arguments_are_bad_input(tmp_path):
         save_drawing(tmp_path / "none" / "a.png", [SKETCH])
 
 
-def test_strokes_files_and_drawings_need_no_heavy_package():
-    modules = ", ".join(f"pytorch_sketch_rnn.{name}" for name in ("strokes", "npz", "drawing", "kanji"))
+def test_strokes_files_and_drawings_import_no_heavy_package():
+    modules = ", ".join(f"pytorch_sketch_rnn.data.{name}" for name in ("strokes", "npz", "drawing", "kanji"))
     heavy = "{'torch', 'tensorflow', 'svgelements', 'shapely'}"
     code = f"import sys, {modules}; assert not {heavy} & sys.modules.keys(), sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[3])

@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.kanji makes sketches of drawings, the same ones each time."""
+"""pytorch_sketch_rnn.data.kanji turns drawings into sketches, reproducibly."""
 
 import sys
 from importlib import metadata
@@ -14,12 +14,12 @@ from pytorch_sketch_rnn.data.strokes import strokes_to_lines
 from pytorch_sketch_rnn.errors import BadInput
 
 STRAIGHT = "M10,20c10,0,20,0,30,0"
-# A quarter of a circle of radius 60 around (20, 80), as near as a Bezier curve comes to it.
+# A quarter of a circle of radius 60 around (20, 80), approximated by a Bezier curve.
 ARC = "M20,20C53.137,20,80,46.863,80,80"
 
 
 class InstalledFile:
-    """What importlib.metadata gives for a file of a package."""
+    """A file of a package, as importlib.metadata describes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class InstalledFile:
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """A function that puts drawings in the place of the package kanjivg: paths by name of the file."""
+    """A function that replaces the package kanjivg by drawings: file name to paths."""
     pytest.importorskip("svgelements")
     pytest.importorskip("shapely")
 
@@ -48,7 +48,7 @@ def install(tmp_path, monkeypatch):
 
 @pytest.fixture
 def real():
-    """Skips where the extra is not installed."""
+    """Skips the test if the extra is not installed."""
     pytest.importorskip("svgelements")
     pytest.importorskip("shapely")
     try:
@@ -58,16 +58,16 @@ def real():
 
 
 def together(splits: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
-    """All sketches in their order."""
+    """All sketches, in order."""
     return [*splits["train"], *splits["valid"], *splits["test"]]
 
 
 def listed(splits: dict[str, list[np.ndarray]]) -> list[list]:
-    """All sketches in their order, as lists, which can be compared."""
+    """All sketches, in order, as lists, which can be compared."""
     return [sketch.tolist() for sketch in together(splits)]
 
 
-def test_strokes_are_scaled_and_start_at_the_origin(install):
+def test_kanji_are_scaled_and_start_at_the_origin(install):
     install({f"04e0{digit}.svg": [STRAIGHT, "M40,50c0,10,0,20,0,30"] for digit in range(3)})
     for sketch in together(kanji_splits()):
         np.testing.assert_array_equal(sketch, [[0, 0, 0], [150, 0, 1], [0, 150, 0], [0, 150, 1]])
@@ -83,17 +83,17 @@ def test_points_are_rounded_to_the_nearest_unit(install):
 def test_a_curve_is_simplified_within_epsilon(install, epsilon, points):
     install({f"04e0{digit}.svg": [ARC] for digit in range(3)})
     sketch = kanji_splits(epsilon=epsilon)["train"][0]
-    # Halved again and again, with a sagitta of 0.07, 0.3, 1.2, 4.6 and 17.6 units from 16 parts to the whole.
+    # The arc is 16 parts, 8, 4, 2 or 1, with a sagitta of 0.07, 0.3, 1.2, 4.6 or 17.6 units.
     assert len(sketch) == points
     corners = np.cumsum(sketch[:, :2], axis=0) / 5 + (20, 20)
     np.testing.assert_allclose(corners[-1], (80, 80), atol=0.15)
     fine = np.concatenate([np.linspace(a, b, 50) for a, b in pairwise(corners)])
     error = np.abs(np.hypot(*(fine - (20, 80)).T) - 60).max()
-    # Rounding moves a point by up to 0.15, and the drawing's curve is sampled, too.
+    # Rounding moves a point by up to 0.15, and sampling the curve adds an error, too.
     assert error < epsilon + 0.25
 
 
-def test_variants_and_other_signs_are_left_out(install):
+def test_variants_and_other_characters_are_left_out(install):
     skipped = ["04e03-Kaisho.svg", "03042.svg", "00041.svg", "README.svg", "04e05.svg.txt"]
     install({f"04e0{digit}.svg": [STRAIGHT] for digit in range(3)} | {name: [ARC] for name in skipped})
     assert {len(sketch) for sketch in together(kanji_splits())} == {2}

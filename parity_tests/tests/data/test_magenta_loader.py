@@ -28,7 +28,7 @@ AUGMENTATIONS = list(itertools.product((0.0, 0.1, 0.9, 1.0), (0.0, 0.15)))
 ORACLE = """
 import json
 from parity_tests.official.session import official_hparams
-from parity_tests.official.standin import sketch_rnn_train, utils
+from parity_tests.official.magenta import sketch_rnn_train, utils
 job = json.loads(str(inputs["job"]))
 
 def keep(name, batch):

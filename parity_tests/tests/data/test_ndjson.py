@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.ndjson and .simplify: QuickDraw's drawings become lines, all else BadInput with its line."""
+"""QuickDraw's drawings become lines; everything else is BadInput with the number of its line."""
 
 import json
 import tracemalloc
@@ -8,28 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytorch_sketch_rnn.data import ndjson
-from pytorch_sketch_rnn.data.ndjson import NOT_RECOGNIZED, read_ndjson
-from pytorch_sketch_rnn.data.simplify import scale_lines, simplify_lines, sketch_of
+from pytorch_sketch_rnn.data.sources import ndjson
+from pytorch_sketch_rnn.data.sources.ndjson import NOT_RECOGNIZED, read_ndjson
+from pytorch_sketch_rnn.data.sources.simplify import scale_lines, simplify_lines, sketch_of
 from pytorch_sketch_rnn.errors import BadInput
 
 SIMPLE = [[[0, 10, 255], [5, 6, 7]], [[1, 2], [3, 4]]]
 
 
 def write(path: Path, *records: object) -> Path:
-    """A file of these records, or of these lines where they are bytes."""
+    """A file of these records; bytes are written as a line of their own."""
     lines = [record if isinstance(record, bytes) else json.dumps(record).encode() for record in records]
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     return path
 
 
 def read(path: Path, recognized_only: bool = False, left_out: Counter | None = None) -> list[list]:
-    """All drawings, as lists, which can be compared."""
+    """All drawings as lists, which can be compared."""
     drawings = read_ndjson(path, recognized_only, Counter() if left_out is None else left_out)
     return [[line.tolist() for line in lines] for lines in drawings]
 
 
-def test_simplified_drawings_come_as_they_are(tmp_path):
+def test_simplified_drawings_are_read_without_change(tmp_path):
     path = write(tmp_path / "a.ndjson", {"word": "cat", "drawing": SIMPLE}, b"  ", {"drawing": [[[7], [8.5]]]})
     expected = [[[[0, 5], [10, 6], [255, 7]], [[1, 3], [2, 4]]], [[[7, 8.5]]]]
     assert read(path) == expected
@@ -51,11 +51,11 @@ def test_the_smallest_extent_is_scaled_without_overflow():
 
 
 @pytest.mark.parametrize("drawing", [[], [[[], []]], [[[], [], []]]])
-def test_empty_drawings_come_as_no_lines(tmp_path, drawing):
+def test_empty_drawings_have_no_lines(tmp_path, drawing):
     assert read(write(tmp_path / "a.ndjson", {"drawing": drawing})) == [[]]
 
 
-def test_only_recognized_drawings_come_where_that_is_asked_for(tmp_path):
+def test_with_recognized_only_other_drawings_are_skipped(tmp_path):
     records = [{"recognized": flag, "drawing": [[[number], [0]]]} for number, flag in enumerate((True, False, True))]
     path, left_out = write(tmp_path / "a.ndjson", *records), Counter()
     assert read(path, True, left_out) == [[[[0, 0]]], [[[2, 0]]]]
@@ -112,7 +112,7 @@ def test_a_file_is_read_line_by_line(tmp_path):
         (b'{"drawing": [[[-1], [0]]]}', "expected coordinates 0 to 255 in a simplified drawing, got -1 to 0"),
     ],
 )
-def test_a_wrong_line_is_one_message_with_its_number(tmp_path, line, message):
+def test_an_invalid_line_is_one_message_with_its_number(tmp_path, line, message):
     path = write(tmp_path / "a.ndjson", {"drawing": SIMPLE}, b"", line)
     with pytest.raises(BadInput) as caught:
         read(path)
@@ -122,7 +122,7 @@ def test_a_wrong_line_is_one_message_with_its_number(tmp_path, line, message):
 
 
 @pytest.mark.parametrize("record", [{"drawing": SIMPLE}, {"drawing": SIMPLE, "recognized": "yes"}])
-def test_recognized_must_be_there_and_true_or_false_where_it_counts(tmp_path, record):
+def test_recognized_must_be_true_or_false_if_it_is_needed(tmp_path, record):
     path = write(tmp_path / "a.ndjson", record)
     assert len(read(path)) == 1
     with pytest.raises(BadInput, match=r'line 1: expected "recognized" to be true or false, got (null|"yes")'):
@@ -164,7 +164,7 @@ def test_lines_are_simplified_within_epsilon():
     np.testing.assert_array_equal(simplify_lines([line], 3.0)[0], line[[0, 4]])
 
 
-def test_epsilon_0_leaves_every_point_and_dots_stay():
+def test_epsilon_0_keeps_every_point_and_dots_are_kept():
     line = np.array([[0.0, 0], [1, 0], [2, 0]])
     np.testing.assert_array_equal(simplify_lines([line], 0)[0], line)
     np.testing.assert_array_equal(simplify_lines([line[:1]], 2.0)[0], line[:1])

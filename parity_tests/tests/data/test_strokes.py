@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.strokes gives what Magenta's utils.py gives, bit for bit."""
+"""pytorch_sketch_rnn.data.strokes equals Magenta's utils.py, bit for bit."""
 
 import importlib.metadata
 import subprocess
@@ -76,7 +76,7 @@ def ours() -> dict[str, np.ndarray]:
 
 
 def magenta_utils() -> Path:
-    """Where Magenta's utils.py is installed; it is looked up in the list of files, so nothing of it is imported."""
+    """The path of Magenta's installed utils.py, from the package's list of files, without importing anything."""
     try:
         files = importlib.metadata.files("magenta") or []
     except importlib.metadata.PackageNotFoundError:
@@ -115,7 +115,7 @@ def test_normal_strokes_undo_big_strokes():
         np.testing.assert_array_equal(strokes.to_normal_strokes(strokes.to_big_strokes(stroke, max_len)), stroke)
 
 
-def test_an_end_flag_in_row_0_counts_as_none():
+def test_an_end_flag_in_row_0_is_ignored():
     big = np.array([[1.0, 2, 0, 0, 1], [3, 4, 0, 1, 0], [0, 0, 0, 0, 1]])
     np.testing.assert_array_equal(strokes.to_normal_strokes(big), [[1, 2, 0], [3, 4, 1], [0, 0, 0]])
 

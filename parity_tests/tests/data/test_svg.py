@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.data.svg: the outlines of SVG files in their order, and BadInput for what is no drawing."""
+"""The outlines of SVG files are read in order; a file without a drawing is BadInput."""
 
 import math
 import tracemalloc
@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytorch_sketch_rnn.data import svg
-from pytorch_sketch_rnn.data.svg import read_svg, svg_files
+from pytorch_sketch_rnn.data.sources import svg
+from pytorch_sketch_rnn.data.sources.svg import read_svg, svg_files
 from pytorch_sketch_rnn.errors import BadInput
 
 pytest.importorskip("svgelements")
 
-# Spans 0..255 both ways, so that scaling leaves the other shapes where they are.
+# Spans 0..255 in both directions, so that scaling does not change the other shapes.
 FRAME = '<path d="M0 0L255 255"/>'
 
 
@@ -24,7 +24,7 @@ def write(folder: Path, body: str, root: str = 'svg xmlns="http://www.w3.org/200
 
 
 def drawn(folder: Path, body: str) -> list[list]:
-    """The lines of the body, beside the frame, rounded to 1e-9."""
+    """The lines of the body, drawn together with the frame, rounded to 1e-9."""
     lines = read_svg(write(folder, FRAME + body))
     assert lines[0].tolist() == [[0, 0], [255, 255]]
     return [np.round(line, 9).tolist() for line in lines[1:]]
@@ -51,7 +51,7 @@ def drawn(folder: Path, body: str) -> list[list]:
         (f'{"<g>" * 3000}<line x2="1"/>{"</g>" * 3000}', [[[0, 0], [1, 0]]]),
     ],
 )
-def test_outlines_come_in_their_order_and_place(tmp_path, body, expected):
+def test_outlines_are_read_in_order_and_transformed(tmp_path, body, expected):
     assert drawn(tmp_path, body) == expected
 
 
@@ -111,7 +111,7 @@ LAUGHS = "<!DOCTYPE svg [<!ENTITY a 'aaaaaaaaaa'>" + "".join(
         (entities(LAUGHS + "]>").decode().encode("utf-16"), "expected an SVG without DOCTYPE"),
     ],
 )
-def test_what_is_no_drawing_is_one_message(tmp_path, data, message):
+def test_a_file_without_a_drawing_is_one_message(tmp_path, data, message):
     path = tmp_path / "a.svg"
     path.write_bytes(data)
     with pytest.raises(BadInput) as caught:
@@ -143,7 +143,7 @@ def test_a_file_beyond_the_limit_is_not_read_into_memory(tmp_path, monkeypatch):
         tracemalloc.stop()
 
 
-def test_the_files_of_a_folder_come_by_name_and_those_below_it_do_not(tmp_path, monkeypatch):
+def test_the_files_of_a_folder_are_sorted_by_name_without_those_of_subfolders(tmp_path, monkeypatch):
     for name in ("b.svg", "a.SVG", "c.txt"):
         (tmp_path / name).touch()
     (tmp_path / "d.svg").mkdir()
@@ -154,7 +154,7 @@ def test_the_files_of_a_folder_come_by_name_and_those_below_it_do_not(tmp_path, 
         assert [path.name for path in svg_files(tmp_path)] == ["a.SVG", "b.svg"]
 
 
-def test_a_folder_without_drawings_or_no_folder_is_bad_input(tmp_path):
+def test_a_folder_without_drawings_and_a_missing_folder_are_bad_input(tmp_path):
     with pytest.raises(BadInput, match=r"expected a folder of \.svg files, got one without any"):
         svg_files(tmp_path)
     with pytest.raises(BadInput, match=r"none: cannot be read \(No such file or directory\)"):

@@ -81,3 +81,11 @@ def with_item(values: np.ndarray, index: tuple, item: float) -> np.ndarray:
     copy = values.copy()
     copy[index] = item
     return copy
+
+
+def names_of(*names: str) -> dict[str, dict[str, np.ndarray]]:
+    """Groups in which these were recorded as ones that do not drift."""
+    return {
+        "float64": {name: np.ones(1) for name in names},
+        "float64_ensemble": {name: np.zeros((3, 2, 1)) for name in names},
+    }

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from judging import INF, NAN, free, with_item
 
-from parity_tests.judge.accumulated import allowance
 from parity_tests.judge.limits import (
     CHAOTIC32,
     CHAOTIC64,
@@ -15,6 +14,7 @@ from parity_tests.judge.limits import (
     SPREAD_FACTOR64,
 )
 from parity_tests.judge.row import failures
+from parity_tests.judge.tensor.accumulated import allowance
 from parity_tests.report.report import Report
 
 SHAPE = (2, 4, 3)  # rows, steps, units
@@ -194,7 +194,7 @@ def test_where_the_official_float32_run_is_not_finite_ours_is_held_against_float
     found = free(off(2, 1e-3), TRUTH, "float32", theirs=theirs, **groups)
     assert (found.verdict, found.allowed) == ("official overflow", CHAOTIC32)
     assert found.error == pytest.approx(1e-3 / 8, rel=1e-3)
-    assert "ours is, and is held against float64" in found.note
+    assert "ours is, and is compared with float64" in found.note
     assert not failures([found])
     assert free(off(2, 1.0), TRUTH, "float32", theirs=theirs, **groups).verdict == "different"
     for bad in (NAN, INF, odd):

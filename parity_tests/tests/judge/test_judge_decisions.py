@@ -8,8 +8,8 @@ from judging import changed
 from shipped import shipped
 
 from parity_tests.judge.compare import compare
-from parity_tests.judge.decisions import last_certain_step, margins
 from parity_tests.judge.limits import SPREAD_FACTOR64
+from parity_tests.judge.tensor.decisions import last_certain_step, margins
 from parity_tests.record.configurations import SAMPLING_MODES, SAMPLING_SEEDS
 
 RECORDING = shipped()["lstm/moved"]
@@ -82,7 +82,7 @@ def test_behind_a_decision_that_hangs_by_a_thread_nothing_is_judged(mode, name):
     rows = rows_of(recording, mode)
     for quantity in AFTER_IT:
         assert rows[quantity].verdict == "not judged"
-        assert rows[quantity].note.startswith(f"from step {THREAD + 1} on: a decision of the official run hangs on ")
+        assert rows[quantity].note.startswith(f"from step {THREAD + 1} on: a decision of the official run depends on ")
     assert rows["strokes"].verdict == "not judged"
     assert rows["strokes"].note.startswith(f"from step {THREAD} on: ")
     # how much was drawn does not depend on what was decided

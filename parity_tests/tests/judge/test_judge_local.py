@@ -5,8 +5,8 @@ import pytest
 from judging import INF, NAN, local, with_item
 
 from parity_tests.judge.limits import EPSILON32, FLOAT64_ALLOWED, LOCAL_FLOOR, factors, family
-from parity_tests.judge.local import judge_pools
-from parity_tests.judge.pools import pooled
+from parity_tests.judge.tensor.local import judge_pools
+from parity_tests.judge.tensor.pools import pooled
 
 ROWS, STEPS, UNITS = 12, 10, 64
 SHAPE = (ROWS, STEPS, UNITS)

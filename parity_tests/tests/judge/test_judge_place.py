@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from parity_tests.judge.place import as_shaped, first_of, place, within
-from parity_tests.judge.pools import GATES
+from parity_tests.judge.tensor.place import first_of, place, unstepped, within
 from parity_tests.record.error_norms import by_step
+from parity_tests.record.quantities import GATES
 
 PLACES = {
     "train/decoder/i": ((4, 5, 6), (3, 1, 2), {"row": 3, "step": 1, "unit": 2}),
@@ -96,4 +96,4 @@ def test_without_steps_the_largest_bad_element_is_the_first():
 @pytest.mark.parametrize("name", [*NAMES, "train/mu"])
 def test_what_was_gathered_by_step_takes_its_shape_again(name):
     values = np.random.default_rng(4).standard_normal(NAMES.get(name, ((3, 5), None))[0])
-    assert (as_shaped(name, by_step(name, values), values.shape) == values).all()
+    assert (unstepped(name, by_step(name, values), values.shape) == values).all()

@@ -6,7 +6,7 @@ from judging import changed
 from shipped import shipped
 
 from parity_tests.judge.limits import EPSILON32, FLOAT32_FLOOR, FLOAT64_ALLOWED
-from parity_tests.judge.together import TOGETHER, gradients_together
+from parity_tests.judge.tensor.together import TOGETHER, gradients_together
 from parity_tests.record.recording import Recording
 
 RECORDING = shipped()["lstm/as_is"]

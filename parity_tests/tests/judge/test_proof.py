@@ -10,13 +10,14 @@ from parity_tests.adapter import EVERYTHING, INTERMEDIATES
 from parity_tests.commands.one_model import verify_recordings
 from parity_tests.judge.limits import CHAOTIC32, FLOAT64_ALLOWED, SPREAD_FACTOR32
 from parity_tests.judge.proof import MASK_SIZE, prove
-from parity_tests.judge.together import TOGETHER, gradients_together
-from parity_tests.judge.training import resumed, state_before, with_step
+from parity_tests.judge.tensor.together import TOGETHER, gradients_together
+from parity_tests.judge.training import judge_resumed
 from parity_tests.ours import Adapter as Ours
 from parity_tests.ours import WithoutTape
 from parity_tests.record.configurations import CELL_KEEP_PROB
 from parity_tests.record.draws import nudged
 from parity_tests.record.recording import Recording
+from parity_tests.replay.training import state_before, with_step
 from pytorch_sketch_rnn.errors import BadInput
 
 RECORDING = shipped()["layer_norm-unconditional/moved"]
@@ -140,7 +141,7 @@ def test_a_continued_training_shows_every_quantity():
             return {name: value for name, value in super().train_step(*arguments).items() if "cost" in name}
 
     for port, verdicts in ((Ours(), {"equal"}), (CostsAlone(), {"equal", "untested"})):
-        rows = resumed(recording, port, variables, step)
+        rows = judge_resumed(recording, port, variables, step)
         assert {row.quantity for row in rows} == wanted
         assert {row.verdict for row in rows} == verdicts
 

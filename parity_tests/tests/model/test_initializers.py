@@ -19,7 +19,7 @@ VECTOR, MATRIX = 4000, (60, 400)
 ORACLE = """
 import json
 from parity_tests.official.session import official_hparams, set_hyper_sizes
-from parity_tests.official.standin import model, rnn, tf
+from parity_tests.official.magenta import model, rnn, tf
 seed = int(inputs["seed"])
 with tf.Session() as session:
     np.random.seed(seed)

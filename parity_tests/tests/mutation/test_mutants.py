@@ -8,7 +8,7 @@ from tiny_catalogue import BY_NAME, EQUIVALENT
 
 from parity_tests.judge import compare
 from parity_tests.judge.compare import failures
-from parity_tests.judge.training import replay_training
+from parity_tests.judge.training import judge_training
 from parity_tests.mutation import unit_tests
 from parity_tests.mutation.bugs import Entries, Mutant, Text, Value
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
@@ -215,5 +215,5 @@ GRADIENT = "gradient/vector_rnn/RNN/output_w"
 
 
 def test_a_training_must_show_a_quantity_at_every_step(fixtures):
-    rows, _ = replay_training(fixtures["training/layer_norm"], LeavesOneOut())
+    rows, _ = judge_training(fixtures["training/layer_norm"], LeavesOneOut())
     assert [(row.quantity, row.verdict) for row in failures(rows)] == [(f"steps/{GRADIENT}", "not compared")]

@@ -1,4 +1,4 @@
-"""``python -m pytorch_sketch_rnn sample``: pictures from a model, and one line for everything that cannot be."""
+"""``python -m pytorch_sketch_rnn sample``: pictures from a model, and one line for bad input."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def run(*arguments: object) -> int:
     return run_command(main, ["sample", *map(str, arguments)])
 
 
-def test_an_svg_is_written_and_described(model, tmp_path, capsys):
+def test_an_svg_is_written_and_summarized(model, tmp_path, capsys):
     out = tmp_path / "page.svg"
     assert run(model, "-o", out, "--count", 5, "--columns", 2, "--temperature", 0.4, "--seed", 3) == 0
     text = out.read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def test_an_svg_is_written_and_described(model, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["page.svg"]
 
 
-def test_a_png_is_written_with_something_on_it(model, tmp_path):
+def test_a_png_is_written_and_not_blank(model, tmp_path):
     out = tmp_path / "page.PNG"
     assert run(model, "--out", out, "--count", 4) == 0
     with Image.open(out) as image:
@@ -74,7 +74,7 @@ def test_temperature_and_max_len_reach_the_sampler(model, tmp_path, capsys):
 
 
 def broken(folder: Path, name: str, data: bytes) -> Path:
-    """A model folder with one file that is no good."""
+    """A model folder with one invalid file."""
     SketchRNN(HParams(enc_rnn_size=2, dec_rnn_size=2, z_size=2, num_mixture=1), seed=1).save_pretrained(folder)
     (folder / name).write_bytes(data)
     return folder
@@ -104,7 +104,7 @@ def broken(folder: Path, name: str, data: bytes) -> Path:
         (("-o", "{tmp}/page.svg", "--device", "meta"), "--device meta cannot be used: "),
     ],
 )
-def test_what_cannot_be_is_one_line_exit_code_2_and_no_file(model, tmp_path, capsys, arguments, expected):
+def test_bad_flags_are_one_line_exit_code_2_and_no_file(model, tmp_path, capsys, arguments, expected):
     assert run(model, *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments)) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -121,7 +121,7 @@ def test_cuda_without_cuda_is_one_short_line(model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
-def test_more_columns_than_sketches_are_as_many_as_sketches(model, tmp_path, suffix):
+def test_more_columns_than_sketches_change_nothing(model, tmp_path, suffix):
     pages = []
     for columns in (3, 10**12):
         out = tmp_path / f"{columns}.{suffix}"
@@ -137,14 +137,14 @@ def test_weights_that_are_not_finite_are_bad_input_that_names_the_model(tmp_path
         sick.decoder.output_b[1] = value
     sick.save_pretrained(tmp_path / "model")
     assert run(tmp_path / "model", "-o", tmp_path / "page.svg") == 2
-    expected = f"error: {tmp_path}/model: its weight decoder.output_b holds NaN or infinity, so it cannot draw\n"
+    expected = f"error: {tmp_path}/model: the weight decoder.output_b holds NaN or infinity, so the model cannot draw\n"
     assert capsys.readouterr().err == expected
     assert not (tmp_path / "page.svg").exists()
 
 
 @pytest.fixture(scope="module")
 def strokes(tmp_path_factory) -> Path:
-    """A stroke set of four sketches a split."""
+    """A stroke set of four sketches per split."""
     path = tmp_path_factory.mktemp("strokes") / "set.npz"
     made = np.random.RandomState(1).randint(-20, 20, (4, 6, 3)).astype(np.int16)
     made[..., 2] = np.arange(6) == 5
@@ -152,7 +152,7 @@ def strokes(tmp_path_factory) -> Path:
     return path
 
 
-def test_like_draws_after_the_sketches_of_a_set(model, strokes, tmp_path):
+def test_like_imitates_the_sketches_of_a_set(model, strokes, tmp_path):
     pages = []
     for options in ((), ("--like", strokes), ("--like", strokes)):
         assert run(model, "-o", tmp_path / "page.svg", "--count", 4, *options) == 0
@@ -203,12 +203,12 @@ def test_a_missing_model_is_one_line_exit_code_2_and_no_file(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_wrong_suffix_is_told_before_the_model_is_read(tmp_path, capsys):
+def test_a_wrong_suffix_is_reported_before_the_model_is_read(tmp_path, capsys):
     assert run(tmp_path / "none", "-o", tmp_path / "page.jpg") == 2
     assert "expected a name that ends in .svg or .png" in capsys.readouterr().err
 
 
-def test_a_failure_leaves_the_page_that_was_there(model, tmp_path):
+def test_a_failure_keeps_the_old_picture(model, tmp_path):
     out = tmp_path / "page.svg"
     out.write_text("an older page")
     assert run(model, "-o", out, "--temperature", "1e300") == 2

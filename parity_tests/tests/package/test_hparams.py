@@ -18,7 +18,7 @@ from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 # What Magenta says, and what it makes of a config that we wrote.
 ORACLE = """
 import json
-from parity_tests.official.standin import model
+from parity_tests.official.magenta import model
 hparams = model.get_default_hparams()
 result["defaults"] = np.array(json.dumps(hparams.values()))
 hparams.parse_json(str(inputs["config"]))

@@ -6,7 +6,7 @@ from shipped import shipped
 
 from parity_tests import ours
 from parity_tests.adapter import EVERYTHING
-from parity_tests.judge.compare import first_departure
+from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import failures
 from parity_tests.record.quantities import FED, PREFIX

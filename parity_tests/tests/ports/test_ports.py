@@ -16,10 +16,10 @@ import pytest
 from parity_tests import ours
 from parity_tests.adapter import Adapter, Arrays, load_adapter
 from parity_tests.judge.initial_weights import bound, distance
-from parity_tests.judge.training import state_before, wanted_draws, with_step
 from parity_tests.record.draws import draws_of
 from parity_tests.record.shipped import load_fixtures
 from parity_tests.replay.model import replay, replay_data
+from parity_tests.replay.training import recorded_draws, state_before, with_step
 
 FIXTURES = load_fixtures()
 MATCHED = 1e-10  # of the largest magnitude; seen at most 4.1e-13
@@ -182,7 +182,7 @@ def test_rfeinman_inner_dropout_is_that_of_a_mask_in_the_inner_cell():
 def test_rfeinman_steps_of_training_with_a_hyper_decoder(step):
     recording = FIXTURES["training/mix"]
     given = {n.removeprefix("steps/"): v[step] for n, v in recording["float64"].items() if n.startswith("steps/")}
-    draws = draws_of(wanted_draws(recording, "draws"), recording.provenance["seed"], step)
+    draws = draws_of(recorded_draws(recording, "draws"), recording.provenance["seed"], step)
     draws = {name: value.astype(np.float64) for name, value in draws.items()}
 
     def answer(adapter):

@@ -55,14 +55,14 @@ def write_js_model(path):
     units, rng = 16, np.random.RandomState(0)
     shapes = {"W_xh": [5, 4 * units], "W_hh": [units, 4 * units], "bias": [4 * units]}
     shapes |= {"output_w": [units, 123], "output_b": [123]}
-    shapes = [shapes[name.split("/")[-1]] for name in DECODER_ORDER]
+    shapes = [shapes[name.split(".")[-1]] for name in DECODER_ORDER]
     blobs = [base64.b64encode(rng.randint(-900, 900, shape).astype("<i2").tobytes()).decode() for shape in shapes]
     info = {"mode": 2, "version": 6, "max_seq_len": 20, "name": "bird", "scale_factor": 70.0}
     path.write_text(json.dumps([info, shapes, blobs]))
 
 
 def write_checkpoint(folder):
-    from bundle_writer import write_bundle
+    from weight_port.tensor_bundle_writer import write_bundle
 
     folder.mkdir(parents=True)
     write_bundle(folder / "vector-10", shipped()["layer_norm/as_is"]["weights"])

@@ -133,7 +133,7 @@ CASES = [
     (
         INITIAL,
         instead("distribution", f"initial/{OUTPUT_W}", lambda value: value[1:]),
-        "the draws of its variables are not equally many",
+        "its variables have different numbers of draws",
     ),
     (TRAINING, without("float64", "validation"), "lacks float64/validation"),
     (TRAINING, instead("float64", "validation", lambda value: value[:-1]), None),

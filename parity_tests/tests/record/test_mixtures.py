@@ -7,7 +7,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from parity_tests import adapter
 from parity_tests.judge.proof import Findings, prove
-from parity_tests.record.mixtures import NAMES, kl, nll
+from parity_tests.record.mixtures import DENSITY_PARAMETERS, kl, nll
 from parity_tests.record.recording import FOLDER, Recording
 
 
@@ -115,7 +115,7 @@ def test_a_weight_that_only_the_other_side_has_not_diverges_without_bound(name):
     assert np.isfinite(kl(q, p)).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DENSITY_PARAMETERS)
 def test_every_parameter_counts_in_both_and_in_float64(name):
     values, targets = mixture(15), targets_of(16)
     values = {n: value.astype(np.float32) for n, value in values.items()}
@@ -141,7 +141,7 @@ class Echo(adapter.Adapter):
         pass
 
     def train_step(self, sketches, lengths, draws, lr, kl_weight):
-        return {n: self.official[n] for n in (*NAMES, "cost", "r_cost", "kl_cost")} | self.change
+        return {n: self.official[n] for n in (*DENSITY_PARAMETERS, "cost", "r_cost", "kl_cost")} | self.change
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def found_for(recording: Recording, precision: str, change: dict[str, np.ndarray
 
 
 def parameters(recording: Recording, precision: str) -> dict[str, np.ndarray]:
-    return {name: recording[precision][f"train/{name}"] for name in NAMES}
+    return {name: recording[precision][f"train/{name}"] for name in DENSITY_PARAMETERS}
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -171,10 +171,10 @@ def test_of_the_official_mixtures_themselves_likelihood_and_divergence_are_told(
     gap = np.abs(likelihood - recording["float64"]["train/nll"]).max()
     assert told["largest_nll_difference"] == pytest.approx(gap, rel=1e-6, abs=1e-12)
     verdicts = {row.quantity: row.verdict for row in findings.rows if row.precision == precision}
-    assert {verdicts[f"train/{name}"] for name in (*NAMES, "nll")} == {"equal"}
+    assert {verdicts[f"train/{name}"] for name in (*DENSITY_PARAMETERS, "nll")} == {"equal"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DENSITY_PARAMETERS)
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_mixture_that_is_off_in_one_step_is_told_with_its_divergence_and_departs_in_its_parameter(
     recording, precision, name

@@ -38,7 +38,7 @@ def departures(recording, shuffle):
     assert not answers.broken
     free = {name: value for name, value in answers.arrays.items() if not name.startswith((FED, VARIABLES))}
     official = recording["float64"]
-    if shuffle.sampling_moves:
+    if shuffle.changes_samples:
         free, official = ({n: v for n, v in side.items() if not n.startswith(SAMPLED)} for side in (free, official))
     back = shuffle.back(free)
     assert set(back) == set(official)
@@ -204,9 +204,9 @@ def test_another_shape_is_refused():
 
 
 @pytest.mark.parametrize("options", [{"mixtures": True}, {"latent": True}])
-def test_samples_are_refused_where_they_take_another_course(options):
+def test_samples_of_a_permutation_that_changes_them_are_refused(options):
     samples = {"sample/greedy/pi": MODELS["lstm/moved"]["float64"]["sample/greedy/pi"]}
-    with pytest.raises(ValueError, match="sample/greedy/pi: sampling takes another course"):
+    with pytest.raises(ValueError, match="sample/greedy/pi: samples are different once"):
         Shuffle(HPARAMS, batch=4, seed=0, **options).back(samples)
 
 

@@ -6,7 +6,7 @@ from shipped import shipped
 from parity_tests.adapter import EVERYTHING, INTERMEDIATES, Adapter
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import failures
-from parity_tests.judge.together import TOGETHER
+from parity_tests.judge.tensor.together import TOGETHER
 from parity_tests.ours import Adapter as Ours
 from parity_tests.ours import WithoutTape
 from parity_tests.report.report import Report

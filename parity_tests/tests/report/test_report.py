@@ -10,7 +10,7 @@ from sample_models import ALL_CELLS, tiny
 from shipped import shipped
 
 from parity_tests.judge.compare import FED, Row, official_names
-from parity_tests.judge.together import TOGETHER
+from parity_tests.judge.tensor.together import TOGETHER
 from parity_tests.judge.training import Curves
 from parity_tests.report import profiles
 from parity_tests.report.our_side import our_provenance
@@ -30,8 +30,7 @@ from parity_tests.report.report import (
 )
 from parity_tests.report.score import FalseAlarms, Score
 from pytorch_sketch_rnn.errors import BadInput
-from weight_port.convert import optimizer_names
-from weight_port.names import weight_names
+from weight_port.names import table
 
 INF, NAN = float("inf"), float("nan")
 
@@ -280,7 +279,7 @@ def test_a_chaotic_model_is_called_that_and_its_algorithm_equal_where_all_local_
 
 
 def test_a_decision_that_hangs_by_a_thread_is_no_chaos():
-    note = "from step 9 on: a decision of the official run hangs on less than its own drift of 1e-15"
+    note = "from step 9 on: a decision of the official run depends on less than its own drift of 1e-15"
     tied = a_row("lstm/as_is", "sample/greedy/pi", "float64", "not judged", note=note)
     (remark,) = Report("title", [*GOOD, tied], {}, {}).remarks()
     assert remark.startswith("In sampling 1 tensor is not judged from some step on")
@@ -719,8 +718,8 @@ def test_what_stands_in_no_recording_belongs_to_a_part_as_well(recording, quanti
 
 @pytest.mark.parametrize(("enc", "dec"), ALL_CELLS)
 def test_every_converted_variable_belongs_to_a_part(enc, dec):
-    names = weight_names(tiny(enc, dec))
-    for some, part in ((names, "weights"), (optimizer_names(names), "optimizer state")):
+    names = table(tiny(enc, dec))
+    for some, part in ((names.weights, "weights"), (names.state, "optimizer state")):
         assert {part_of(a_row("x/as_is", f"converted/{name}", "exact")) for name in some} == {
             f"checkpoint: {part} as converted"
         }

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from pytorch_sketch_rnn.data.packed import PackedWriter
+from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import run_command
 from pytorch_sketch_rnn.training.command import main
 

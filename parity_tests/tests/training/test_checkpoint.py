@@ -23,8 +23,7 @@ from pytorch_sketch_rnn.training.checkpoint import (
     remove_older,
     write_folder,
 )
-from weight_port.convert import optimizer_names
-from weight_port.names import weight_names
+from weight_port.names import table
 
 
 def saved(folder, trainer):
@@ -59,7 +58,7 @@ def test_a_checkpoint_is_a_model_and_its_slots_have_the_names_of_converted_ones(
     path = saved(tmp_path, trainer)
     model = SketchRNN.from_pretrained(path)
     assert model.hparams == trainer.model.hparams
-    names = set(optimizer_names(weight_names(model.hparams)).values())
+    names = set(table(model.hparams).state.values())
     assert (
         set(safetensors.torch.load_file(path / OPTIMIZER_FILE))
         == names

@@ -16,7 +16,7 @@ SHAPES = ((3,), (4, 5))
 both_types = pytest.mark.parametrize("dtype", ["float32", "float64"])
 # Each step is fed its own learning rate, as Magenta's trainer does.
 ORACLE = """
-from parity_tests.official.standin import tf
+from parity_tests.official.magenta import tf
 for dtype in ("float32", "float64"):
     tf.reset_default_graph()
     rate = tf.Variable(0.001, trainable=False, dtype=dtype)

@@ -99,7 +99,6 @@ def test_settings_with_a_secret_are_never_readable_by_others(tmp_path, monkeypat
         modes.append(stat.S_IMODE(os.stat(source).st_mode))
         replace(source, target)
 
-    monkeypatch.setattr("pytorch_sketch_rnn.files._UMASK", 0o022)
     monkeypatch.setattr(os, "replace", replaced)
     try:
         Settings(data_dir=url).save(tmp_path)

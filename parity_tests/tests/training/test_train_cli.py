@@ -13,7 +13,7 @@ from training_sets import random_splits
 
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
-from pytorch_sketch_rnn.data.packed import PackedWriter
+from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import run_command
 from pytorch_sketch_rnn.model.losses import Costs
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN

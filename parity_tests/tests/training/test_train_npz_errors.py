@@ -95,7 +95,7 @@ NPZ = [
     case("text", partial(with_bytes, lambda data: b"a cat\n"), "data/cat.npz: ", BROKEN, "not a zip"),
     case("an array", plain_array, "data/cat.npz: ", BROKEN, "not a zip"),
     case("damaged", partial(with_bytes, lambda data: data[:200] + b"damage" + data[206:]), TRAIN, BROKEN),
-    case("encrypted", partial(with_bytes, encrypted), TRAIN, "unencrypted", "unpack it"),
+    case("encrypted", partial(with_bytes, encrypted), TRAIN, "unencrypted", "decrypt it"),
     case("without training set", partial(without_split, "train"), TRAIN, "no such member", "valid.npy"),
     case("without validation set", partial(without_split, "valid"), "data/cat.npz: valid.npy", "no such member"),
     case("without test set", partial(without_split, "test"), "data/cat.npz: test.npy", "no such member"),

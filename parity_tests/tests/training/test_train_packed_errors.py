@@ -58,7 +58,7 @@ def of_version_2() -> None:
         file.attrs["version"] = np.int64(2)
 
 
-REMAKE = "make it anew with `python -m pytorch_sketch_rnn dataset`"
+REMAKE = "create it again with `python -m pytorch_sketch_rnn dataset`"
 HDF5 = [
     case("cut short", partial(packed_with, lambda data: data[: len(data) // 2]), "", "data/cat.h5: ", REMAKE),
     case("without its last byte", partial(packed_with, lambda data: data[:-1]), "", "data/cat.h5: ", REMAKE),

@@ -143,8 +143,8 @@ def test_the_program_gives_one_line_and_exit_code_2_and_runs_nothing_of_a_hostil
 
 
 @pytest.mark.parametrize("name", ["cat.npz", "cat.h5"])
-def test_what_all_of_this_breaks_is_sound(name, no_training, bounded):
-    """Lest the tests above pass for another reason than theirs."""
+def test_the_unbroken_sets_and_run_are_accepted(name, no_training, bounded):
+    """So the tests of refusals cannot pass for another reason than theirs."""
     with_split("train", SETS["train"])
     pack()
     with pytest.raises(Began):

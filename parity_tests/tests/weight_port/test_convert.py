@@ -7,20 +7,20 @@ import stat
 from importlib.metadata import version
 from pathlib import Path
 
-import bundle_writer
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
 from sample_models import ALL_CELLS, STRAYS, checkpoint, tiny, weights
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, naming
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from weight_port.convert import convert_variables, expected_shapes, make_plan, optimizer_names
+from weight_port import tensor_bundle_writer as bundle_writer
+from weight_port.convert import convert_variables, expected_shapes, make_plan
 from weight_port.folder import convert_source, new_folder
 from weight_port.infer import infer_hparams
-from weight_port.names import weight_names
+from weight_port.names import table, weight_names
 from weight_port.source import open_source
 
 W_HH = "vector_rnn/RNN/LSTMCell/W_hh"
@@ -38,7 +38,8 @@ def shapes_of(variables: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
 
 
 def convert(variables: dict[str, np.ndarray], hparams: HParams):
-    return convert_variables(variables, make_plan(shapes_of(variables), hparams, "the sheep"), "the sheep")
+    with naming("the sheep"):
+        return convert_variables(variables, make_plan(shapes_of(variables), hparams))
 
 
 def write_checkpoint(folder: Path, variables: dict[str, np.ndarray], config: object = None, **layout) -> Path:
@@ -65,14 +66,13 @@ def test_every_variable_lands_under_our_name_bit_for_bit_and_the_input_stays_as_
     before = copy.deepcopy(variables)
     plan = make_plan(shapes_of(variables), hparams)
     converted = convert_variables(variables, plan)
-    names = weight_names(hparams)
-    for official, ours in names.items():
+    names = table(hparams)
+    for official, ours in names.weights.items():
         assert_same(converted.weights[ours], before[official])
-    state = optimizer_names(names)
-    for official, ours in state.items():
+    for official, ours in names.state.items():
         assert_same(converted.optimizer[ours], before[official])
     assert shapes_of(converted.weights) == expected_shapes(hparams)
-    assert set(converted.optimizer) == set(state.values())
+    assert set(converted.optimizer) == set(names.state.values())
     schedules = ["vector_rnn/Variable", "vector_rnn/Variable_1"]
     assert set(plan.skipped) == {*schedules, *(f"vector_rnn_{n}/{stray}" for n in (1, 3) for stray in STRAYS)}
     assert all(plan.skipped.values())
@@ -167,8 +167,8 @@ MISFITS = {
 
 @pytest.mark.parametrize(("variables", "said", "unsaid"), MISFITS.values(), ids=MISFITS)
 def test_what_is_missing_unknown_or_misshapen_is_listed_in_full(variables, said, unsaid):
-    with pytest.raises(BadInput) as caught:
-        make_plan(shapes_of(variables), tiny(), "the sheep")
+    with pytest.raises(BadInput) as caught, naming("the sheep"):
+        make_plan(shapes_of(variables), tiny())
     message = str(caught.value)
     assert message.startswith("the sheep: the variables do not make a Sketch-RNN of Magenta's. ")
     assert [text for text in said if text not in message] == []
@@ -238,8 +238,9 @@ def test_the_folder_is_read_by_from_pretrained_with_every_bit_in_its_place(tmp_p
     for official, ours in names.items():
         assert_same(parameters[ours], variables[official])
     optimizer = safetensors.numpy.load_file(tmp_path / "out/optimizer.safetensors")
-    assert set(optimizer) == set(optimizer_names(names).values())
-    for official, ours in optimizer_names(names).items():
+    state = table(hparams).state
+    assert set(optimizer) == set(state.values())
+    for official, ours in state.items():
         assert_same(optimizer[ours], variables[official])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["magenta", "out"]
 

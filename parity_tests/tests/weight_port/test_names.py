@@ -1,6 +1,11 @@
 """The table of names: one to one, complete on our side, and complete on the side of the official graph."""
 
+import dataclasses
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +14,9 @@ from official_script import run_script
 from sample_models import ALL_CELLS, tiny, weight_shapes
 
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from weight_port.convert import optimizer_names
-from weight_port.names import ADAM_POWERS, GLOBAL_STEP, skip_reason, slot_name, weight_names
+from pytorch_sketch_rnn.training.optimizer_file import array_shapes
+from weight_port.convert import expected_shapes
+from weight_port.names import ADAM_POWERS, GLOBAL_STEP, inverse, skip_reason, slot_name, table, weight_names
 
 # Written out by hand from checkpoints that Magenta saved, a name of each kind.
 KNOWN = {
@@ -48,7 +54,7 @@ def test_the_table_is_one_to_one_and_fills_every_parameter_exactly_once(enc, dec
     with torch.device("meta"):
         parameters = [name for name, _ in SketchRNN(tiny(enc, dec)).named_parameters()]
     assert sorted(names.values()) == sorted(parameters)
-    assert len({ours: official for official, ours in names.items()}) == len(names)
+    assert inverse(names).keys() == set(parameters)
     assert len(names) == 2 + CELL_SIZES[dec] + 2 * CELL_SIZES[enc] + 6 * (enc is not None)
 
 
@@ -60,26 +66,72 @@ def test_known_names_lead_where_they_must(cells):
 
 @pytest.mark.parametrize(("enc", "dec"), ALL_CELLS)
 def test_weights_slots_powers_and_step_never_share_a_name_on_either_side(enc, dec):
-    weights = weight_names(tiny(enc, dec))
-    state = optimizer_names(weights)
-    assert not set(weights) & set(state)
-    assert len(state) == 2 * len(weights) + 3
-    assert len(set(state.values())) == len(state)
-    assert set(state.values()) == {f"{s}.{n}" for n in weights.values() for s in "mv"} | {*ADAM_POWERS, "global_step"}
-    assert not [name for name in weights | state if skip_reason(name)]
+    names = table(tiny(enc, dec))
+    assert names.weights == weight_names(tiny(enc, dec))
+    parts = (names.weights, names.slots, names.powers, names.step)
+    assert [len(part) for part in parts] == [len(names.weights), 2 * len(names.weights), 2, 1]
+    official = [name for part in (*parts, names.constants) for name in part]
+    ours = [name for part in parts for name in part.values()]
+    assert len(set(official)) == len(official)
+    assert len(set(ours)) == len(ours)
+    shapes = expected_shapes(tiny(enc, dec))
+    assert set(names.weights.values()) == set(shapes)
+    assert set(names.state.values()) == set(array_shapes(shapes))
+    assert set(names.state) == {*names.slots, *names.powers, *names.step}
+    assert [name for name in official if skip_reason(name)] == list(names.constants)
+
+
+@pytest.mark.parametrize(("enc", "dec"), ALL_CELLS)
+def test_every_name_leads_there_and_back(enc, dec):
+    names = table(tiny(enc, dec))
+    pairs = names.weights | names.state
+    assert {names.official(ours) for ours in pairs.values()} == set(pairs)
+    assert {names.ours(official) for official in pairs} == set(pairs.values())
+    assert all(names.official(names.ours(official)) == official for official in pairs)
+    for official in ("vector_rnn/Variable", "vector_rnn_1/beta1_power", "dense/kernel", "decoder.output_w"):
+        with pytest.raises(KeyError):
+            names.ours(official)
+    for ours in ("learning_rate", "m.owl", "vector_rnn/RNN/output_w"):
+        with pytest.raises(KeyError):
+            names.official(ours)
+
+
+def test_a_table_cannot_be_changed():
+    names = table(tiny())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        names.weights = {}
+    for part in (names.weights, names.slots, names.powers, names.step, names.constants, names.state):
+        with pytest.raises(TypeError):
+            part["a"] = "b"
+
+
+def test_names_that_are_not_one_to_one_have_no_inverse():
+    assert inverse({"a": "x", "b": "y"}) == {"x": "a", "y": "b"}
+    with pytest.raises(ValueError, match=r"^these names are not one to one: x, y$"):
+        inverse({"a": "x", "b": "y", "c": "x", "d": "z", "e": "y"})
+
+
+def test_constants_are_named_by_the_hyperparameter_that_they_hold():
+    names = table(tiny())
+    assert names.constants == {"vector_rnn/Variable": "learning_rate", "vector_rnn/Variable_1": "kl_weight_start"}
+    assert set(names.constants.values()) <= set(tiny().to_dict())
 
 
 def test_slots_are_named_as_tensorflow_names_them():
     weight = "vector_rnn/RNN/LSTMCell/W_xh"
     assert slot_name(weight, "m") == "vector_rnn/vector_rnn/RNN/LSTMCell/W_xh/Adam"
     assert slot_name(weight, "v") == "vector_rnn/vector_rnn/RNN/LSTMCell/W_xh/Adam_1"
-    assert optimizer_names({weight: "w"}) == {
-        "vector_rnn/vector_rnn/RNN/LSTMCell/W_xh/Adam": "m.w",
-        "vector_rnn/vector_rnn/RNN/LSTMCell/W_xh/Adam_1": "v.w",
-        "vector_rnn/beta1_power": "beta1_power",
-        "vector_rnn/beta2_power": "beta2_power",
-        "vector_rnn/global_step": "global_step",
-    }
+    names = table(tiny())
+    assert names.ours("vector_rnn/vector_rnn/RNN/LSTMCell/W_xh/Adam") == "m.decoder.cell.W_xh"
+    assert names.ours("vector_rnn/vector_rnn/RNN/LSTMCell/W_xh/Adam_1") == "v.decoder.cell.W_xh"
+    assert names.powers == {"vector_rnn/beta1_power": "beta1_power", "vector_rnn/beta2_power": "beta2_power"}
+    assert names.step == {"vector_rnn/global_step": "global_step"}
+
+
+def test_the_table_is_imported_without_torch():
+    code = "import sys, weight_port.names; sys.exit('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
 def test_only_schedules_and_strays_of_evaluation_models_are_skipped():
@@ -103,7 +155,7 @@ OFFICIAL = [("lstm", "hyper"), ("layer_norm", "lstm"), ("hyper", "layer_norm")]
 OFFICIAL += [(None, "lstm"), (None, "layer_norm"), (None, "hyper")]
 SCRIPT = """
 import json
-from parity_tests.official.standin import model, tf
+from parity_tests.official.magenta import model, tf
 for index, values in enumerate(json.loads(str(inputs["jobs"]))):
     tf.reset_default_graph()
     hparams = model.get_default_hparams()
@@ -130,7 +182,7 @@ def test_every_variable_of_an_official_graph_is_accounted_for(tmp_path):
         weights = weight_shapes(hparams)
         expected = dict(weights)
         expected |= {slot_name(name, slot): shape for name, shape in weights.items() for slot in ("m", "v")}
-        expected |= dict.fromkeys([*ADAM_POWERS.values(), GLOBAL_STEP], ())
+        expected |= dict.fromkeys([*ADAM_POWERS, GLOBAL_STEP], ())
         skipped = {name for name in official if skip_reason(name)}
         assert {name: official[name] for name in official if name not in skipped} == expected, OFFICIAL[index]
         assert {official[name] for name in skipped} == {()}

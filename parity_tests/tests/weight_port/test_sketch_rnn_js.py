@@ -174,7 +174,10 @@ BAD_DOCUMENTS = {
     "a vector for W_hh": (with_shape(2, "vector_rnn/RNN/LSTMCell/W_hh", [36]), r"W_hh must be a matrix, .*\[36\]"),
     "a vector for fw W_hh": (with_shape(1, "vector_rnn/ENC_RNN/fw/LSTMCell/W_hh", [16]), "W_hh must be a matrix"),
     "a vector for the initial state": (with_shape(1, "vector_rnn/linear/super_linear_w", [24]), "must be a matrix"),
-    "absurd W_hh": (with_shape(2, "vector_rnn/RNN/LSTMCell/W_hh", [2**70, 2**72]), "but the other shapes need"),
+    "absurd W_hh": (
+        with_shape(2, "vector_rnn/RNN/LSTMCell/W_hh", [2**70, 2**72]),
+        "dec_rnn_size is 1180591620717411303424",
+    ),
     "other mixtures": (with_shape(2, "vector_rnn/RNN/output_b", [33]), r"output_b is \[33\], .* need \[123\]"),
     "blob missing": (with_blob(None), "bias must be base64 or a list of integers, not None"),
     "blob a number": (with_blob(3), "bias must be base64 or a list of integers, not 3"),

@@ -1,43 +1,19 @@
-"""The checkpoint reader: every kind of bundle, every kind of damage, and TensorFlow as the judge."""
+"""weight_port.tensor_bundle: every kind of checkpoint is read, and every kind of damage is noticed."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import bundle_writer
 import numpy as np
 import pytest
-from bundle_writer import bytes_field, entry, header, number_field, varint
+from bundles import assert_same, sample_variables
 
 from pytorch_sketch_rnn.errors import BadInput
 from weight_port import leveldb_table
+from weight_port import tensor_bundle_writer as bundle_writer
 from weight_port.leveldb_table import MAX_BLOCK_BYTES, MAX_KEY_BYTES, masked_crc32c
 from weight_port.tensor_bundle import TensorBundle
+from weight_port.tensor_bundle_writer import bytes_field, entry, header, number_field, varint
 
 REAL = Path(__file__).parents[4] / "shared/data/checkpoints/catbus-official/vector"
-TYPES = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "c8", "c16"]
-
-
-def sample_variables() -> dict[str, np.ndarray]:
-    """Every type; scalars, empty arrays, long and non-ASCII names; 8-byte items at odd offsets."""
-    random = np.random.default_rng(1)
-    variables = {}
-    for index, kind in enumerate(TYPES):
-        shape = [(3, 5), (), (7,), (2, 1, 4)][index % 4]
-        variables[f"scope/type_{kind}"] = random.integers(0, 2, shape).astype(kind)
-    variables["scope/zzz/empty"] = np.zeros((0, 3), np.float32)
-    variables["scope/special"] = np.array([np.nan, np.inf, -0.0, 1e-45], np.float32)
-    variables["scope/größe"] = random.standard_normal((4, 6)).astype(np.float32)
-    for index in range(20):
-        variables[f"vector_rnn/RNN/LSTMCell/variable_{index}"] = random.standard_normal(index).astype(np.float32)
-    return variables
-
-
-def assert_same(actual: np.ndarray, expected: np.ndarray) -> None:
-    """Bit for bit, NaNs and negative zeros too."""
-    assert (actual.dtype, actual.shape, actual.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
 
 
 def assert_holds(prefix: Path, expected: dict[str, np.ndarray]) -> None:
@@ -164,7 +140,7 @@ BAD_RECORDS = {
     "negative number of data files": ([(b"", header(num_shards=-1))], "claims -1 data files"),
     "no header": ([(b"a", entry())], "lacks the header"),
     "nothing at all": ([], "lacks the header"),
-    "slices": ([(b"", header()), (b"a", entry(more=bytes_field(7, b"")))], "partitioned into slices"),
+    "slices": ([(b"", header()), (b"a", entry() + (bytes_field(7, b"")))], "partitioned into slices"),
     "slice": ([(b"", header()), (SLICE_KEY, entry())], "partitioned into slices"),
     "name not UTF-8": ([(b"", header()), (b"a\xff", entry())], "is not UTF-8"),
     "a name twice": ([(b"", header()), (b"a", entry()), (b"a", entry())], "b'a' comes twice"),
@@ -181,17 +157,17 @@ BAD_RECORDS = {
     "huge empty shape": ([(b"", header()), (b"a", entry(1, (2**40, 0, 2**40), size=0))], "the impossible shape"),
     "no such data file": ([(b"", header(2)), (b"a", entry(shard=2))], "in data file 2, of 2"),
     "negative data file": ([(b"", header(2)), (b"a", entry(shard=-1))], "in data file -1, of 2"),
-    "two shapes": ([(b"", header()), (b"a", entry(more=bytes_field(2, b"")))], "field 2 of a record comes twice"),
-    "wrong wire type": ([(b"", header()), (b"a", entry(more=number_field(6, 1)))], "wire type 0"),
-    "unknown wire type": ([(b"", header()), (b"a", entry(more=varint(9 << 3 | 3)))], "unknown wire type 3"),
-    "field number 0": ([(b"", header()), (b"a", entry(more=b"\0\0"))], "field number 0"),
-    "too long varint": ([(b"", header()), (b"a", entry(more=varint(9 << 3) + TOO_LONG_VARINT))], "longer than 64 bits"),
+    "two shapes": ([(b"", header()), (b"a", entry() + (bytes_field(2, b"")))], "field 2 of a record comes twice"),
+    "wrong wire type": ([(b"", header()), (b"a", entry() + (number_field(6, 1)))], "wire type 0"),
+    "unknown wire type": ([(b"", header()), (b"a", entry() + (varint(9 << 3 | 3)))], "unknown wire type 3"),
+    "field number 0": ([(b"", header()), (b"a", entry() + (b"\0\0"))], "field number 0"),
+    "too long varint": ([(b"", header()), (b"a", entry() + (varint(9 << 3) + TOO_LONG_VARINT))], "longer than 64 bits"),
     "just too large varint": (
-        [(b"", header()), (b"a", entry(more=varint(9 << 3) + b"\xff" * 9 + b"\x02"))],
+        [(b"", header()), (b"a", entry() + (varint(9 << 3) + b"\xff" * 9 + b"\x02"))],
         "longer than 64 bits",
     ),
-    "cut-off varint": ([(b"", header()), (b"a", entry(more=varint(9 << 3) + b"\xff"))], "in the middle of a record"),
-    "cut-off bytes": ([(b"", header()), (b"a", entry(more=b"\x4a\xff\xff\x03xx"))], "in the middle of a record"),
+    "cut-off varint": ([(b"", header()), (b"a", entry() + (varint(9 << 3) + b"\xff"))], "in the middle of a record"),
+    "cut-off bytes": ([(b"", header()), (b"a", entry() + (b"\x4a\xff\xff\x03xx"))], "in the middle of a record"),
 }
 
 
@@ -205,7 +181,7 @@ def test_a_sound_table_with_bad_records_is_refused(tmp_path, pairs, message):
 def test_unknown_fields_are_skipped(tmp_path):
     more = number_field(99, 2**64 - 1) + bytes_field(98, b"xyz") + varint(97 << 3 | 5) + b"1234"
     more += varint(96 << 3 | 1) + b"12345678"
-    prefix = write_index(tmp_path, [(b"", header()), (b"a", entry(1, (2,), size=8, more=more))])
+    prefix = write_index(tmp_path, [(b"", header()), (b"a", entry(1, (2,), size=8) + more)])
     assert TensorBundle.open(prefix).entries["a"].shape == (2,)
 
 
@@ -412,91 +388,3 @@ def test_the_index_of_an_official_checkpoint_is_read():
     # The variables fill the data file without gaps.
     places = sorted((found.offset, found.size) for found in bundle.entries.values())
     assert [offset for offset, _ in places] == [0, *np.cumsum([size for _, size in places])[:-1]]
-
-
-# Runs in a process of its own: TensorFlow writes checkpoints, reads those and ours, and stores all values as .npz.
-ORACLE = """
-import sys
-import numpy as np
-import tensorflow as tf
-
-tf1 = tf.compat.v1
-folder = sys.argv[1]
-random = np.random.default_rng(3)
-values = {
-    "scalar": np.float32(0.001), "step": np.int64(12345), "empty": np.zeros((0, 4), np.float32),
-    "flags": np.array([True, False, True]), "half": random.standard_normal((3, 2)).astype(np.float16),
-    "double": random.standard_normal((5,)), "complex": np.array([1 + 2j], np.complex64),
-    "bytes": np.arange(7, dtype=np.uint8), "special": np.array([np.nan, -np.inf, -0.0], np.float32),
-}
-for kind in ("int8", "int16", "int32", "uint16", "uint32", "uint64"):
-    values[kind] = random.integers(0, 100, (2, 3)).astype(kind)
-# Names so long and so different that the index takes several blocks of 256 KiB.
-for index in range(400):
-    name = "".join(random.choice(list("abcdefghijklmnop_/"), 900)).replace("/", "/x")[:900]
-    values[f"v{index}/{name}"] = random.standard_normal(index % 7).astype(np.float32)
-
-def save(path, build):
-    with tf1.Graph().as_default(), tf1.Session() as session:
-        build()
-        session.run(tf1.global_variables_initializer())
-        tf1.train.Saver().save(session, path, write_meta_graph=False)
-
-def build_plain():
-    for name, value in values.items():
-        tf1.get_variable(name, initializer=value)
-    tf1.get_variable("text", initializer=tf.constant(["some", "text"]))
-    tf1.get_variable("brain", initializer=tf.constant([1.5], tf.bfloat16))
-
-def build_partitioned():
-    partitioner = tf1.fixed_size_partitioner(2)
-    tf1.get_variable("whole", (4, 3), initializer=tf1.zeros_initializer(), partitioner=partitioner)
-
-save(f"{folder}/plain", build_plain)
-save(f"{folder}/partitioned", build_partitioned)
-
-parts = []
-for part in range(2):
-    names = [name for index, name in enumerate(values) if index % 2 == part]
-    parts.append(f"{folder}/part{part}")
-    tensors = [tf.constant(values[name]) for name in names]
-    tf.raw_ops.SaveV2(prefix=parts[-1], tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
-tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=f"{folder}/sharded")
-
-for prefix in sys.argv[2:]:
-    reader = tf.train.load_checkpoint(prefix)
-    arrays = {name: reader.get_tensor(name) for name in reader.get_variable_to_dtype_map()}
-    kept = {name: array for name, array in arrays.items() if name not in ("text", "brain")}
-    np.savez(f"{prefix}.npz", names=list(arrays), keys=list(kept), **{f"a{i}": a for i, a in enumerate(kept.values())})
-"""
-
-
-@pytest.mark.oracle
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
-def test_tensorflow_and_this_reader_agree_bit_for_bit(tmp_path):
-    ours = {"ours": {}, "ours-snappy": {"num_shards": 3, "snappy": True, "per_block": 5, "restart_interval": 3}}
-    for name, layout in ours.items():
-        bundle_writer.write_bundle(tmp_path / name, sample_variables(), **layout)
-    prefixes = [tmp_path / name for name in ("plain", "sharded", *ours)]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    command = [sys.executable, "-c", ORACLE, str(tmp_path), *map(str, prefixes)]
-    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr
-
-    for prefix in prefixes:
-        bundle = TensorBundle.open(prefix)
-        with np.load(f"{prefix}.npz", allow_pickle=False) as archive:
-            assert set(bundle.entries) == set(archive["names"].tolist())
-            for index, name in enumerate(archive["keys"].tolist()):
-                assert_same(bundle.read(name), archive[f"a{index}"])
-
-    plain = TensorBundle.open(tmp_path / "plain")
-    assert (tmp_path / "plain.index").stat().st_size > 300_000, "an index of one block proves too little"
-    assert len(plain.entries) == 417
-    assert {plain.entries[name].tf_dtype for name in plain.entries if plain.entries[name].dtype is None} == {
-        "string",
-        "bfloat16",
-    }
-    assert TensorBundle.open(tmp_path / "sharded").num_shards == 2
-    with pytest.raises(BadInput, match="partitioned into slices"):
-        TensorBundle.open(tmp_path / "partitioned")

@@ -101,7 +101,7 @@ CONVERTER_MUTANTS = (
     ),
     Mutant(
         "Adam's powers swapped", "converter",
-        Entries(names.ADAM_POWERS, _swapped(names.ADAM_POWERS, ("beta1_power", "beta2_power"))),
+        Entries(names.ADAM_POWERS, _swapped(names.ADAM_POWERS, ("vector_rnn/beta1_power", "vector_rnn/beta2_power"))),
         POWERS + WEIGHTS,
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""Lines of a drawing brought to one size, simplified, and made into a sketch.
+"""Scales and simplifies the lines of a drawing, and turns them into a sketch.
 
 Sources: the QuickDraw data set's description of its simplified drawings (aligned to the top left corner, scaled
 uniformly to 0..255, simplified with epsilon 2.0); Ramer, "An iterative procedure for the polygonal approximation of
@@ -12,37 +12,37 @@ from types import ModuleType
 import numpy as np
 
 from pytorch_sketch_rnn.data.strokes import lines_to_strokes
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, Refused
 
-SIZE = 255  # of the longer side of a scaled drawing
-EPSILON = 2.0  # of a drawing of that size
-LARGEST = 1e9  # coordinate; beyond any drawing, and far from where sums of float64 lose whole units
+SIZE = 255  # longer side of a scaled drawing
+EPSILON = 2.0  # tolerance for a drawing of that size
+LARGEST = 1e9  # coordinate: beyond any drawing, and small enough for exact sums of whole units in float64
 EXTRA = 'pip install "pytorch-sketch-rnn[kanji]"'
 
 
-def check_coordinates(points: np.ndarray, where: str) -> None:
-    """Raise BadInput, which begins with ``where``, for points [k, 2] that are not finite or beyond ``LARGEST``."""
+def check_coordinates(points: np.ndarray) -> None:
+    """Raise Refused for points [k, 2] that are not finite or beyond ``LARGEST``."""
     wrong = points[~(np.abs(points) <= LARGEST)]
     if wrong.size:
-        raise BadInput(f"{where}: expected finite coordinates of at most {LARGEST:g} either way, got {wrong[0]:g}")
+        raise Refused(f"expected finite coordinates of at most {LARGEST:g} either way, got {wrong[0]:g}")
 
 
 def scale_lines(lines: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Move lines [k, 2] to the corner (0, 0) and scale them uniformly, the longer side of them all to ``SIZE``."""
+    """Move lines [k, 2] to the corner (0, 0) and scale them uniformly, the longer side of the drawing to ``SIZE``."""
     if not lines:
         return []
     points = np.concatenate(lines)
     corner = points.min(axis=0)
     extent = np.ptp(points, axis=0).max() or 1.0
-    # Divided first: SIZE / extent overflows for a tiny extent.
+    # Division first, as SIZE / extent overflows for a tiny extent.
     return [(line - corner) / extent * SIZE for line in lines]
 
 
 def simplify_lines(lines: Sequence[np.ndarray], epsilon: float) -> list[np.ndarray]:
-    """Leave out points of lines [k, 2] that are within ``epsilon`` of what remains; 0 leaves none out.
+    """Remove points of lines [k, 2] that are within ``epsilon`` of the simplified line; 0 removes none.
 
     Raises:
-        BadInput: where shapely is missing.
+        BadInput: if shapely is missing.
     """
     if epsilon == 0:
         return list(lines)
@@ -54,9 +54,9 @@ def simplify_lines(lines: Sequence[np.ndarray], epsilon: float) -> list[np.ndarr
 
 
 def sketch_of(lines: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """Return lines [k, 2] as stroke-3 [n, 3] of ``dtype``, the first offset (0, 0): where it is does not matter.
+    """Convert lines [k, 2] to stroke-3 [n, 3] of ``dtype``, with (0, 0) as the first offset.
 
-    For an integer type it is the points that are rounded, not the offsets: so errors do not add up.
+    For an integer type the points are rounded, not the offsets, so that rounding errors do not add up.
     """
     if dtype.kind == "i":
         lines = [np.rint(line).astype(np.int64) for line in lines]
@@ -69,7 +69,7 @@ def import_extra(name: str) -> ModuleType:
     """Import a package of the extra ``kanji``.
 
     Raises:
-        BadInput: where it is missing.
+        BadInput: if it is missing.
     """
     try:
         return import_module(name)

@@ -1,7 +1,8 @@
-"""Which decisions of sampling hang by a thread: a component or a pen state picked where a number lies at a boundary.
+"""Which decisions of sampling rounding could change: a uniform number lies close to a boundary.
 
-Rounding may tip such a decision, and the rest of the sketch is another one then. Source: Magenta ``model.py``
-(``sample``, ``get_pi_idx``): the first index whose cumulated weight reaches the uniform number.
+The boundaries are those of mixture components and pen states. If such a decision changes, the rest of the sketch is a
+different one. Source: Magenta ``model.py`` (``sample``, ``get_pi_idx``): the first index whose cumulative weight
+reaches the uniform number.
 """
 
 import random
@@ -16,7 +17,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def margins(mode: str, pdfs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """How far each step's decision is from going the other way, in probability.
+    """How far each step's decision is from changing, in probability.
 
     Args:
         mode: of :data:`~parity_tests.record.configurations.SAMPLING_MODES`.
@@ -46,7 +47,7 @@ def margins(mode: str, pdfs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def last_certain_step(mode: str, precision: str, official: Arrays, ensemble: Arrays) -> int:
     """The last step up to which every decision is certain, given how far official runs drift from each other.
 
-    Of the step after it, the mixture is still the same; what is drawn from it may not be.
+    The mixture of the step after it is still the same; what is drawn from that mixture may not be.
     """
     pdfs = {name: official[f"sample/{mode}/{name}"] for name in ("pi", "pen")}
     factor = SPREAD_FACTOR64 if precision == "float64" else SPREAD_FACTOR32
@@ -55,6 +56,6 @@ def last_certain_step(mode: str, precision: str, official: Arrays, ensemble: Arr
     for name, margin in margins(mode, pdfs).items():
         sizes = np.nan_to_num(ensemble[f"sample/{mode}/{name}"], nan=np.inf, posinf=np.inf).max(axis=0)[1]
         spread = np.maximum.accumulate(sizes.astype(np.float64))
-        # a cumulated weight is off by no more than all weights together; a temperature below 1 sharpens them
+        # a cumulative weight is off by at most the error of all weights; a temperature below 1 sharpens the weights
         certain &= margin > factor * spread * pdfs[name].shape[1] / SAMPLING_MODES[mode]["temperature"]
     return int(np.logical_and.accumulate(certain).sum()) - 1

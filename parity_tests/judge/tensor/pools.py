@@ -1,7 +1,7 @@
-"""Errors of a tensor pooled over many elements: over all of it, and over each row, step, gate and unit of its own.
+"""Errors of a tensor pooled over many elements: over the whole tensor, and over each row, step, gate and unit.
 
-One unlucky element decides nothing in a root of a mean square; a bug in one unit, gate, step or row still stands out in
-the pool that is its own.
+In a root mean square, one unlucky element decides nothing. A bug in a single unit, gate, step or row still stands out
+in the pool of that unit, gate, step or row.
 """
 
 from collections.abc import Sequence
@@ -9,22 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-GATES = "ijfo"
-WEIGHTS = ("gradient/", "clipped/", "after/", "converted/", "initial/", "variables/", "optimizer/", "vjp/")
-FOUR_GATES = ("W_xh", "W_hh", "bias", "total", "ln_all/ln_gamma", "ln_all/ln_beta")
+from parity_tests.record.quantities import FOUR_GATES, is_weight_vjp
+
+WEIGHTS = ("gradient/", "clipped/", "after/", "converted/", "initial/", "variables/", "optimizer/")
 
 
 class Pools(NamedTuple):
-    """Some pools of one tensor, one entry each."""
+    """The pools of one tensor, one entry each."""
 
-    axes: list[str]  # what the axis counts whose index is fixed; "" for the whole tensor
-    indices: np.ndarray  # that index
-    sizes: np.ndarray  # how many elements of each pool carry its error, at least 1
+    axes: list[str]  # what the fixed axis counts; "" for the whole tensor
+    indices: np.ndarray  # index along the fixed axis
+    sizes: np.ndarray  # effective number of elements that carry each pool's error, at least 1
     values: np.ndarray  # root of the mean square [tensors, pools]
 
 
 def axes_of(name: str, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """What each axis of a quantity counts, and its shape with the four gates as an axis of their own.
+    """What each axis of a quantity counts, and its shape with the four gates split off as an axis of their own.
 
     Args:
         name: of the quantity, without ``fed/``.
@@ -32,7 +32,7 @@ def axes_of(name: str, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[i
     """
     ndim = len(shape)
     bare = name.removesuffix("/Adam_1").removesuffix("/Adam")
-    if name.startswith(WEIGHTS) and not (name.startswith("vjp/") and bare.endswith(("/x", "/state"))):
+    if name.startswith(WEIGHTS) or is_weight_vjp(name):
         axes: tuple[str, ...] = ("in", "unit") if ndim == 2 else ("unit",)
     elif name.startswith("sample/"):
         axes = ("step", "unit")
@@ -47,26 +47,26 @@ def axes_of(name: str, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[i
 
 
 def pooled(name: str, errors: Sequence[np.ndarray], *others: np.ndarray) -> Pools:
-    """Pool several tensors of one shape, each in the same pools.
+    """Pool several tensors of one shape over the same pools.
 
-    A pool in which a few elements are much larger than all others is as good as one of those few. So many equal ones
-    would have the kurtosis of its errors: (sum of squares)^2 / sum of fourth powers, Kish's effective sample size.
+    If a few elements of a pool are much larger than the rest, they alone carry its error. The effective number of
+    elements is Kish's effective sample size of the squared errors: (sum of squares)^2 / sum of fourth powers.
 
     Args:
-        name: of the quantity, which tells what its axes count.
-        errors: float64, of each side.
-        others: values that are pooled alike.
+        name: of the quantity; it determines what the axes count.
+        errors: float64, of each side; their effective number of elements counts.
+        others: values to pool in the same way.
     """
     axes, shape = axes_of(name, errors[0].shape)
     squares = np.stack([np.square(tensor).reshape(shape) for tensor in (*errors, *others)])
     weight = squares[: len(errors)].sum(axis=0)
-    weight = weight / (weight.max(initial=0.0) or 1.0)  # of which not even the square may vanish
+    weight = weight / (weight.max(initial=0.0) or 1.0)  # so that its square does not underflow
     names, indices = [""], [np.zeros(1, int)]
     sizes, values = [_effective(weight, None)], [squares.reshape(len(squares), -1).mean(axis=1)[:, None]]
     for axis, kind in enumerate(axes):
         length = shape[axis]
         if length < 2 or len(axes) < 2:
-            continue  # the same pool again, or single elements
+            continue  # the whole tensor again, or single elements
         rest = tuple(other + 1 for other in range(len(axes)) if other != axis)
         names += [kind] * length
         indices.append(np.arange(length))

@@ -1,8 +1,8 @@
-"""Local quantities: one step or one function, computed from official values. Nothing has grown there.
+"""Local quantities: one step or one function, computed from official values, so that rounding errors cannot build up.
 
-In float64 the largest element decides. In float32 the truth is the same step in float64 from the very float32 values
-that were fed, and our root mean square error is held against that of the official code, pooled over the whole tensor
-and over each row, step, gate and unit of it. The fewer elements carry a pool's error, the further it may scatter.
+In float64 the largest element decides. In float32 the truth is the same step in float64 from exactly the float32 values
+that were fed. Our root mean square error is compared with the official one, pooled over the whole tensor and over each
+row, step, gate and unit. The fewer elements carry a pool's error, the wider its allowance.
 """
 
 from typing import NamedTuple
@@ -10,29 +10,29 @@ from typing import NamedTuple
 import numpy as np
 
 from parity_tests.judge.limits import CANCELLING, EPSILON32, LOCAL_FLOOR, factors, family
-from parity_tests.judge.pools import pooled
+from parity_tests.judge.tensor.pools import pooled
 
 
 class Pooled(NamedTuple):
-    """The pool that comes closest to its allowance."""
+    """One pool and its allowance."""
 
     used: float  # its error over its allowance; above 1 it departs
     error: float  # root mean square, absolute
     official: float
     allowed: float
-    axis: str  # what is fixed in the pool; "" for the whole tensor
+    axis: str  # what the fixed axis counts; "" for the whole tensor
     index: int
 
 
 def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.ndarray, scale: float) -> list[Pooled]:
-    """All pools of a float32 quantity that depart, or else the one that comes closest to it.
+    """All pools of a float32 quantity that depart; if none does, the one that uses most of its allowance.
 
     Args:
         name: of the official quantity.
         ours: float32.
         official: float32, from the same values.
         truth: float64, from the same values.
-        scale: the largest magnitude of what a cost adds up; ignored for other families.
+        scale: the largest magnitude of the terms that a cost sums; ignored for other families.
     """
     kind = family(name)
     truth = truth.astype(np.float64)

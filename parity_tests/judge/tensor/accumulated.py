@@ -1,8 +1,8 @@
-"""Accumulated quantities: what many steps make of rounding, held against how far the official code drifts from itself.
+"""Accumulated quantities: rounding errors build up over many steps, so the official code's own spread sets the bound.
 
-An ensemble of official runs, with weights moved in the last bit and with units and rows in another order, says for each
-step how far apart equally good runs are. Ours may be a few times as far off. Where the runs drift so far apart that
-agreement would prove nothing, the step is not judged.
+An ensemble of official runs, with weights perturbed in the last bit and with units and rows in another order, shows for
+each step how far apart equally good runs are. Ours may be off by a fixed multiple of that. Where the runs are so far
+apart that agreement would prove nothing, the step is not judged.
 """
 
 from typing import NamedTuple
@@ -21,21 +21,21 @@ from parity_tests.judge.limits import (
 
 
 class Allowance(NamedTuple):
-    """For each measure and step [2, steps]; absolute."""
+    """For each norm (root mean square, largest element) and step [2, steps]; absolute."""
 
     allowed: np.ndarray
-    spread: np.ndarray  # the largest drift of any official run so far
+    spread: np.ndarray  # the largest drift of any official run up to that step
     judged: np.ndarray  # [steps], whether the spread is small enough to prove anything
 
 
 def allowance(precision: str, ensemble: np.ndarray, scale: float, last: int | None = None) -> Allowance:
-    """What is allowed of an accumulated quantity.
+    """The error that is allowed for an accumulated quantity.
 
     Args:
         precision: float64 or float32.
-        ensemble: sizes of the official runs' drift [members, 2, steps], see :func:`.error_norms.sizes`.
-        scale: the largest magnitude of the quantity, or of what it adds up.
-        last: the last step that is judged at all; None: every one.
+        ensemble: drift of the official runs [members, 2, steps], see :func:`.error_norms.sizes`.
+        scale: the largest magnitude of the quantity, or of the terms that it sums.
+        last: the last step that may be judged; None: every step may.
     """
     double = precision == "float64"
     spread = np.maximum.accumulate(

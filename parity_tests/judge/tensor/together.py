@@ -1,16 +1,16 @@
-"""All gradients of a training step as one vector: its error in L2, held against that of each official run."""
+"""All gradients of a training step as one vector: its L2 error, compared with that of each official run."""
 
 import numpy as np
 
-from parity_tests.judge.accumulated import allowance
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, Row, relative
+from parity_tests.judge.tensor.accumulated import allowance
 from parity_tests.record.recording import Recording
 
 TOGETHER = "gradient/together"
 
 
 def gradients_together(recording: Recording, precision: str, ours: dict[str, np.ndarray]) -> list[Row]:
-    """A row for all gradients together; none where the port lacks one, whose own row says so."""
+    """A row for all gradients together; none if the port lacks a gradient, which its own row reports."""
     truth = {name: value for name, value in recording["float64"].items() if name.startswith("gradient/")}
     if any(n not in ours or ours[n].shape != v.shape or ours[n].dtype.kind != "f" for n, v in truth.items()):
         return []

@@ -1,16 +1,17 @@
-"""Where in a tensor an element stands, and where a departure begins."""
+"""The position of an element in a tensor, in the terms of the model, and where a departure begins."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from parity_tests.judge.pools import GATES, axes_of
+from parity_tests.judge.tensor.pools import axes_of
 from parity_tests.record.error_norms import step_axis
+from parity_tests.record.quantities import GATES
 
 
 def place(name: str, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, Any]:
-    """What each axis of a quantity counts; where the last one holds four gates, the gate and the unit within it."""
+    """The index of an element along each axis, by what the axis counts; four gates give the gate and its unit."""
     axes, split = axes_of(name, shape)
     if len(split) > len(shape):
         index = (*index[:-1], *divmod(index[-1], split[-1]))
@@ -19,7 +20,7 @@ def place(name: str, index: tuple[int, ...], shape: tuple[int, ...]) -> dict[str
 
 
 def within(name: str, shape: tuple[int, ...], fixed: Mapping[str, int]) -> np.ndarray:
-    """Which elements of a quantity stand at these indices of these axes, by what an axis counts."""
+    """Mask of the elements at these indices, given by what each axis counts."""
     axes, split = axes_of(name, shape)
     mask = np.ones(split, bool)
     for kind, index in fixed.items():
@@ -29,7 +30,7 @@ def within(name: str, shape: tuple[int, ...], fixed: Mapping[str, int]) -> np.nd
 
 
 def first_of(name: str, difference: np.ndarray, bad: np.ndarray) -> tuple[int, ...] | None:
-    """Index of the largest difference among the bad elements of the first step that has any; None without any."""
+    """Index of the largest difference among the bad elements of the first step that has any; None if none is bad."""
     if not bad.any():
         return None
     axis = step_axis(name, difference.ndim)
@@ -40,8 +41,8 @@ def first_of(name: str, difference: np.ndarray, bad: np.ndarray) -> tuple[int, .
     return tuple(map(int, np.unravel_index(int(np.where(bad, difference, -1.0).argmax()), difference.shape)))
 
 
-def as_shaped(name: str, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[steps, all the rest] in the shape of the quantity again."""
+def unstepped(name: str, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[steps, rest] back in the shape of the quantity: the inverse of :func:`.error_norms.by_step`."""
     axis = step_axis(name, len(shape))
     if axis is None:
         return flat.reshape(shape)

@@ -1,0 +1,1 @@
+"""Drawings of several kinds, read and turned into sketches."""

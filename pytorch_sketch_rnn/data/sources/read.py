@@ -1,0 +1,110 @@
+"""Reads sketches from any source that ``python -m pytorch_sketch_rnn dataset`` takes."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
+from pytorch_sketch_rnn.data.sources.ndjson import read_ndjson
+from pytorch_sketch_rnn.data.sources.simplify import EPSILON, simplify_lines, sketch_of
+from pytorch_sketch_rnn.data.sources.svg import read_svg, svg_files
+from pytorch_sketch_rnn.data.splitting import UNASSIGNED
+from pytorch_sketch_rnn.data.strokes import strokes_to_lines
+from pytorch_sketch_rnn.errors import Refused, naming, within
+
+KANJI = "kanjivg"  # the name of a source
+
+# The index of the split that a sketch has in its source, or UNASSIGNED; and the sketch, stroke-3 [n, 3].
+Labelled = tuple[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How drawings become sketches.
+
+    Attributes:
+        epsilon: tolerance of the simplification, 0 for none; None for the default of each kind of source.
+        seed: decides the order of SVG files and of kanji.
+        recognized_only: skip ``.ndjson`` drawings that QuickDraw did not recognize.
+        dtype: number type of the sketches.
+        keep_splits: whether the sketches of a ``.npz`` stay in their splits.
+    """
+
+    epsilon: float | None
+    seed: int
+    recognized_only: bool
+    dtype: np.dtype
+    keep_splits: bool
+
+
+def read_source(source: str, options: ReadOptions, left_out: Counter[str]) -> Iterator[Labelled]:
+    """Yield the sketches of a source.
+
+    Args:
+        source: ``KANJI``, a folder of SVG files, a ``.npz`` or a ``.ndjson`` file.
+        options: how its drawings become sketches.
+        left_out: drawings that the source itself leaves out are counted here, by reason.
+
+    Raises:
+        BadInput: if the source or anything in it is invalid.
+    """
+    if source == KANJI:
+        from pytorch_sketch_rnn.data.sources import kanjivg
+
+        epsilon = kanjivg.EPSILON if options.epsilon is None else options.epsilon
+        sketches = kanjivg.kanji_sketches(options.seed, epsilon)
+        yield from ((UNASSIGNED, sketch.astype(options.dtype)) for sketch in sketches)
+    elif Path(source).is_dir():
+        files = svg_files(Path(source))
+        random.Random(options.seed).shuffle(files)  # so that --count does not take the first files by name
+        yield from ((UNASSIGNED, _sketch(read_svg(path), options)) for path in files)
+    elif Path(source).suffix.lower() == ".npz":
+        yield from _read_npz(Path(source), options)
+    else:
+        drawings = read_ndjson(Path(source), options.recognized_only, left_out)
+        yield from ((UNASSIGNED, _sketch(lines, options)) for lines in drawings)
+
+
+def in_turns(sources: Iterable[Iterator[Labelled]]) -> Iterator[Labelled]:
+    """Yield one sketch of each source, then the next of each, until all are exhausted."""
+    return (labelled for turn in zip_longest(*sources) for labelled in turn if labelled is not None)
+
+
+def _sketch(lines: Sequence[np.ndarray], options: ReadOptions) -> np.ndarray:
+    epsilon = EPSILON if options.epsilon is None else options.epsilon
+    return sketch_of(simplify_lines(lines, epsilon), options.dtype)
+
+
+def _read_npz(path: Path, options: ReadOptions) -> Iterator[Labelled]:
+    """Yield the sketches of a .npz, one split in memory at a time; they are simplified only with an epsilon."""
+    for label, split in enumerate(SPLITS):
+        for index, original in enumerate(read_npz(path, splits=(split,))[split]):
+            with naming(path), within(f"{split}, sketch {index}"):
+                sketch = _converted(original, options.dtype)
+            yield label if options.keep_splits else UNASSIGNED, _simplified(sketch, options.epsilon or 0)
+
+
+def _converted(sketch: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(invalid="ignore", over="ignore"):  # values that do not fit are found below
+        converted = sketch.astype(dtype)
+    wrong = converted != sketch if dtype.kind == "i" else ~np.isfinite(converted)
+    if wrong.any():
+        raise Refused(f"expected offsets that {dtype} can hold, got {sketch[wrong][0]}; a .npz has --dtype")
+    return converted
+
+
+def _simplified(sketch: np.ndarray, epsilon: float) -> np.ndarray:
+    """Simplify stroke-3 [n, 3]; its first offset is kept."""
+    if epsilon == 0:
+        return sketch
+    ended = sketch.copy()
+    ended[-1, 2] = 1  # otherwise strokes_to_lines would drop an unfinished last line
+    lines = [np.array(line) for line in strokes_to_lines(ended)]
+    simplified = sketch_of(simplify_lines(lines, epsilon), sketch.dtype)
+    simplified[0, :2] = sketch[0, :2]
+    return simplified
