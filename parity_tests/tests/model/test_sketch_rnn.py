@@ -620,7 +620,11 @@ def test_the_tape_holds_every_intermediate_under_its_name_and_changes_nothing(en
     with_tape = model(batch(), LENGTHS, tape, draws=SpyDraws())
     names = recorded_names(dec_model, "decoder")
     if enc_model:
-        names |= recorded_names(enc_model, "encoder/fw") | recorded_names(enc_model, "encoder/bw") | {"decoder/initial_state"}
+        names |= (
+            recorded_names(enc_model, "encoder/fw")
+            | recorded_names(enc_model, "encoder/bw")
+            | {"decoder/initial_state"}
+        )
         names |= {"mu", "presig", "z"}
     values = tape.values()
     assert set(values) == names
