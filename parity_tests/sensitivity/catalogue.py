@@ -294,7 +294,8 @@ _OPTIMIZER = (
             ("power of beta2 as read", _before("    lr_t = ", "power2 = scaled(power2)")),
             ("learning rate", ("lr_t * applied", "scaled(lr_t) * applied")),
             ("epsilon", ("v.sqrt() + float(epsilon)", "v.sqrt() + scaled(float(epsilon), gradient)")),
-            ("weights", (_MOVE, f"{_MOVE}\n    torch._foreach_copy_(self.parameters, list(map(scaled, self.parameters)))")),
+            ("weights", (
+                _MOVE, f"{_MOVE}\n    torch._foreach_copy_(self.parameters, list(map(scaled, self.parameters)))")),
         )
     ),
 )  # fmt: skip

@@ -19,7 +19,7 @@ _TRAINING = (
         "reg_covar left out of validation", "training step",
         Text(
             trainer.Trainer, "_pass",
-            (".regularized(self.options.reg_covar)", ".regularized(self.options.reg_covar if self.model.training else 0.0)"),
+            ("regularized(self.options.reg_covar)", "regularized(self.options.reg_covar * self.model.training)"),
         ),
         _STEP,
     ),
@@ -117,7 +117,8 @@ _TRAINING = (
     ProductMutant(
         "every check finds the same failed step again", "training step",
         Text(
-            trainer.Trainer, "check", ("unchecked, self._unchecked = self._unchecked, []", "unchecked = self._unchecked"),
+            trainer.Trainer, "check",
+            ("unchecked, self._unchecked = self._unchecked, []", "unchecked = self._unchecked"),
         ),
         _STEP,
     ),

@@ -138,7 +138,8 @@ DRAWS_WHERE_A_POINT_MAY_GO = Text(
     "augment_strokes",
     (
         "result, _ =",
-        "_, kept = drop_points(sketch, starts, np.ones(len(sketch), dtype=bool))\n    numbers = np.ones(len(sketch))\n"
+        "_, kept = drop_points(sketch, starts, np.ones(len(sketch), dtype=bool))\n"
+        "    numbers = np.ones(len(sketch))\n"
         "    numbers[~kept] = rng.random_sample(int((~kept).sum()))\n    result, _ =",
     ),
     ("rng.random_sample(len(sketch)) < prob", "numbers < prob"),
