@@ -97,7 +97,7 @@ HARNESS_MUTANTS = (
         "skips what the official side lacks",
         Text(
             compare, "compare",
-            ("for name in ours:\n", "for name in [n for n in ours if n.removeprefix(FED) in theirs]:\n"),
+            ("for name in ours:\n", "for name in [n for n in ours if n in official]:\n"),
         ),
         _SELF,
     ),
