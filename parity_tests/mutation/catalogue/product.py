@@ -5,9 +5,10 @@ Those in whole runs and in files are in :mod:`parity_tests.mutation.catalogue.ru
 :mod:`parity_tests.mutation.catalogue.files`.
 """
 
-from parity_tests.mutation.bugs import ProductMutant, Text
+from parity_tests.mutation.bugs import ProductMutant, Text, Value
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
+from pytorch_sketch_rnn import philox
 from pytorch_sketch_rnn.data import batches
 from pytorch_sketch_rnn.model import draws, mixture, sampling, sketch_rnn
 from pytorch_sketch_rnn.training import optim, trainer
@@ -18,7 +19,7 @@ _TRAINING = (
         "reg_covar left out of validation", "training step",
         Text(
             trainer.Trainer, "_pass",
-            (".regularized(self.options.reg_covar", ".regularized(self.options.reg_covar * self.model.training"),
+            ("regularized(self.options.reg_covar)", "regularized(self.options.reg_covar * self.model.training)"),
         ),
         _STEP,
     ),
@@ -49,7 +50,7 @@ _TRAINING = (
     ),
     ProductMutant(
         "gradients add up from step to step", "training step",
-        Text(trainer.Trainer, "step_on", ("self.optimizer.zero_grad()", "pass")),
+        Text(trainer.Trainer, "_gradient", ("self.optimizer.zero_grad()", "pass")),
         _STEP,
     ),
     ProductMutant(
@@ -61,41 +62,106 @@ _TRAINING = (
         "final KL weight from the first step", "training step",
         Text(
             trainer.Trainer, "step",
-            ("draws, learning_rate, kl_weight)", "draws, learning_rate, self.hparams.kl_weight)"),
+            ("learning_rate, kl_weight, NO_TAPE", "learning_rate, self.hparams.kl_weight, NO_TAPE"),
         ),
         _STEP,
     ),
     ProductMutant(
         "the same masks and noise at every step", "training step",
-        Text(trainer.Trainer, "step", ("KeyedDraws(seed, step, self.rows", "KeyedDraws(seed, 0, self.rows")),
+        Text(trainer.Trainer, "_batch_and_draws", ("KeyedDraws(seed, step,", "KeyedDraws(seed, 0,")),
         _STEP,
     ),
     ProductMutant(
         "dropout stays off after the first validation", "training step",
-        Text(trainer.Trainer, "step_on", ("self.model.train()", "pass")),
+        Text(trainer.Trainer, "_gradient", ("self.model.train()", "pass")),
         _STEP,
     ),
     ProductMutant(
         "infinite gradients move the weights", "training step",
         Text(
-            trainer.Trainer, "step_on",
-            ("torch.isfinite(costs.cost) & torch.isfinite(gradients).all()", "torch.isfinite(costs.cost)"),
+            trainer.Trainer, "_step",
+            ("torch.isfinite(costs.cost) & torch.isfinite(gradient).all()", "torch.isfinite(costs.cost)"),
         ),
         _STEP,
     ),
     ProductMutant(
-        "the model keeps the draws of the step", "training step",
-        Text(trainer.Trainer, "_drawing_from", ("self.model.draws = own", "pass")),
+        "a step that is not finite is applied", "training step",
+        Text(trainer.Trainer, "_step", ("self._apply(gradient, applied,", "self._apply(gradient, None,")),
         _STEP,
     ),
     ProductMutant(
+        "a step after one that is not finite is applied", "training step",
+        Text(trainer.Trainer, "_step", ("self._all_finite &= ", "self._all_finite = ")),
+        _STEP,
+    ),
+    ProductMutant(
+        "NaN of a skipped step enters Adam's slots", "training step",
+        Text(trainer.Trainer, "_apply", ("torch.where(applied, clipped, 0)", "clipped")),
+        _STEP,
+    ),
+    ProductMutant(
+        "the check does not return to the failed step", "training step",
+        Text(trainer.Trainer, "check", ("self.steps_done = failed.step", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "after a failed check every step is skipped", "training step",
+        Text(trainer.Trainer, "check", ("self._all_finite.fill_(True)", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "the check names the last skipped step", "training step",
+        Text(trainer.Trainer, "check", ("unchecked[applied.index(False)]", "unchecked[-1]")),
+        _STEP,
+    ),
+    ProductMutant(
+        "every check finds the same failed step again", "training step",
+        Text(
+            trainer.Trainer, "check",
+            ("unchecked, self._unchecked = self._unchecked, []", "unchecked = self._unchecked"),
+        ),
+        _STEP,
+    ),
+    ProductMutant(
+        "a tensor of a later step is blamed", "training step",
+        Text(trainer.Trainer, "check", ("known = failed is unchecked[-1]", "known = True")),
+        _STEP,
+    ),
+    ProductMutant(
+        "a skipped step advances the beta powers", "training step",
+        Text(
+            optim.TF1Adam, "step_by",
+            ("next_power if apply is None else torch.where(apply, next_power, power)", "next_power"),
+        ),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a skipped step decays m and v", "training step",
+        Text(
+            optim.TF1Adam, "step_by",
+            ("(float(number(1) - beta1) * applied)", "float(number(1) - beta1)"),
+            ("(float(number(1) - beta2) * applied)", "float(number(1) - beta2)"),
+        ),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a skipped step moves the weights", "training step",
+        Text(optim.TF1Adam, "step_by", ("(lr_t * applied)", "lr_t")),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a loaded state is not the one that steps use", "training step",
+        Text(optim.TF1Adam, "load_state_dict", ("    self._share_slots()", "    pass")),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
         "a new Adam starts with beta2_power one step ahead", "training step",
-        Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA2**2)')),
+        Text(optim.TF1Adam, "__init__", ('"beta2_power": BETA2', '"beta2_power": BETA2**2')),
         ("training/test_optim.py",),
     ),
     ProductMutant(
         "a new Adam starts with equal powers", "training step",
-        Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA1)')),
+        Text(optim.TF1Adam, "__init__", ('"beta2_power": BETA2', '"beta2_power": BETA1')),
         ("training/test_optim.py",),
     ),
 )  # fmt: skip
@@ -142,6 +208,17 @@ _VALIDATION = (
 )  # fmt: skip
 
 _BATCH = ("data/test_batches.py",)
+
+
+def _augmented(change: tuple[str, str]) -> Text:
+    """A change of the arguments with which the numbers of both kinds of augmentation are drawn."""
+    scale, drop = (
+        'uniform(seed, step, "augment/scale", rows, 2)',
+        'uniform(seed, step, "augment/drop", rows, lengths.max())',
+    )
+    return Text(batches.Split, "random_rows", *((call, call.replace(*change)) for call in (scale, drop)))
+
+
 _BATCHES = (
     ProductMutant(
         "a sketch may occur twice in a batch", "batches",
@@ -150,17 +227,37 @@ _BATCHES = (
     ),
     ProductMutant(
         "all rows of a batch are augmented alike", "batches",
-        Text(batches.Split, "random_rows", ("[seed, _AUGMENTATION, step, row]", "[seed, _AUGMENTATION, step]")),
+        _augmented(("rows, ", "[0] * len(rows), ")),
         _BATCH,
     ),
     ProductMutant(
         "augmentation is the same at every step", "batches",
-        Text(batches.Split, "random_rows", ("[seed, _AUGMENTATION, step, row]", "[seed, _AUGMENTATION, row]")),
+        _augmented(("step, ", "0, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "augmentation is the same for every seed", "batches",
+        _augmented(("seed, ", "0, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "rows are augmented as if they were the first", "batches",
+        _augmented(("rows, ", "range(len(rows)), ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "scales and dropped points come from the same numbers", "batches",
+        Text(batches.Split, "random_rows", ("augment/drop", "augment/scale")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "one random scale for x and y", "batches",
+        Text(batches.Split, "random_rows", ("rows, 2)", "rows, 1)")),
         _BATCH,
     ),
     ProductMutant(
         "every process takes the first rows of a batch", "batches",
-        Text(batches.Split, "random_rows", ("chosen[row]", "chosen[row - rows[0]]")),
+        Text(batches.Split, "random_rows", ("chosen[rows]", "chosen[: len(rows)]")),
         _BATCH,
     ),
     ProductMutant(
@@ -196,43 +293,110 @@ _BATCHES = (
     ),
 )  # fmt: skip
 
-_KEYED = ("model/test_keyed_draws.py",)
+_KEYED, _PHILOX = ("model/test_keyed_draws.py",), ("package/test_philox.py",)
 _DRAWS = (
     ProductMutant(
         "forward and backward encoder get the same masks", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("name.encode()", "name.replace('/bw/', '/fw/').encode()")),
+        Text(draws.KeyedDraws, "_stream", ("name_id(name)", "name_id(name.replace('/bw/', '/fw/'))")),
         _KEYED,
     ),
     ProductMutant(
         "input and output masks are drawn alike", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("name.encode()", "name.split('/')[0].encode()")),
+        Text(draws.KeyedDraws, "_stream", ("name_id(name)", "name_id(name.split('/')[0])")),
         _KEYED,
     ),
     ProductMutant(
         "masks drop what they should keep", "keyed draws",
-        Text(draws.KeyedDraws, "mask", ("units), keep_prob, like)", "units), 1 - keep_prob, like)")),
+        Text(draws.KeyedDraws, "mask", ("units), keep_prob,", "units), 1 - keep_prob,")),
         _KEYED,
     ),
     ProductMutant(
         "rows are numbered from 0 in every process", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("for row in self.rows:", "for row in range(len(self.rows)):")),
+        Text(draws.KeyedDraws, "__init__", ("= seed, step, rows", "= seed, step, range(len(rows))")),
         _KEYED,
     ),
     ProductMutant(
         "one mask for all steps of a sketch", "keyed draws",
         Text(
-            draws.KeyedDraws, "mask",
-            (
-                "(self.max_seq_len, units), keep_prob, like)",
-                "(1, units), keep_prob, like).expand(self.max_seq_len, units)",
-            ),
+            draws.KeyedMask, "tensor",
+            ("return ", "first = dataclasses.replace(self, shape=(self.shape[0], 1, self.shape[2]))\n    return ("),
+            ("self._on_cpu(like)", "first._on_cpu(like)"),
+            ("self._on_device(like)", "first._on_device(like)).expand(self.shape)"),
         ),
         _KEYED,
     ),
     ProductMutant(
         "the next seed draws what the next step does", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("[self.seed, self.step, ", "[self.seed + self.step, ")),
+        Text(draws.KeyedDraws, "_stream", ("self.seed, self.step,", "self.seed + self.step, 0,")),
         _KEYED,
+    ),
+    ProductMutant(
+        "masks repeat after eight steps", "keyed draws",
+        Text(draws.Stream, "blocks", ("unit, block, row,", "unit, 0 * block, row,")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "two steps share the same bits", "keyed draws",
+        Text(draws.KeyedMask, "_kept", ("word < upper", "(word & 0xFFFF) < self.threshold")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "steps are counted from the end of the longest sketch", "keyed draws",
+        Text(
+            draws.KeyedMask, "_on_cpu",
+            ("np.arange((steps + 7) // 8, dtype=np.uint64)", "np.arange((steps + 7) // 8, dtype=np.uint64)[::-1]"),
+        ),
+        _KEYED,
+    ),
+    ProductMutant(
+        "neighbouring units share their numbers", "keyed draws",
+        Text(
+            draws.KeyedMask, "_on_cpu",
+            ("np.arange(units, dtype=np.uint64)", "np.arange(units, dtype=np.uint64) // np.uint64(2)"),
+        ),
+        _KEYED,
+    ),
+    ProductMutant(
+        "a GPU puts the steps of a block in another order", "keyed draws",
+        Text(
+            draws.KeyedMask, "_on_device", ("kept.flatten(1, 2)", "kept.transpose(1, 2).flatten(1, 2)"),
+        ),
+        _KEYED,
+    ),
+    ProductMutant(
+        "keyed masks without 1 / keep probability", "keyed draws",
+        Text(draws.KeyedMask, "_on_cpu", ("(like.new_ones(()) / self.keep_prob)", "like.new_ones(())")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "only the lower half of the seed counts", "keyed draws",
+        Text(draws.Stream, "blocks", ("(self.seed, self.step)", "(self.seed & 0xFFFF, self.step)")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "normal numbers with half the variance", "keyed draws",
+        Text(draws.KeyedDraws, "normal", ("-2 * torch.log", "-1 * torch.log")),
+        _KEYED,
+    ),
+    ProductMutant(
+        "Philox of nine rounds", "keyed draws",
+        Value(philox, "ROUNDS", 9),
+        _PHILOX,
+    ),
+    ProductMutant(
+        "Philox keeps its key in all rounds", "keyed draws",
+        Text(philox, "philox", ("word + number * step", "word")),
+        _PHILOX,
+    ),
+    ProductMutant(
+        "Philox in torch copies the sign bits down", "keyed draws",
+        Text(philox, "philox", ("((product1 >> 32) ^ c1 ^ k0) & LOW_32_BITS", "(product1 >> 32) ^ c1 ^ k0")),
+        _PHILOX,
+    ),
+    ProductMutant(
+        "a name's numbers are those of its length", "keyed draws",
+        Text(philox, "name_id", ("zlib.crc32(name.encode())", "len(name)")),
+        _PHILOX,
     ),
 )  # fmt: skip
 

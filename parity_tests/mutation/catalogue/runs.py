@@ -179,12 +179,15 @@ _PROCESSES = (
     ),
     ProductMutant(
         "gradients averaged over the processes", "several processes",
-        Text(trainer.Trainer, "_summed_gradients", ("group.sum(flat)", "group.sum(flat) / self.group.size")),
+        Text(
+            trainer.Trainer, "_gradient",
+            ("self.model.parameters()))", "self.model.parameters())) / self.group.size"),
+        ),
         _SHARED,
     ),
     ProductMutant(
         "each process keeps its own gradients", "several processes",
-        Text(trainer.Trainer, "_summed_gradients", ("gradient.copy_(part.view_as(gradient))", "pass")),
+        Text(trainer.Trainer, "_gradient", ("self.group.sum(flat_gradient(", "(flat_gradient(")),
         _SHARED,
     ),
     ProductMutant(
@@ -199,7 +202,7 @@ _PROCESSES = (
     ),
     ProductMutant(
         "each process draws with its own seed", "several processes",
-        Text(trainer.Trainer, "step", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
+        Text(trainer.Trainer, "_batch_and_draws", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
         _SHARED,
     ),
     ProductMutant(

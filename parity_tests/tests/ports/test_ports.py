@@ -43,7 +43,7 @@ RFEINMAN_PLAIN = RFEINMAN | {
 }
 TORCH_TRAINING = {
     "no dropout": plants.NO_DROPOUT,
-    "clips by norm": plants.ClipByNorm(),
+    "clips by norm": plants.CLIP_BY_NORM,
     "torch's Adam, two biases a cell": plants.torch_adam(ENCODER, DECODER),
 }
 JACQ = TORCH_TRAINING | {"encoder reads the padding": plants.READS_PADDING} | SAMPLING

@@ -2,7 +2,7 @@
 
 from parity_tests.mutation.bugs import Mutant, Text
 from parity_tests.mutation.catalogue.port.parts import LOADER
-from pytorch_sketch_rnn.data import magenta_loader, strokes
+from pytorch_sketch_rnn.data import magenta_loader
 
 DATA_MUTANTS = (
     Mutant(
@@ -58,7 +58,7 @@ DATA_MUTANTS = (
     ),
     Mutant(
         "large gaps not clamped", "data",
-        Text(magenta_loader, "clamped", ("np.clip(sketch.astype(np.float64), -LIMIT, LIMIT)", "sketch")),
+        Text(magenta_loader, "clamped", ("np.clip(points.astype(np.float64), -LIMIT, LIMIT)", "points")),
         LOADER, "scale_factor",
     ),
     Mutant(
@@ -72,7 +72,7 @@ DATA_MUTANTS = (
             magenta_loader.DataLoader, "__init__",
             (
                 "clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len",
-                "_clamped(sketch[:max_seq_len]) for sketch in strokes",
+                "clamped(sketch[:max_seq_len]) for sketch in strokes",
             ),
         ),
         (*LOADER, "data"),
@@ -95,12 +95,12 @@ DATA_MUTANTS = (
     ),
     Mutant(
         "padding with pen up instead of end of sketch", "data",
-        Text(strokes, "to_big_strokes", ("big[length:, 4] = 1", "big[length:, 3] = 1")),
+        Text(magenta_loader, "padded", ("sketches[:, :, 4] = 1", "sketches[:, :, 3] = 1")),
         LOADER, ".*/sketches",
     ),
     Mutant(
         "no start token", "data",
-        Text(magenta_loader, "_with_start", ("[START_TOKEN]", "[[0, 0, 0, 0, 0]]")),
+        Text(magenta_loader, "padded", ("sketches[:, 0] = START_TOKEN", "sketches[:, 0] = 0")),
         LOADER, ".*/sketches",
     ),
     Mutant(
@@ -128,17 +128,17 @@ DATA_MUTANTS = (
     ),
     Mutant(
         "dropped point merged into the next point", "augmentation",
-        Text(magenta_loader, "augment_strokes", ("np.cumsum(~dropped)[dropped] - 1", "np.cumsum(~dropped)[dropped]")),
+        Text(magenta_loader, "drop_points", ("np.cumsum(kept)[dropped] - 1", "np.cumsum(kept)[dropped]")),
         LOADER, "train/0/.*",
     ),
     Mutant(
         "dropped point lost, not merged", "augmentation",
-        Text(magenta_loader, "augment_strokes", ("sketch[dropped, axis])", "0 * sketch[dropped, axis])")),
+        Text(magenta_loader, "drop_points", ("points[dropped, axis])", "0 * points[dropped, axis])")),
         LOADER, "train/0/.*",
     ),
     Mutant(
         "points dropped one too early in a stroke: count > 1", "augmentation",
-        Text(magenta_loader, "augment_strokes", ("(since > 2)", "(since > 1)")),
+        Text(magenta_loader, "drop_points", ("(since > 2)", "(since > 1)")),
         LOADER, "train/0/.*",
     ),
     Mutant(

@@ -19,9 +19,9 @@ SEQUENCE_MUTANTS = (
     Mutant(
         "encoder ignores lengths", "lengths",
         Text(
-            encoder.Encoder, "forward",
-            ("run(self.fw, strokes, fw_start, lengths,", "run(self.fw, strokes, fw_start, None,"),
-            ("run(self.bw, backwards, bw_start, lengths,", "run(self.bw, strokes.flip(1), bw_start, None,"),
+            sequence, "run_both",
+            ("run(fw, inputs, fw_start, lengths,", "run(fw, inputs, fw_start, None,"),
+            ("run(bw, backwards, bw_start, lengths,", "run(bw, inputs.flip(1), bw_start, None,"),
         ),
         FORWARD + BACKWARD,
     ),
@@ -33,20 +33,20 @@ SEQUENCE_MUTANTS = (
     Mutant(
         "backward state not frozen after its last point", "lengths",
         Text(
-            encoder.Encoder, "forward",
-            ("run(self.bw, backwards, bw_start, lengths,", "run(self.bw, backwards, bw_start, None,"),
+            sequence, "run_both",
+            ("run(bw, backwards, bw_start, lengths,", "run(bw, backwards, bw_start, None,"),
         ),
         BACKWARD, ".*state",
     ),
     Mutant(
         "backward direction starts in the padding", "lengths",
-        Text(encoder.Encoder, "forward", ("reverse_prefix(strokes, lengths)", "strokes.flip(1)")),
+        Text(sequence, "run_both", ("reverse_prefix(inputs, lengths)", "inputs.flip(1)")),
         BACKWARD,
     ),
     Mutant(
         "encoder stops one point early", "lengths",
         Text(
-            encoder.Encoder, "forward",
+            sequence, "run_both",
             ("backwards = reverse_prefix", "lengths = (lengths - 1).clamp(min=1)\n    backwards = reverse_prefix"),
         ),
         FORWARD + BACKWARD,
@@ -127,16 +127,22 @@ SEQUENCE_MUTANTS = (
     Mutant(
         "z fed only at the first step", "latent vector",
         Text(
-            decoder.Decoder, "forward",
-            ("z.unsqueeze(1).expand(-1, steps, -1)", "torch.nn.functional.pad(z.unsqueeze(1), (0, 0, 0, steps - 1))"),
+            sequence, "run",
+            (
+                "constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)",
+                "torch.nn.functional.pad(constant.unsqueeze(1), (0, 0, 0, inputs.shape[1] - 1))",
+            ),
         ),
         DECODER,
     ),
     Mutant(
         "z concatenated before the stroke", "latent vector",
         Text(
-            decoder.Decoder, "forward",
-            ("[inputs, z.unsqueeze(1).expand(-1, steps, -1)]", "[z.unsqueeze(1).expand(-1, steps, -1), inputs]"),
+            sequence, "run",
+            (
+                "[inputs, constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)]",
+                "[constant.unsqueeze(1).expand(-1, inputs.shape[1], -1), inputs]",
+            ),
         ),
         DECODER,
     ),
