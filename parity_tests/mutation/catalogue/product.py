@@ -337,14 +337,14 @@ _DRAWS = (
     ),
     ProductMutant(
         "two steps share the same bits", "keyed draws",
-        Text(draws.KeyedMask, "_kept", ("word < upper", "(word & 0xFFFF) < self.threshold")),
+        Text(draws.KeyedMask, "_on_cpu", ("word >> np.uint32(16)", "word & np.uint32(0xFFFF)")),
         _KEYED,
     ),
     ProductMutant(
         "steps are counted from the end of the longest sketch", "keyed draws",
         Text(
             draws.KeyedMask, "_on_cpu",
-            ("np.arange((steps + 7) // 8, dtype=np.uint64)", "np.arange((steps + 7) // 8, dtype=np.uint64)[::-1]"),
+            ("np.arange((steps + 7) // 8, dtype=np.uint32)", "np.arange((steps + 7) // 8, dtype=np.uint32)[::-1]"),
         ),
         _KEYED,
     ),
@@ -352,8 +352,13 @@ _DRAWS = (
         "neighbouring units share their numbers", "keyed draws",
         Text(
             draws.KeyedMask, "_on_cpu",
-            ("np.arange(units, dtype=np.uint64)", "np.arange(units, dtype=np.uint64) // np.uint64(2)"),
+            ("np.arange(units, dtype=np.uint32)", "np.arange(units, dtype=np.uint32) // np.uint32(2)"),
         ),
+        _KEYED,
+    ),
+    ProductMutant(
+        "each part of a large mask has the numbers of the first rows", "keyed draws",
+        Text(draws.KeyedMask, "_on_cpu", ("rows[part]", "rows[: len(out[part])]")),
         _KEYED,
     ),
     ProductMutant(
@@ -390,7 +395,7 @@ _DRAWS = (
     ),
     ProductMutant(
         "Philox in torch copies the sign bits down", "keyed draws",
-        Text(philox, "philox", ("((product1 >> 32) ^ c1 ^ k0) & LOW_32_BITS", "(product1 >> 32) ^ c1 ^ k0")),
+        Text(philox, "_multiply_torch", ("(product >> 32) & LOW_32_BITS", "product >> 32")),
         _PHILOX,
     ),
     ProductMutant(

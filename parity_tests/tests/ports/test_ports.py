@@ -151,6 +151,20 @@ def explained(port: str, recording: str, theirs: Arrays, departures: Mapping[str
 
 
 @pytest.mark.parametrize(("port", "recording"), CASES)
+def test_all_departures_of_a_port_can_be_planted_together(port, recording):
+    """Also where the port is not here."""
+    with planted(CASES[port, recording]):
+        pass
+
+
+def test_the_departures_in_data_and_inner_dropout_can_be_planted():
+    of_data = (plants.UNBIASED_SCALE, plants.SCALE_IN_FLOAT32, plants.DRAWS_WHERE_A_POINT_MAY_GO)
+    for planting in (*of_data, plants.READS_X_NO_BIAS_INNER_DROPOUT):
+        with planting.planted():
+            pass
+
+
+@pytest.mark.parametrize(("port", "recording"), CASES)
 def test_the_reference_with_all_departures_gives_the_ports_numbers(port, recording):
     found = explained(port, recording, answered(port, recording), CASES[port, recording])
     assert found
