@@ -1,8 +1,8 @@
 """Bugs outside the model's equations, which unit tests must catch.
 
-They are mistakes that a refactoring may leave in the trainer, its batches and draws, its checkpoints and its files.
-Those in whole runs and in files are in :mod:`parity_tests.mutation.catalogue.runs` and
-:mod:`parity_tests.mutation.catalogue.files`.
+They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
+Those of keyed draws, whole runs and files are in :mod:`~parity_tests.mutation.catalogue.draws`,
+:mod:`~parity_tests.mutation.catalogue.runs` and :mod:`~parity_tests.mutation.catalogue.files`.
 """
 
 from parity_tests.mutation.bugs import ProductMutant, Text
