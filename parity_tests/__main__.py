@@ -107,7 +107,7 @@ def _add_curves(curves: argparse.ArgumentParser) -> None:
 def main(argv: list[str]) -> int:
     """Run the command line; returns 0 if all is equal, 1 if something differs."""
     if argv[:1] == [WHY]:
-        from parity_tests.causes.why import main as why
+        from parity_tests.causes.command import main as why
 
         return why(argv[1:])
     arguments = parser().parse_args(argv)

@@ -5,7 +5,7 @@ from command_line import TORCH, run
 
 from parity_tests import why
 from parity_tests.__main__ import main
-from parity_tests.causes.why import main as own_main
+from parity_tests.causes.command import main as own_main
 from pytorch_sketch_rnn.errors import run_command
 
 
