@@ -1,4 +1,4 @@
-"""Our own port, through the door that every port goes through: :mod:`parity_tests.adapter`."""
+"""Our own port, as an adapter like any other port: :mod:`parity_tests.adapter`."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -29,20 +29,20 @@ from weight_port.names import ADAM_POWERS, CELLS, inverse, slot_name, table
 
 
 class Adapter(adapter.Adapter):
-    """The model of ``pytorch_sketch_rnn``, its weights through ``weight_port``.
+    """The model of ``pytorch_sketch_rnn``, with weights converted by ``weight_port``.
 
     Args:
-        device: where every tensor of it lives, such as ``cpu`` or ``cuda``; on ``mps`` there is no float64.
-        precision: of float32 matrix products, a word of ``torch.set_float32_matmul_precision``; all but ``highest`` let
-            a GPU use TF32. torch has one such setting for the whole process.
+        device: the device of all its tensors, such as ``cpu`` or ``cuda``; ``mps`` has no float64.
+        precision: of float32 matrix products, an argument of ``torch.set_float32_matmul_precision``; all but
+            ``highest`` let a GPU use TF32. torch has one such setting for the whole process.
 
     Raises:
-        BadInput: where torch does not know the device or cannot use it here.
+        BadInput: when torch does not know the device or cannot use it on this machine.
     """
 
     name = "pytorch_sketch_rnn"
     uses_weight_port = True
-    looks_inside = True  # whether a tape records what the layers compute
+    records_intermediates = True  # whether a tape records what the layers compute
 
     def __init__(self, device: str = "cpu", precision: str = "highest") -> None:
         self.device = usable_device(device)
@@ -69,7 +69,7 @@ class Adapter(adapter.Adapter):
         self.model.load_state_dict(weights, assign=True)
         self.trainer = Trainer(self.model, None)
         self.optimizer = self.trainer.optimizer
-        if any(official in names.slots for official in plan.optimizer):  # else it begins as a new training does
+        if any(official in names.slots for official in plan.optimizer):  # otherwise the optimizer is new
             arrays = {name: self._tensor(value) for name, value in converted.optimizer.items()}
             set_optimizer(arrays, self.model, self.optimizer)
 
@@ -93,7 +93,7 @@ class Adapter(adapter.Adapter):
         self, mixture: Arrays, targets: np.ndarray, latent: Mapping[str, np.ndarray] | None, *, is_training: bool
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        own = mixture is getattr(self, "decoded", None)  # then what it was decoded from is known, not only its values
+        own = mixture is getattr(self, "decoded", None)  # then its logits are known, not only Magenta's parameters
         fields = self.mixture if own else _mixture({name: self._tensor(value) for name, value in mixture.items()})
         r_cost = reconstruction_cost(fields, self._tensor(targets), is_training=is_training)
         kl = torch.zeros_like(r_cost)
@@ -116,8 +116,8 @@ class Adapter(adapter.Adapter):
 
     @property
     def offers(self) -> frozenset[str]:
-        """All that there is; without a tape, all but what layers compute inside."""
-        return adapter.EVERYTHING if self.looks_inside else adapter.EVERYTHING - {adapter.INTERMEDIATES}
+        """Everything; without a tape, everything but intermediate tensors."""
+        return adapter.EVERYTHING if self.records_intermediates else adapter.EVERYTHING - {adapter.INTERMEDIATES}
 
     def step_cell_vjp(
         self,
@@ -193,7 +193,7 @@ class Adapter(adapter.Adapter):
         given = {name: self._tensor(value).requires_grad_() for name, value in ends.items()}
         mixture = Mixture.from_output(given["head"])
         passed = Forward(mixture, given.get("mu"), given.get("presig"), None)
-        sketches = torch.nn.functional.pad(self._tensor(targets), (0, 0, 1, 0))  # the start token is not looked at
+        sketches = torch.nn.functional.pad(self._tensor(targets), (0, 0, 1, 0))  # costs_of ignores the start token
         costs = self.model.costs_of(passed, sketches, float(kl_weight), is_training=is_training)
         found = torch.autograd.grad(costs.cost, list(given.values()), allow_unused=True)
         gradients = {
@@ -263,12 +263,12 @@ class Adapter(adapter.Adapter):
 
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        with torch.device("cpu"):  # a training draws its first weights there, whatever its device
+        with torch.device("cpu"):  # a training draws its initial weights there, whatever its device
             model = SketchRNN(HParams.from_dict(hparams), seed)
         return _arrays(self._official_parameters(model))
 
     def _cell(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
-        """A cell of no model, with these weights by their official names."""
+        """A single cell, with these weights by their official names."""
         sizes = {}
         if kind == "hyper":
             hyper_num_units, hyper_embedding_size = weights["hyper_ix/zw/super_linear_w"].shape
@@ -310,7 +310,7 @@ class Adapter(adapter.Adapter):
         return decoder.cell if layer == "decoder" else encoder.fw if layer == "encoder/fw" else encoder.bw
 
     def _stepped(self, cell: Cell, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
-        tape = Tape() if self.looks_inside else NO_TAPE
+        tape = Tape() if self.records_intermediates else NO_TAPE
         with torch.no_grad():
             output, new_state = cell(
                 self._tensor(x), cell.unpack(self._tensor(state)), None if mask is None else self._tensor(mask), tape
@@ -321,16 +321,16 @@ class Adapter(adapter.Adapter):
         return torch.tensor(value, device=self.device)
 
     def _begin(self, draws: Mapping[str, np.ndarray], lengths: np.ndarray | None = None) -> tuple[Tape, "Replayed"]:
-        """Set the model up for these draws: without a mask it evaluates."""
+        """A tape and the draws; the model is put into train mode if there are masks, else into eval mode."""
         self.model.train(any(name != "latent" for name in draws))
         longest = None if lengths is None else int(np.max(lengths))
         return self._tape(), Replayed(draws, longest)
 
     def _tape(self) -> Tape:
-        return Tape() if self.looks_inside else _Outside()
+        return Tape() if self.records_intermediates else _ResultsTape()
 
     def _after(self, parameters: Mapping[str, Tensor]) -> Arrays:
-        result: Arrays = {}  # the slots first, from which the weights are computed
+        result: Arrays = {}  # slots come first: the weights are computed from them
         for name, parameter in parameters.items():
             slots = self.optimizer.state[parameter]
             result |= _arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
@@ -340,27 +340,27 @@ class Adapter(adapter.Adapter):
         return result | powers
 
 
-class _Outside(Tape):
-    """Records what a pass gives, and keeps the layers from recording anything."""
+class _ResultsTape(Tape):
+    """Records the results of a pass, but not what its layers compute."""
 
     def scope(self, name: str) -> Tape:
-        """No tape for what is inside."""
+        """No tape for the layers."""
         return NO_TAPE
 
 
 class WithoutTape(Adapter):
-    """The same port as training and sampling run it: nothing records what the layers compute inside."""
+    """The same port as training and sampling run it: no tape records what the layers compute."""
 
     name = "pytorch_sketch_rnn, without a tape"
-    looks_inside = False
+    records_intermediates = False
 
 
 class Replayed(RecordedDraws):
-    """Recorded draws that remember the keep probability with which each mask was asked for.
+    """Recorded draws that record the keep probability with which each mask was requested.
 
     Args:
-        draws: masks [T, B, n], as TensorFlow's loop has them, and latent noise [B, z].
-        longest: the encoder takes as many steps as the longest sketch has points and asks for no later masks.
+        draws: masks [T, B, n], in the layout of TensorFlow's loop, and latent noise [B, z].
+        longest: the length of the longest sketch, for which alone the encoder requests masks; None without an encoder.
     """
 
     def __init__(self, draws: Mapping[str, np.ndarray], longest: int | None) -> None:
@@ -384,7 +384,7 @@ def _mixture(parameters: Mapping[str, Tensor]) -> Mixture:
 
 
 def _padded(values: Mapping[str, Tensor], lengths: np.ndarray, steps: int) -> dict[str, Tensor]:
-    """The encoder's values as TensorFlow leaves them: zero behind the end of a sketch, padded to all steps."""
+    """The encoder's values as in TensorFlow: zero after the end of a sketch, and padded to all steps."""
     result = {}
     for name, value in values.items():
         if name.startswith("encoder/") and value.ndim == 3:

@@ -14,7 +14,7 @@ class BadInput(ValueError):
 
     Attributes:
         name: the setting that the message is about, such as ``"batch_size"``, so that a command line can name its
-            own flag instead; None where it is about something else.
+            own flag instead; None if it is about something else.
     """
 
     def __init__(self, message: str, *, name: str | None = None) -> None:
@@ -81,5 +81,5 @@ def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None)
 
 
 def _discard_output() -> None:
-    """Send the rest of stdout's buffer to the null device, as the interpreter writes it at its exit."""
+    """Redirect stdout to the null device, so that the interpreter can flush its buffer at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -33,7 +33,7 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     os.close(descriptor)
     try:
         yield temporary
-        temporary.chmod(mode)  # safetensors replaces the file by a private one
+        temporary.chmod(mode)  # safetensors replaces the file with a private one
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is not None and str(error.filename) != str(temporary):

@@ -14,17 +14,17 @@ from pytorch_sketch_rnn.errors import BadInput, Refused, naming
 from pytorch_sketch_rnn.json_file import read_json
 
 CELL_TYPES = ("lstm", "layer_norm", "hyper")
-HYPER_SIZES = ("hyper_num_units", "hyper_embedding_size")  # arguments of Magenta's cell, not hyperparameters of its own
-SCALE_FACTOR = "scale_factor"  # the key in config.json of a saved model that is not a hyperparameter
-LARGEST_NUMBER = 1e30  # float32 must hold it
-LARGEST_SIZE = 1_000_000  # beyond it a size is a mistake, and products of sizes overflow 64 bits
+HYPER_SIZES = ("hyper_num_units", "hyper_embedding_size")  # in Magenta arguments of the cell, not hyperparameters
+SCALE_FACTOR = "scale_factor"  # the only key in a saved model's config.json that is not a hyperparameter
+LARGEST_NUMBER = 1e30  # must be finite in float32
+LARGEST_SIZE = 1_000_000  # a larger size is a mistake, and products of such sizes overflow 64 bits
 
 
 class Range(NamedTuple):
     """Which values of a hyperparameter are allowed."""
 
     allows: Callable[[Any], bool]
-    expected: str  # the same in words
+    expected: str  # the same, in words for error messages
 
 
 _CELL = Range(lambda value: value in CELL_TYPES, f"one of {', '.join(CELL_TYPES)}")
@@ -41,20 +41,20 @@ def _hyperparameter(default: Any, description: str, allowed: Range | None = None
     """A field of :class:`HParams`.
 
     Args:
-        default: Magenta's.
-        description: for help texts.
-        allowed: the values allowed, of those that have the type.
-        shape: whether the parameters of a model, or their shapes, depend on it.
+        default: Magenta's default.
+        description: one line for help texts.
+        allowed: the allowed range among values of the right type; None allows all.
+        shape: whether a model's parameters, or their shapes, depend on it.
     """
     return dataclasses.field(default=default, metadata={"description": description, "range": allowed, "shape": shape})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HParams:
-    """Everything that defines a model and its training. Every ``*_dropout_prob`` is a KEEP probability, as in Magenta.
+    """The hyperparameters of a model and its training. Every ``*_dropout_prob`` is a KEEP probability, as in Magenta.
 
     The two ``hyper_*`` sizes are fixed in Magenta's ``model.py`` (they are arguments of its ``HyperLSTMCell``). They
-    are fields here, so that models built with other sizes can be loaded as well.
+    are fields here, so that models with other sizes can be loaded too.
 
     Attributes:
         SHAPE: the hyperparameters on which a model's parameters, or their shapes, depend.
@@ -111,9 +111,9 @@ class HParams:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From names and values; a name that is missing takes Magenta's default.
+        """Build from names and values; missing names take Magenta's defaults.
 
-        Booleans may be given as 0/1, and ``data_set`` as one string, as in the official archive.
+        Booleans may be given as 0/1, and ``data_set`` as one string, as in Magenta's published models.
 
         Raises:
             BadInput: for an unknown name, or a value of the wrong type or outside its range.
@@ -139,7 +139,7 @@ class HParams:
         The ``scale_factor`` of a saved model is skipped: it is not a hyperparameter.
 
         Raises:
-            BadInput: when the file is missing, is not a JSON dict, or holds an unknown name or a wrong value.
+            BadInput: when the file is missing, is not a JSON dict, or holds an unknown name or an invalid value.
         """
         values = read_config(path)
         values.pop(SCALE_FACTOR, None)
@@ -147,13 +147,13 @@ class HParams:
             return cls.from_dict(values)
 
     def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
-        """Write a JSON file in the one form (true/false) that today's official ``load_model`` accepts.
+        """Write a JSON file with booleans as true/false, the only form that the current official ``load_model`` reads.
 
-        The two ``hyper_*`` sizes are left out at their defaults: Magenta does not know them.
+        The two ``hyper_*`` sizes are left out if they have their defaults: Magenta does not know them.
 
         Args:
-            path: of the file.
-            more: names and values that are written after the hyperparameters; Magenta would refuse them.
+            path: the file to write.
+            more: further names and values, written after the hyperparameters; Magenta would reject them.
         """
         defaults = HParams()
         extra = {name for name in HYPER_SIZES if getattr(self, name) == getattr(defaults, name)}
@@ -166,7 +166,7 @@ HParams.DESCRIPTION = {field.name: field.metadata["description"] for field in da
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The names and values in a JSON file of hyperparameters, not yet checked.
+    """Read the names and values in a JSON file of hyperparameters without checking them.
 
     Raises:
         BadInput: when the file is missing, or is not a JSON dict.
@@ -183,10 +183,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def coerce(field: dataclasses.Field, value: Any) -> Any:
-    """The value in the type of a dataclass's field: 0/1 for bool, int for float, one name for a list of names.
+    """Convert a value to the type of a dataclass field: 0 or 1 to bool, int to float, one file name to a list of names.
 
     Raises:
-        BadInput: when it would not mean the same in that type.
+        BadInput: when the conversion would change the value's meaning.
     """
     if field.type is bool and isinstance(value, int) and value in (0, 1):
         return bool(value)

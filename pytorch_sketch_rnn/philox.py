@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:  # what is drawn with NumPy must not wait for torch
+if TYPE_CHECKING:  # callers that use NumPy alone must not wait for torch's import
     from torch import Tensor
 
 ROUNDS = 10
@@ -29,7 +29,7 @@ def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> 
 
     Args:
         counter: four 32-bit words, the lowest first, in arrays that broadcast against each other: NumPy ``uint32``, or
-            torch ``int64`` with values in 0..2^32 - 1 (torch computes little with unsigned types).
+            torch ``int64`` with values in 0..2^32 - 1 (torch supports few operations on unsigned types).
         key: two 32-bit words.
 
     Returns:
@@ -45,19 +45,19 @@ def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> 
 
 
 def _multiply_numpy(word: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lower and the upper half of the 64-bit products: views of them, which cost nothing."""
+    """The lower and the upper half of the 64-bit products, as views."""
     halves = np.multiply(word, np.uint64(factor), dtype=np.uint64).view(np.uint32)
     return (halves[..., 0::2], halves[..., 1::2])[:: 1 if sys.byteorder == "little" else -1]
 
 
 def _multiply_torch(word: "Tensor", factor: int) -> tuple["Tensor", "Tensor"]:
-    """The lower and the upper half of the 64-bit products; an int64 product wraps, its bits are the same."""
+    """The lower and the upper half of the 64-bit products; an int64 product wraps around to the same bits."""
     product = word * factor
     return product & LOW_32_BITS, (product >> 32) & LOW_32_BITS  # a shift to the right copies the sign bit down
 
 
 def name_id(name: str) -> int:
-    """The word that stands for a name in a counter: its CRC-32."""
+    """The word that represents a name in a counter: its CRC-32."""
     return zlib.crc32(name.encode())
 
 

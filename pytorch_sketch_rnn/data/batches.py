@@ -1,8 +1,8 @@
 """The batch of each training step: its sketches and their augmentation, as a function of seed and step alone.
 
-Magenta draws all of this from one stream, so each batch depends on every batch before it. Here each step has its own
-numbers, and each row of the batch in it. The distributions are the same, but any step can be drawn again, so that an
-interrupted training resumes exactly and each of several processes can draw its own rows.
+Magenta draws all of this from one stream, so each batch depends on every batch before it. Here each step, and each row
+of its batch, has its own numbers. The distributions are the same, but any step can be drawn again: an interrupted
+training resumes exactly, and each of several processes can draw its own rows.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ _CHOICE = 0  # the stream that chooses the sketches of a batch
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The sketches of a split, stroke-3 [n, 3] in units of the file, and how batches are made of them."""
+    """The sketches of a split, stroke-3 [n, 3] in units of the file, and how to make batches of them."""
 
     sketches: Sequence[np.ndarray]
     scale_factor: np.float32  # offsets are divided by it
@@ -35,7 +35,7 @@ class Split:
         return len(self.sketches)
 
     def random_rows(self, batch_size: int, seed: int, step: int, rows: Sequence[int]) -> Batch:
-        """Some rows of the batch of a step, which is ``batch_size`` different sketches."""
+        """The given rows of a step's batch, which consists of ``batch_size`` different sketches."""
         rng = np.random.Generator(np.random.PCG64([seed, _CHOICE, step]))
         chosen = rng.choice(len(self), batch_size, replace=False)
         points, lengths = self._points(chosen[rows])
@@ -44,13 +44,13 @@ class Split:
         points[:, :2] *= np.repeat(factors.astype(np.float32), lengths, axis=0)
         if self.augment_stroke_prob > 0:
             numbers = uniform(seed, step, "augment/drop", rows, lengths.max())
-            numbers = numbers[np.arange(lengths.max()) < lengths[:, np.newaxis]]  # of the points there are, in order
+            numbers = numbers[np.arange(lengths.max()) < lengths[:, np.newaxis]]  # one per point, without padding
             points, kept = drop_points(points, starts, numbers < self.augment_stroke_prob)
             lengths = np.add.reduceat(kept, np.flatnonzero(starts), dtype=lengths.dtype)
         return padded(np.split(points, np.cumsum(lengths)[:-1]), self.max_seq_len)
 
     def in_order(self, indices: Sequence[int]) -> Batch:
-        """The sketches at these places, without augmentation."""
+        """The sketches at these indices, without augmentation."""
         points, lengths = self._points(indices)
         return padded(np.split(points, np.cumsum(lengths)[:-1]), self.max_seq_len)
 
@@ -77,16 +77,16 @@ class Sets:
     valid: Split
     test: Split
     hparams: HParams
-    left_out: int = 0  # sketches longer than the ``max_seq_len`` that was given
+    left_out: int = 0  # number of sketches longer than the requested ``max_seq_len``
 
     @classmethod
     def from_splits(cls, splits: Mapping[str, Sequence[np.ndarray]], hparams: HParams) -> Self:
-        """From sketches in memory.
+        """Build from sketches in memory.
 
-        Those longer than ``max_seq_len`` are left out; then it becomes the length of the longest of the others.
+        Those longer than ``max_seq_len`` are left out; then ``max_seq_len`` becomes the length of the longest one left.
 
         Raises:
-            BadInput: when too few are left for a batch or a validation, or they have no scale to normalise by.
+            BadInput: when too few are left for a batch or a validation, or all offsets are the same.
         """
         limit = hparams.max_seq_len
         kept = {split: sorted((s for s in splits[split] if len(s) <= limit), key=len) for split in SPLITS}
@@ -96,14 +96,14 @@ class Sets:
         )
         order = {split: np.arange(len(kept[split])) for split in SPLITS}
         joined = join_sets([kept], hparams, np.random.RandomState(0), order)
-        return cls._made(kept, joined.scale_factor, joined.hparams, left_out)
+        return cls._create(kept, joined.scale_factor, joined.hparams, left_out)
 
     @classmethod
     def from_packed(cls, packed: PackedSet, hparams: HParams) -> Self:
-        """From sketches that stay in their file.
+        """Build from a packed set, whose sketches are read from their file on demand.
 
         Raises:
-            BadInput: as :meth:`from_splits`, and when the longest sketch is longer than ``max_seq_len``.
+            BadInput: when a split has too few sketches, or the longest sketch is longer than ``max_seq_len``.
         """
         if packed.longest > hparams.max_seq_len:
             raise BadInput(
@@ -113,10 +113,10 @@ class Sets:
         splits = {split: getattr(packed, split) for split in SPLITS}
         _check_enough(splits, hparams.batch_size)
         hparams = hparams.replace(max_seq_len=packed.longest)
-        return cls._made(splits, np.float32(packed.scale_factor), hparams, 0)
+        return cls._create(splits, np.float32(packed.scale_factor), hparams, 0)
 
     @classmethod
-    def _made(
+    def _create(
         cls, splits: Mapping[str, Sequence[np.ndarray]], scale_factor: np.float32, hparams: HParams, left_out: int
     ) -> Self:
         train, valid, test = (Split(splits[split], scale_factor, hparams.max_seq_len) for split in SPLITS)

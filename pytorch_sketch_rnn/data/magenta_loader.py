@@ -18,7 +18,7 @@ LIMIT = 1000  # offsets are clamped to +-this, in units of the file
 
 
 class Batch(NamedTuple):
-    """Some sketches, padded to one length."""
+    """A batch of sketches, padded to the same length."""
 
     strokes: list[np.ndarray]  # stroke-3, float32 [n, 3] each
     sketches: np.ndarray  # stroke-5, float64 [B, max_seq_len + 1, 5], the start token first
@@ -29,10 +29,10 @@ class DataLoader:
     """Batches of one split.
 
     ``rng`` is the NumPy stream: ``np.random.RandomState(seed)`` draws what Magenta draws after
-    ``np.random.seed(seed)``. Several loaders may share a stream, as Magenta's training and validation do.
+    ``np.random.seed(seed)``. Several loaders may share a stream, as in Magenta.
 
-    The order of sketches of equal length depends on the NumPy version and on the CPU, so it can be passed in as
-    ``order``: indices of the kept sketches (those not longer than ``max_seq_len``, in file order). It can be read as
+    The order of sketches of equal length depends on the NumPy version and on the CPU, so it can be passed as
+    ``order``: indices of the kept sketches (those not longer than ``max_seq_len``, in file order). The order in use is
     ``loader.order``.
     """
 
@@ -64,13 +64,13 @@ class DataLoader:
         self.rng = rng
         self.random_scale_factor = random_scale_factor
         self.augment_stroke_prob = augment_stroke_prob
-        self.num_batches = len(kept) // batch_size  # the remainder is in no batch
+        self.num_batches = len(kept) // batch_size  # the remaining sketches are in no batch
 
     def calculate_normalizing_scale_factor(self) -> np.float32:
         """Standard deviation of all offsets, dx and dy together.
 
         Raises:
-            BadInput: when it is 0 (Magenta divides by it), or there are no sketches.
+            BadInput: when it is 0, where Magenta would divide by 0, or there are no sketches.
         """
         offsets = [sketch[:, :2].ravel() for sketch in self.strokes]
         scale_factor = np.std(np.concatenate(offsets)) if offsets else np.float32(0)
@@ -97,7 +97,7 @@ class DataLoader:
         return self._batch(self.rng.permutation(len(self.strokes))[: self.batch_size])
 
     def get_batch(self, index: int) -> Batch:
-        """Batch ``index`` of ``num_batches``, sorted by length. It too draws from the stream: two numbers per sketch.
+        """Batch ``index`` of ``num_batches``, sorted by length. It draws its augmentation from the stream too.
 
         Raises:
             IndexError: when there is no such batch.
@@ -112,7 +112,7 @@ class DataLoader:
 
     def _augmented(self, sketch: np.ndarray) -> np.ndarray:
         sketch = sketch.copy()
-        for axis in range(2):  # drawn even where the factor is 0
+        for axis in range(2):  # drawn even if the factor is 0
             sketch[:, axis] *= (self.rng.random_sample() - 0.5) * 2 * self.random_scale_factor + 1.0
         if self.augment_stroke_prob > 0:
             sketch = augment_strokes(sketch, self.augment_stroke_prob, self.rng)
@@ -128,17 +128,17 @@ def augment_strokes(sketch: np.ndarray, prob: float, rng: np.random.RandomState)
 
 
 def drop_points(points: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drop chosen points of any number of sketches in one array; each one's offset goes to the last point kept.
+    """Drop chosen points of sketches that are concatenated; the last point kept before each one gains its offset.
 
-    A point may go only if the pen is down before it and at it, and only from the third such point of a stroke on.
+    A point may be dropped only if the pen is down before and at it, and only from the third such point of a stroke on.
 
     Args:
         points: stroke-3 [N, 3], one sketch after another.
         starts: whether a point is the first of its sketch [N].
-        chosen: whether a point is to go, if it may [N].
+        chosen: whether to drop a point if that is allowed [N].
 
     Returns:
-        The points that are left, and which they are [N].
+        The points that are kept, and a boolean mask of them [N].
     """
     lifted = points[:, 2]
     lifted_before = np.concatenate([[1], lifted[:-1]])
@@ -151,13 +151,13 @@ def drop_points(points: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> t
     kept = ~dropped
     result = points[kept].copy()
     heirs = np.cumsum(kept)[dropped] - 1
-    for axis in range(2):  # one after the other, in order: float32 sums depend on it
+    for axis in range(2):  # np.add.at adds in order, on which a float32 sum depends
         np.add.at(result[:, axis], heirs, points[dropped, axis])
     return result, kept
 
 
 def clamped(points: np.ndarray) -> np.ndarray:
-    """A float32 copy of stroke-3 with large gaps removed."""
+    """A float32 copy of stroke-3 with offsets clamped to +-LIMIT."""
     return np.clip(points.astype(np.float64), -LIMIT, LIMIT).astype(np.float32)
 
 
@@ -192,7 +192,7 @@ class Dataset(NamedTuple):
 
 
 def load_dataset(data_dir: Path, hparams: HParams, rng: np.random.RandomState) -> Dataset:
-    """Read ``hparams.data_set`` below ``data_dir`` and make the three loaders; see :func:`join_sets`.
+    """Read the files ``hparams.data_set`` in ``data_dir`` and make the three loaders; see :func:`join_sets`.
 
     Raises:
         BadInput: when a file is missing or is not a stroke set.
@@ -208,17 +208,17 @@ def join_sets(
 ) -> Dataset:
     """Join several sets and make the three loaders, as Magenta does.
 
-    ``max_seq_len`` becomes that of the longest sketch; all splits are scaled by the standard deviation of the training
-    offsets.
+    ``max_seq_len`` becomes the length of the longest sketch. The offsets of all splits are divided by the standard
+    deviation of the training offsets.
 
     Args:
-        sets: for each the stroke-3 sketches of ``train``, ``valid`` and ``test``.
-        hparams: of the training.
+        sets: for each set, the stroke-3 sketches of ``train``, ``valid`` and ``test``.
+        hparams: the hyperparameters of the training.
         rng: the stream that the loaders share.
-        order: for each split, see :class:`DataLoader`.
+        order: the order of the sketches of each split; see :class:`DataLoader`.
 
     Raises:
-        BadInput: when they have no scale to normalise by.
+        BadInput: when all training offsets are the same.
     """
     splits = {split: [sketch for each in sets for sketch in each[split]] for split in SPLITS}
     longest = max((len(sketch) for sketches in splits.values() for sketch in sketches), default=1)

@@ -18,7 +18,7 @@ FORGET_BIAS = 1.0
 LAYER_NORM_EPSILON = 1e-3
 
 
-# The fields of a state stand in the order in which Magenta packs them into one tensor [B, sum of sizes].
+# Each state lists its fields in the order in which Magenta packs them into one tensor [B, sum of sizes].
 class LSTMState(NamedTuple):
     """State of an LSTM, each [B, n]."""
 
@@ -27,7 +27,7 @@ class LSTMState(NamedTuple):
 
 
 class LayerNormLSTMState(NamedTuple):
-    """State of a layer-norm LSTM, each [B, n]; packed in the opposite order to that of an LSTM."""
+    """State of a layer-norm LSTM, each [B, n]. Magenta packs it in the opposite order from an LSTM's."""
 
     h: Tensor
     c: Tensor
@@ -46,9 +46,9 @@ State = LSTMState | LayerNormLSTMState | HyperLSTMState
 
 
 class Cell(nn.Module):
-    """The base of the three cells: sizes, and packing and unpacking of states.
+    """Base class of the three cells: sizes, and packing and unpacking of states.
 
-    Each has W_xh [input_size, gates n] and W_hh [n, gates n].
+    Each cell has W_xh [input_size, gates n] and W_hh [n, gates n].
     """
 
     state_type: ClassVar[type]
@@ -111,7 +111,7 @@ class LSTMCell(Cell):
 
 
 class LayerNorm(nn.Module):
-    """Layer norm of ``groups`` neighbouring blocks of n units: biased variance, epsilon inside the root.
+    """Layer norm of ``groups`` adjacent blocks of n units: biased variance, epsilon inside the root.
 
     gamma [groups n] ones; beta [groups n] zeros.
     """
@@ -125,7 +125,7 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [B, groups n]."""
         blocks = x.unflatten(1, (-1, self.num_units))  # [B, groups, n]
-        # written out because F.layer_norm was measured to have up to three times the error in float32
+        # written out, since the float32 error of F.layer_norm was measured at up to three times this one
         centred = blocks - blocks.mean(dim=2, keepdim=True)
         normal = centred * torch.rsqrt(centred.square().mean(dim=2, keepdim=True) + LAYER_NORM_EPSILON)
         return normal.flatten(1) * self.gamma + self.beta
@@ -135,7 +135,7 @@ class LayerNormLSTMCell(Cell):
     """LSTM with layer norm (Ba et al. 2016), ``input_size`` inputs and n = ``num_units`` units; no bias.
 
     W_xh [input_size, 4 n] glorot uniform; W_hh [n, 4 n] orthogonal; ln_all over the four gates [4 n]; ln_c [n]. The
-    state keeps c as it is; ln_c is applied only on the way from c to h.
+    state keeps c unnormalised; ln_c is applied only where h is computed from c.
     """
 
     state_type = LayerNormLSTMState
@@ -180,7 +180,7 @@ class HyperNorm(nn.Module):
             self.beta_w = nn.Parameter(torch.zeros(embedding_size, num_units))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Redraw zb_w, the only weight here that starts out random."""
+        """Redraw zb_w, the only weight here with a random initial value."""
         if self.shift:
             gaussian_(self.zb_w, 0.01, generator)
 

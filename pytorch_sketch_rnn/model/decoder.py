@@ -17,7 +17,7 @@ class Decoder(nn.Module):
     """A cell over [stroke-5, z], and a linear map to the parameters of the mixture.
 
     output_w [n, 3 + 6 M] and output_b [3 + 6 M] are both glorot uniform. Without a latent vector (``z_size`` None) the
-    cell reads the strokes alone and starts from zero.
+    cell reads only the strokes and starts from a state of zeros.
     """
 
     def __init__(self, cell: Cell, z_size: int | None, num_mixture: int) -> None:
@@ -48,7 +48,7 @@ class Decoder(nn.Module):
         Args:
             inputs: stroke-5, the start token first, [B, T, 5].
             z: latent vectors [B, z], or None for an unconditional model.
-            state: the state to continue from; None: the initial state.
+            state: the state to continue from; None means the initial state.
             masks: dropout masks of the cell.
             tape: records ``initial_state`` and what :func:`~pytorch_sketch_rnn.model.sequence.run` records.
 

@@ -1,11 +1,11 @@
-"""Where the model's random numbers come from: each is asked for by name, and the caller passes in who answers.
+"""Sources of the model's random numbers. The model requests each tensor by name; the caller chooses the source.
 
 Names are ``latent``, ``encoder/fw/recurrent``, ``encoder/bw/recurrent``, ``decoder/recurrent``, ``decoder/input`` and
-``decoder/output``. A dropout mask covers a whole sequence, [B, T, n], in the order in which its cell takes the steps:
-the backward encoder starts at the last point of each sketch.
+``decoder/output``. A dropout mask covers a whole sequence, [B, T, n], in the order of its cell's steps: the backward
+encoder starts at the last point of each sketch.
 
-A source of draws answers a request for a mask with a description, :class:`Mask`. The numbers come into being only
-where they are needed, so a kernel may compute them itself.
+A request for a mask returns a description, :class:`Mask`. Its numbers are computed only where they are needed, so a
+kernel can compute them itself.
 """
 
 import dataclasses
@@ -21,9 +21,9 @@ from torch import Tensor
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.philox import Words, name_id, philox
 
-DRAWS = 2  # version of the numbers that KeyedDraws gives; a run resumes only with the numbers it began with
-_WORTH_THREADS = 2**17  # numbers; a smaller mask is drawn before a thread has started
-_IN_CACHE = 2**16  # counters whose words are computed at a time, in some 2 MB
+DRAWS = 2  # version of the numbers of KeyedDraws; a run resumes only with the version it started with
+_WORTH_THREADS = 2**17  # elements; a smaller mask takes less time than starting a thread
+_IN_CACHE = 2**16  # counters processed at a time; their words take about 2 MB
 
 
 class Mask(Protocol):
@@ -37,7 +37,7 @@ class Mask(Protocol):
 
 
 class Draws(Protocol):
-    """A source of random numbers; ``like`` gives the dtype and device of the answer."""
+    """A source of random numbers; the result has the dtype and device of ``like``."""
 
     def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> Mask:
         """A dropout mask."""
@@ -54,7 +54,7 @@ class Draws(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorMask:
-    """A mask drawn from a torch generator, anew at each call of :meth:`tensor`."""
+    """A mask drawn from a torch generator; each call of :meth:`tensor` draws new numbers."""
 
     shape: tuple[int, ...]
     keep_prob: float
@@ -86,7 +86,7 @@ class TorchDraws:
 
 @dataclasses.dataclass(frozen=True)
 class RecordedMask:
-    """A mask whose numbers are given."""
+    """A mask with recorded numbers."""
 
     values: np.ndarray
 
@@ -101,7 +101,7 @@ class RecordedMask:
 
 
 class RecordedDraws:
-    """Answers with recorded numbers, each name once."""
+    """Replays recorded numbers; each name can be requested once."""
 
     def __init__(self, recorded: Mapping[str, np.ndarray]) -> None:
         self.left = dict(recorded)
@@ -110,7 +110,7 @@ class RecordedDraws:
         """The recorded mask of that name.
 
         Raises:
-            BadInput: when there is none left, or it has another shape.
+            BadInput: when the name is unknown or already used, or the recorded shape differs.
         """
         return RecordedMask(self._take(name, shape))
 
@@ -123,16 +123,16 @@ class RecordedDraws:
         return torch.tensor(self._take(name, shape), dtype=like.dtype, device=like.device)
 
     def check_all_used(self) -> None:
-        """Raises BadInput when a recorded draw was never asked for."""
+        """Raises BadInput when a recorded draw was never requested."""
         if self.left:
-            raise BadInput(f"recorded draws that the model never asked for: {', '.join(sorted(self.left))}")
+            raise BadInput(f"recorded draws that the model never requested: {', '.join(sorted(self.left))}")
 
     def _take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         if name not in self.left:
-            raise BadInput(f"no recorded draw {name!r} is left; left are: {', '.join(sorted(self.left)) or 'none'}")
+            raise BadInput(f"no recorded draw {name!r} is left; remaining: {', '.join(sorted(self.left)) or 'none'}")
         value = self.left.pop(name)
         if value.shape != tuple(shape):
-            raise BadInput(f"recorded draw {name!r} has shape {list(value.shape)}, the model asks for {list(shape)}")
+            raise BadInput(f"recorded draw {name!r} has shape {list(value.shape)}, the model requests {list(shape)}")
         return value
 
 
@@ -163,9 +163,9 @@ class Stream:
 class KeyedMask:
     """A mask whose numbers are a function of a stream, the row, the time step t and the unit.
 
-    A block of four words serves eight time steps: step t takes 16 bits of word (t % 8) // 2 of block t // 8, the upper
-    ones when t is odd. A unit is kept where they are below :attr:`threshold`, so keep_prob is rounded to a multiple of
-    2^-16, which changes it by less than 8e-6.
+    A block of four words serves eight time steps: step t uses 16 bits of word (t % 8) // 2 of block t // 8, the upper
+    half when t is odd. A unit is kept where they are below :attr:`threshold`. This rounds keep_prob to a multiple of
+    2^-16, a change of less than 8e-6.
     """
 
     shape: tuple[int, int, int]  # [B, T, n]
@@ -175,7 +175,7 @@ class KeyedMask:
 
     @property
     def threshold(self) -> int:
-        """How many of the 65536 values of 16 bits mean that a unit is kept."""
+        """A unit is kept where its 16 bits are below this number, 0..65536."""
         return round(self.keep_prob * 2**16)
 
     def tensor(self, like: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ class KeyedMask:
         return kept.flatten(1, 2)[:, :steps].to(like.dtype) * (like.new_ones(()) / self.keep_prob)
 
     def _on_cpu(self, like: Tensor) -> Tensor:
-        """Some rows at a time, so that they stay in a core's cache, over torch's threads."""
+        """Compute a few rows at a time, which fit into a core's cache, in as many threads as torch uses."""
         batch, steps, units = self.shape
         result = torch.empty(self.shape, dtype=like.dtype, device="cpu")
         out, scale = result.numpy(), (like.new_ones(()) / self.keep_prob).numpy()
@@ -221,23 +221,25 @@ class KeyedMask:
 
 
 def rows_on(rows: Sequence[int], device: torch.device) -> Tensor:
-    """Numbers of rows as a tensor, of a range without a copy from the host, for which a GPU would have to wait."""
+    """Row numbers as a tensor. A range is created on the device, since a copy from the host would stall a GPU."""
     if isinstance(rows, range):
         return torch.arange(rows.start, rows.stop, rows.step, device=device)
     return torch.tensor(list(rows), device=device)
 
 
 class KeyedDraws:
-    """Numbers that are a function of seed, step, name, row of the whole batch, time step and unit, and nothing else.
+    """Random numbers that depend only on seed, step, name, row of the whole batch, time step and unit.
 
-    So a step can be drawn again, a process that holds some rows of the batch draws what a single process would draw
-    for them, the longest sketch of a batch does not change the masks of the others, and all devices draw the same:
-    masks and uniform numbers bit for bit, normal ones up to the rounding of log and cos.
+    - Any step can be drawn again.
+    - A process that holds some rows of a batch draws the same numbers for them as a single process would.
+    - The length of the longest sketch in a batch does not change the masks of the others.
+    - All devices draw the same masks and uniform numbers, bit for bit; normal numbers differ only in the rounding of
+      log and cos.
 
     Args:
-        seed: of the training, 0..2^32 - 1.
+        seed: seed of the training, 0..2^32 - 1.
         step: number of the step, 0..2^32 - 1.
-        rows: the rows of the whole batch that are asked for, in order; each request must be for so many rows.
+        rows: row numbers in the whole batch, in order; every request must be for this number of rows.
     """
 
     def __init__(self, seed: int, step: int, rows: Sequence[int]) -> None:
@@ -255,7 +257,7 @@ class KeyedDraws:
     def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """See :class:`Draws`; the shape is [B, n]. By Box and Muller (1958), in float64; raises like :meth:`mask`."""
         first, second, *_ = (word.double() for word in self._words(name, shape, like))
-        radius = torch.sqrt(-2 * torch.log((first + 1) * 2**-32))  # of a number in (0, 1], whose log is finite
+        radius = torch.sqrt(-2 * torch.log((first + 1) * 2**-32))  # the log of a number in (0, 1] is finite
         return (radius * torch.cos(2 * math.pi * 2**-32 * second)).to(dtype=like.dtype, device=like.device)
 
     def uniform(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -272,5 +274,5 @@ class KeyedDraws:
 
     def _stream(self, name: str, batch: int) -> Stream:
         if batch != len(self.rows):
-            raise BadInput(f"{name}: asked for {batch} rows, but these draws are keyed for {len(self.rows)}")
+            raise BadInput(f"{name}: requested for {batch} rows, but these draws are keyed for {len(self.rows)}")
         return Stream(self.seed, self.step, name_id(name))

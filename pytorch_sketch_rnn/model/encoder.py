@@ -14,7 +14,7 @@ from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 
 class Encoder(nn.Module):
-    """Two cells read a sketch, one from either end; their final h give the latent distribution."""
+    """Two cells read a sketch, one from each end; their final h determine the latent distribution."""
 
     def __init__(self, fw: Cell, bw: Cell, z_size: int) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def orthogonal(rng: np.random.RandomState, rows: int, columns: int) -> np.ndarray:
-    """A matrix [rows, columns] with orthonormal rows or columns, float64; NumPy draws it, as in Magenta."""
+    """A matrix [rows, columns] with orthonormal rows or columns, float64, drawn by NumPy as in Magenta."""
     u, _, v = np.linalg.svd(rng.normal(0.0, 1.0, (rows, columns)), full_matrices=False)
     return u if u.shape == (rows, columns) else v
 
@@ -27,7 +27,7 @@ def lstm_ortho_(weight: Tensor, rng: np.random.RandomState) -> Tensor:
 
 @torch.no_grad()
 def glorot_uniform_(weight: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Fill uniformly in +-sqrt(6 / (fan_in + fan_out)); for a vector [n] TensorFlow takes both fans as n."""
+    """Fill uniformly within +-sqrt(6 / (fan_in + fan_out)); for a vector [n], both fans are n, as in TensorFlow."""
     fan_in, fan_out = weight.shape[0], weight.shape[-1]
     limit = math.sqrt(6.0 / (fan_in + fan_out))
     return weight.uniform_(-limit, limit, generator=generator)

@@ -1,4 +1,4 @@
-"""The linear layer of the latent vector: hidden -> mu, presig; z -> initial state.
+"""The linear layers around the latent vector: hidden -> mu, presig; z -> initial state.
 
 Source: Magenta ``rnn.py`` (``super_linear``).
 """

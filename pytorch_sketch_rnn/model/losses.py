@@ -51,14 +51,17 @@ def kl_cost(
     share: float = 1.0,
     group: Group = Group(),  # noqa: B008 (immutable)
 ) -> Tensor:
-    """Mean over [B, z] of the KL divergence from N(0, 1), not below ``tolerance``; there it has no gradient.
+    """Mean over [B, z] of the KL divergence from N(0, 1), at least ``tolerance``; below it the gradient is zero.
 
     Args:
         mu: [B, z].
         presig: [B, z], log of the variance.
         tolerance: floor of the mean over the whole batch.
         share: the fraction of the batch's rows that this process holds.
-        group: the processes that share the batch; see :meth:`SketchRNN.costs_of` for gradients.
+        group: the processes that share the batch; see :meth:`SketchRNN.costs_of` for the gradients.
+
+    Raises:
+        LostProcess: when another process has ended.
     """
     kl = group.sum(share * kl_divergence(mu, presig))
     return kl.clamp(min=tolerance)

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A point that is this many deviations away has density 0 in either precision; the bound keeps squares finite.
+# A point this many standard deviations away has density 0 in either precision; the bound keeps squares finite.
 _FAR = 1e6
-# Beyond these the official density is 0/0 or infinite; inside them it is untouched. Together they keep the gradients,
-# products of both and of a number of deviations, finite in float32.
+# Beyond these bounds the official density is 0/0 or infinite; within them it is unchanged. Gradients are products of
+# powers of both and of a distance in deviations; the bounds keep these finite in float32.
 _MIN_LOG_SIGMA = -60.0
 _MAX_CORR_LOGIT = 20.0
 
@@ -42,7 +42,7 @@ class Mixture:
         return cls(output[..., :3], *output[..., 3:].chunk(6, dim=-1))
 
     def output(self) -> Tensor:
-        """The decoder's output [..., 3 + 6 M] again."""
+        """The decoder's output [..., 3 + 6 M]; the inverse of :meth:`from_output`."""
         return torch.cat([getattr(self, field.name) for field in dataclasses.fields(self)], dim=-1)
 
     @cached_property
@@ -71,10 +71,10 @@ class Mixture:
         return F.softmax(self.pen_logits, dim=-1)
 
     def regularized(self, reg_covar: float) -> Self:
-        """With ``reg_covar`` added to both variances of each component; the covariance stays as it was.
+        """A copy with ``reg_covar`` added to both variances of each component and the covariance unchanged.
 
         This keeps a component from collapsing onto a point. 0 changes nothing, as in Magenta. The correlation is
-        rescaled through its logit, from sums of positive terms alone, so nothing cancels where corr is near +-1.
+        rescaled through its logit, with sums of positive terms only, so nothing cancels where corr is near +-1.
         """
         if reg_covar == 0:
             return self
@@ -82,7 +82,7 @@ class Mixture:
         log_sigma1, log_sigma2 = (
             torch.logaddexp(2 * s, torch.full_like(s, log_reg)) / 2 for s in (self.log_sigma1, self.log_sigma2)
         )
-        # of the correlation: sigma1 sigma2 / (sigma1' sigma2'), never above 0
+        # log of the correlation's factor sigma1 sigma2 / (sigma1' sigma2'), at most 0
         zero = torch.zeros_like(self.log_sigma1)
         log_factor = (
             -(
@@ -108,13 +108,13 @@ class Mixture:
     def log_density(self, x1: Tensor, x2: Tensor) -> Tensor:
         """Log of the mixture's density at the offsets x1, x2 [...] -> [...].
 
-        Finite, with finite gradients, also where the official density overflows: nothing leaves log space, and
-        1 - corr^2 is taken from the logit.
+        Value and gradients stay finite even where the official density overflows: everything is computed in log
+        space, and 1 - corr^2 from the logit.
         """
         r = self.corr_logits.clamp(-_MAX_CORR_LOGIT, _MAX_CORR_LOGIT)
         u1 = _standardised(x1.unsqueeze(-1) - self.mu1, self.log_sigma1)
         u2 = _standardised(x2.unsqueeze(-1) - self.mu2, self.log_sigma2)
-        # equation 25 over 2 (1 - corr^2), along the axes of the ellipse: (u1 + u2)^2 / 4 (1 + corr) +
+        # equation 25 divided by 2 (1 - corr^2), along the axes of the ellipse: (u1 + u2)^2 / 4 (1 + corr) +
         # (u1 - u2)^2 / 4 (1 - corr). Neither it nor its gradients subtract large numbers where corr is near +-1.
         along = ((u1 + u2) * torch.sqrt((1 + torch.exp(-2 * r)) / 8)).clamp(-_FAR, _FAR)
         across = ((u1 - u2) * torch.sqrt((1 + torch.exp(2 * r)) / 8)).clamp(-_FAR, _FAR)
@@ -128,6 +128,6 @@ def _standardised(distance: Tensor, log_sigma: Tensor) -> Tensor:
 
 
 def _log_one_minus_tanh2(logit: Tensor) -> Tensor:
-    """log(1 - tanh(r)^2) = 2 log sech(r), exact where tanh has long been rounded to 1."""
+    """log(1 - tanh(r)^2) = 2 log sech(r), exact even where tanh rounds to 1."""
     r = logit.abs()
     return 2 * (math.log(2) - r - torch.log1p(torch.exp(-2 * r)))

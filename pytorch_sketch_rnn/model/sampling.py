@@ -1,4 +1,4 @@
-"""Drawing new sketches: as Magenta's ``sample`` does it, number for number, and in batches.
+"""Drawing new sketches: one at a time with exactly Magenta's random numbers, or in batches.
 
 Source: Magenta ``model.py`` (``sample``).
 """
@@ -23,7 +23,7 @@ PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
 class Sample(NamedTuple):
     """One sketch and the mixtures it was drawn from."""
 
-    strokes: np.ndarray  # stroke-5, float32 [seq_len, 5]; it goes on past the end of the sketch
+    strokes: np.ndarray  # stroke-5, float32 [seq_len, 5]; continues past the end of the sketch
     mixture: dict[str, np.ndarray]  # Magenta's parameters, [seq_len, M] or [seq_len, 3]
 
 
@@ -40,22 +40,22 @@ def sample(
 ) -> Sample:
     """Draw one sketch with Magenta's streams of random numbers.
 
-    With ``uniform = random.Random(a)`` and ``normal = np.random.RandomState(b)`` it takes what Magenta draws after
-    ``random.seed(a); np.random.seed(b)``: for each step a uniform number for the component, one for the pen (both also
-    when greedy), and unless greedy one two-dimensional normal for the offset.
+    With ``uniform = random.Random(a)`` and ``normal = np.random.RandomState(b)`` it draws the same numbers as Magenta
+    after ``random.seed(a); np.random.seed(b)``. Each step draws a uniform number for the component and one for the pen,
+    even in greedy mode, and unless in greedy mode a two-dimensional normal for the offset.
 
     Args:
         model: in eval mode.
-        seq_len: steps; all of them are taken.
+        seq_len: number of steps; the end of the sketch does not stop them.
         temperature: divides the logs of pi and pen; sigma is multiplied by it.
-        greedy_mode: the likeliest component and pen state, and the component's mean.
-        z: latent vector [1, z], anything that ``torch.as_tensor`` takes; None draws it (also for an unconditional
+        greedy_mode: take the most likely component and pen state, and the component's mean.
+        z: latent vector [1, z], anything that ``torch.as_tensor`` accepts; None draws it (even for an unconditional
             model, which does not use it).
-        uniform: the stream of ``random``; None: a fresh one.
-        normal: the stream of ``np.random``; None: a fresh one.
+        uniform: the stream in place of ``random``; None creates one.
+        normal: the stream in place of ``np.random``; None creates one.
 
     Raises:
-        BadInput: for a temperature, ``seq_len`` or z that does not fit.
+        BadInput: when the temperature, ``seq_len`` or z is invalid.
     """
     uniform = random.Random() if uniform is None else uniform
     normal = np.random.RandomState() if normal is None else normal
@@ -97,7 +97,7 @@ def _component(
 
 
 def _pick(x: float, pdf: np.ndarray, temperature: float, greedy: bool) -> int:
-    """The index at which the cumulated ``pdf`` reaches x, at a temperature; the last one if rounding keeps it below."""
+    """The first index at which the cumulative sum of ``pdf`` at a temperature reaches x, else the last (rounding)."""
     if greedy:
         return int(np.argmax(pdf))
     with np.errstate(divide="ignore"):  # a probability of 0 stays 0
@@ -117,23 +117,23 @@ def sample_batch(
     z: ArrayLike | Tensor | None = None,
     draws: Draws | None = None,
 ) -> list[np.ndarray]:
-    """Draw many sketches at once; each leaves the batch at its end.
+    """Draw many sketches at once; a sketch that ends leaves the batch.
 
     Args:
         model: in eval mode.
-        count: how many.
-        max_len: a sketch that has not ended by then is cut; None: the model's ``max_seq_len``.
+        count: number of sketches.
+        max_len: largest number of points; longer sketches are cut off. None means the model's ``max_seq_len``.
         temperature: as for :func:`sample`.
-        z: latent vectors [count, z], anything that ``torch.as_tensor`` takes; None draws them, named ``latent``.
-        draws: the source of random numbers; None: torch's global generator. Asked at step t for the uniform numbers
-            ``sample/component/t`` and ``sample/pen/t`` [rows] and the normal ones ``sample/offset/t`` [rows, 2],
-            rows being the sketches that have not ended.
+        z: latent vectors [count, z], anything that ``torch.as_tensor`` accepts; None draws them as ``latent``.
+        draws: the source of random numbers; None means torch's global generator. Step t requests the uniform
+            numbers ``sample/component/t`` and ``sample/pen/t`` [rows] and the normal numbers ``sample/offset/t``
+            [rows, 2], where rows are the sketches that have not ended.
 
     Returns:
-        Stroke-3 [n, 3] each, float32, in units of the model's normalised offsets; n may be 0.
+        Stroke-3 [n, 3] each, float32, in normalised units; n may be 0.
 
     Raises:
-        BadInput: for a temperature, ``count``, ``max_len`` or z that does not fit.
+        BadInput: when the temperature, ``count``, ``max_len`` or z is invalid.
     """
     check_temperature(temperature)
     draws = TorchDraws() if draws is None else draws
@@ -146,7 +146,7 @@ def sample_batch(
         z = draws.normal("latent", (count, model.hparams.z_size), weight)
     state = model.decoder.initial_state(z, count)
     point = weight.new_tensor(START_TOKEN).expand(count, 5)
-    rows = torch.arange(count, device=weight.device)  # which sketch each row of the batch is
+    rows = torch.arange(count, device=weight.device)  # the sketch in each row of the batch
     points = weight.new_zeros(count, max_len, 3)
     lengths = torch.full((count,), max_len)
     for step in range(max_len):
@@ -185,7 +185,7 @@ def _draw_points(parameters: dict[str, Tensor], temperature: float, draws: Draws
 
 def _pick_rows(x: Tensor, pdf: Tensor, temperature: float) -> Tensor:
     below = pdf.log() - pdf.log().amax(dim=1, keepdim=True)
-    scaled = torch.where(below == 0, below, below / temperature)  # a temperature may be 0 in the dtype of the weights
+    scaled = torch.where(below == 0, below, below / temperature)  # a tiny temperature may be 0 in float32
     cumulated = F.softmax(scaled, dim=1).cumsum(dim=1)
     return (cumulated < x.unsqueeze(1)).sum(dim=1).clamp(max=pdf.shape[1] - 1)
 

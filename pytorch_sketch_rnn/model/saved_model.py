@@ -1,6 +1,6 @@
-"""A model in a folder: ``config.json``, ``model.safetensors``.
+"""A saved model: a folder with ``config.json`` and ``model.safetensors``.
 
-``config.json`` holds the hyperparameters by Magenta's names and, where it is known, ``scale_factor``.
+``config.json`` holds the hyperparameters under Magenta's names and, if it is known, ``scale_factor``.
 """
 
 import math
@@ -22,11 +22,11 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 class SavedModel(NamedTuple):
-    """What a folder holds."""
+    """The contents of a model folder."""
 
     hparams: HParams
     weights: dict[str, Tensor]  # by parameter name
-    scale_factor: float | None = None  # offsets in data units = normalised offsets * scale_factor; None: not known
+    scale_factor: float | None = None  # offsets in data units = normalised offsets * scale_factor; None: unknown
 
 
 def check_scale_factor(value: Any) -> float | None:
@@ -46,7 +46,7 @@ def check_scale_factor(value: Any) -> float | None:
 
 
 def write_config(path: Path, hparams: HParams, scale_factor: float | None) -> None:
-    """Write ``config.json``; without a scale factor its key is left out.
+    """Write ``config.json``; it has no ``scale_factor`` if that is None.
 
     Raises:
         BadInput: when the scale factor is not a positive, finite number.
@@ -56,11 +56,11 @@ def write_config(path: Path, hparams: HParams, scale_factor: float | None) -> No
 
 
 def write_folder(folder: Path, model: SavedModel) -> None:
-    """Write a model into a folder, which is made if it does not exist.
+    """Write a model into a folder, which is created if it does not exist.
 
-    Both files are first written under temporary names, then renamed, the config first. If writing fails (a full disk),
-    the old files stay. Only if the second rename fails, or the process dies between the two, is the new config left
-    beside the old weights.
+    Both files are first written under temporary names, then renamed, the config first. If writing fails, for instance
+    on a full disk, the old files are kept. The new config is left with the old weights only if the second rename fails
+    or the process dies between the two renames.
 
     Raises:
         BadInput: when the folder or a file cannot be written, or the scale factor is not a positive, finite number.
@@ -76,15 +76,15 @@ def write_folder(folder: Path, model: SavedModel) -> None:
         write_config(config_path, model.hparams, model.scale_factor)
         try:
             safetensors.torch.save_file(weights, weights_path)
-        except (OSError, safetensors.SafetensorError) as error:  # a full disk may be either
+        except (OSError, safetensors.SafetensorError) as error:  # a full disk may raise either
             raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
 
 
 def read_folder(folder: Path) -> SavedModel:
-    """Read a folder that :func:`write_folder` or ``weight_port`` wrote. The weights are not yet checked.
+    """Read a folder that :func:`write_folder` or ``weight_port`` wrote. Its weights are not checked.
 
     Raises:
-        BadInput: when a file is missing or broken.
+        BadInput: when a file is missing or invalid.
     """
     values = read_config(folder / CONFIG_FILE)
     with naming(folder / CONFIG_FILE):
@@ -99,10 +99,10 @@ def read_folder(folder: Path) -> SavedModel:
 
 
 def check_weights(path: Path, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare the weights of a file with the parameters of the model that its config describes.
+    """Check that a file's weights have the names, shapes and types of the parameters of the configured model.
 
     Raises:
-        BadInput: when names, shapes or types do not fit.
+        BadInput: when a name, shape or type does not match.
     """
     shapes = {name: value.shape for name, value in expected.items()}
     found = {name: value.shape for name, value in weights.items()}

@@ -1,7 +1,7 @@
-"""A cell over time.
+"""Running a cell over a sequence.
 
 Source: TensorFlow's ``dynamic_rnn`` as Magenta ``model.py`` calls it: after a sketch ends, its state is frozen and its
-output is zero. A faster path that gives the same numbers belongs here, beside :func:`run` and :func:`run_both`.
+output is zero. A faster path with the same results belongs here, beside :func:`run` and :func:`run_both`.
 """
 
 from typing import NamedTuple
@@ -33,21 +33,21 @@ def run(
     constant: Tensor | None = None,
     outputs: bool = True,
 ) -> tuple[Tensor | None, State]:
-    """Take the cell through ``inputs`` from ``state``.
+    """Run a cell over ``inputs``, starting from ``state``.
 
     Args:
         cell: the cell; it reads [inputs, constant].
-        inputs: what changes from step to step, [B, T, i].
+        inputs: the inputs that change over time, [B, T, i].
         state: the initial state.
         lengths: true lengths [B], or None where every sketch has T steps.
         masks: dropout masks.
-        tape: records, at each step, [B, T, ...], every intermediate of the cell, the ``output`` and the packed
-            ``state``, and once ``final_state``.
-        constant: what is the same at every step, [B, c], or None.
-        outputs: whether the outputs are wanted.
+        tape: records every intermediate of the cell, the ``output`` and the packed ``state`` of each step,
+            [B, T, ...], and the packed ``final_state``.
+        constant: the inputs that are the same at every step, [B, c], or None.
+        outputs: whether to keep the output of each step.
 
     Returns:
-        Outputs [B, T, n], or None where they are not wanted, and the final state.
+        The outputs [B, T, n], or None if they were not kept, and the final state.
     """
     if constant is not None:
         inputs = torch.cat([inputs, constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)], dim=2)  # [B, T, i + c]
@@ -79,18 +79,18 @@ def run_both(
     masks: tuple[Mask | None, Mask | None] = (None, None),
     tape: Tape = NO_TAPE,
 ) -> tuple[State, State]:
-    """Take two cells through the same sketches, one from either end, each from a state of zeros.
+    """Run two cells over the same sketches, one from each end, starting from states of zeros.
 
     Args:
-        fw: reads each sketch from its first point on.
-        bw: reads each sketch from its last point on.
+        fw: reads each sketch from its first point to its last.
+        bw: reads each sketch from its last point to its first.
         inputs: [B, T, i].
         lengths: true lengths [B], each 1..T.
-        masks: recurrent dropout masks [B, T, n] of both, each in its cell's own order of steps.
+        masks: recurrent dropout masks [B, T, n] of ``fw`` and ``bw``, each in its cell's own order of steps.
         tape: records ``fw/...`` and ``bw/...`` as :func:`run` does, each in its cell's own order of steps.
 
     Returns:
-        The final states of both.
+        The final states of ``fw`` and ``bw``.
     """
     backwards = reverse_prefix(inputs, lengths)
     fw_start, bw_start = (cell.zero_state(len(inputs), inputs) for cell in (fw, bw))
@@ -100,7 +100,7 @@ def run_both(
 
 
 def reverse_prefix(values: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse the first ``lengths[b]`` steps of each row of [B, T, ...]; the rest stays. Its own inverse."""
+    """Reverse the first ``lengths[b]`` steps of each row of [B, T, ...] and leave the rest. It is its own inverse."""
     t = torch.arange(values.shape[1], device=values.device)
     ends = lengths.unsqueeze(1)  # [B, 1]
     index = torch.where(t < ends, ends - 1 - t, t)  # [B, T]

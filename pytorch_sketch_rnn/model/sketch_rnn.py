@@ -1,4 +1,4 @@
-"""Sketch-RNN: encoder, latent vector, decoder, losses; saved to and read from a folder.
+"""Sketch-RNN: encoder, latent vector, decoder and losses; saving and loading.
 
 Source: Magenta ``model.py``; Ha & Eck 2017 (arXiv 1704.03477).
 """
@@ -28,7 +28,7 @@ from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 
 class Forward(NamedTuple):
-    """What one pass over a batch gives; mu, presig and z are None for an unconditional model."""
+    """The result of a forward pass; mu, presig and z are None for an unconditional model."""
 
     mixture: Mixture  # fields [B, T, ...]
     mu: Tensor | None  # [B, z]
@@ -46,12 +46,12 @@ def make_cell(kind: str, input_size: int, num_units: int, hparams: HParams) -> C
 class SketchRNN(nn.Module):
     """The whole model, built from hyperparameters, with weights drawn as Magenta draws them.
 
-    Strokes and latent vectors may be anything that ``torch.as_tensor`` takes, NumPy arrays and lists included; they are
-    converted to the dtype and device of the weights. ``eval()`` switches all dropout off. Every method that needs
-    random numbers takes ``draws``, their source; without it they come from torch's global generator.
+    Strokes and latent vectors may be anything that ``torch.as_tensor`` accepts, including NumPy arrays and lists; they
+    are converted to the dtype and device of the weights. ``eval()`` turns all dropout off. Every method that needs
+    random numbers takes their source as ``draws``; the default is torch's global generator.
 
-    ``scale_factor`` is part of a saved model: offsets in data units are normalised offsets times ``scale_factor``. It
-    is None where it is not known.
+    ``scale_factor`` is saved with the model: offsets in data units are normalised offsets times ``scale_factor``. It is
+    None if it is unknown.
     """
 
     def __init__(self, hparams: HParams, seed: int | None = None) -> None:
@@ -65,11 +65,11 @@ class SketchRNN(nn.Module):
             self.encoder = Encoder(fw, bw, hparams.z_size)
         cell = make_cell(hparams.dec_model, 5 + (z_size or 0), hparams.dec_rnn_size, hparams)
         self.decoder = Decoder(cell, z_size, hparams.num_mixture)
-        if not self.decoder.output_w.is_meta:  # on the meta device there is nothing to fill
+        if not self.decoder.output_w.is_meta:  # tensors on the meta device hold no numbers
             self.reset_parameters(seed)
 
     def reset_parameters(self, seed: int | None = None) -> None:
-        """Redraw the random weights; without a seed, torch's global generator gives one."""
+        """Redraw the random weights; without a seed, torch's global generator draws one."""
         if seed is None:
             seed = int(torch.randint(2**31, ()))
         rng = np.random.RandomState(seed)
@@ -85,14 +85,14 @@ class SketchRNN(nn.Module):
         glorot_uniform_(self.decoder.output_b, generator)
 
     def as_input(self, value: ArrayLike | Tensor) -> Tensor:
-        """The numbers in the dtype and on the device of the weights; gradients flow through.
+        """Convert numbers to the dtype and device of the weights; gradients flow through.
 
         Raises:
-            BadInput: where torch makes no tensor of it.
+            BadInput: when torch cannot convert the value to a tensor.
         """
         weight = self.decoder.output_w
         try:
-            return on_device(_where_it_is(value, weight.dtype), weight.device)
+            return on_device(_as_tensor(value, weight.dtype), weight.device)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"expected numbers of one shape, got {type(value).__name__}: {error}") from None
 
@@ -113,12 +113,12 @@ class SketchRNN(nn.Module):
             draws: the source of dropout masks.
 
         Raises:
-            BadInput: for an unconditional model, or lengths or shapes that do not fit.
+            BadInput: when the model is unconditional, or lengths or shapes are invalid.
         """
         if self.encoder is None:
             raise BadInput("this model is unconditional (decoder only): it has no encoder")
         strokes = self.as_input(strokes)
-        lengths = _where_it_is(lengths)  # and checked there: on a GPU, reading them back would stall it
+        lengths = _as_tensor(lengths)  # stays on the host for its checks: reading it back from a GPU would stall
         if strokes.ndim != 3 or strokes.shape[2] != 5 or len(strokes) < 1 or lengths.shape != strokes.shape[:1]:
             raise BadInput(
                 "expected strokes [B, T, 5] and lengths [B] with B at least 1, "
@@ -155,7 +155,7 @@ class SketchRNN(nn.Module):
             draws: the source of dropout masks.
 
         Raises:
-            BadInput: where z is missing, is not wanted, or a shape does not fit.
+            BadInput: when z is missing, or given to an unconditional model, or a shape is invalid.
         """
         hparams = self.hparams
         inputs = self.as_input(inputs)
@@ -223,16 +223,16 @@ class SketchRNN(nn.Module):
         share: float = 1.0,
         group: Group = Group(),  # noqa: B008 (immutable)
     ) -> Costs:
-        """Magenta's cost, r_cost and kl_cost of a pass.
+        """Magenta's cost, r_cost and kl_cost of a forward pass.
 
-        Where several processes share a batch, each gets the costs of the whole batch, with the gradients of its own
-        rows: summed over the processes, these are the gradients of the whole batch.
+        If several processes share a batch, each gets the costs of the whole batch, with the gradients of its own rows:
+        their sum over the processes is the gradient of the whole batch.
 
         Args:
             passed: the result of :meth:`forward`.
-            sketches: its argument, [B, T + 1, 5].
+            sketches: the argument of :meth:`forward`, [B, T + 1, 5].
             kl_weight: weight of the KL cost.
-            is_training: whether the pen loss counts the padding; None: as the hyperparameters say.
+            is_training: whether the pen loss counts the padding; None means the hyperparameter ``is_training``.
             share: the fraction of the batch's rows that this process holds.
             group: the processes that share the batch.
 
@@ -249,7 +249,7 @@ class SketchRNN(nn.Module):
         return Costs(r_cost + kl * kl_weight, r_cost, kl)
 
     def _mask(self, name: str, shape: tuple[int, ...], draws: Draws | None) -> Mask | None:
-        """The dropout mask of that name, or None where that dropout is off."""
+        """The dropout mask of that name, or None if that dropout is off."""
         kind = name.rpartition("/")[2]
         if not (self.training and getattr(self.hparams, f"use_{kind}_dropout")):
             return None
@@ -258,7 +258,7 @@ class SketchRNN(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder.
 
-        If writing fails, the old files stay; see :func:`saved_model.write_folder`.
+        If writing fails, the old files are kept; see :func:`saved_model.write_folder`.
 
         Raises:
             BadInput: when the folder or a file cannot be written, or ``scale_factor`` is not a positive, finite number.
@@ -269,15 +269,15 @@ class SketchRNN(nn.Module):
     def from_pretrained(
         cls, folder: Path | str, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
     ) -> Self:
-        """Read a folder that :meth:`save_pretrained` or ``weight_port`` wrote; the model comes in eval mode.
+        """Read a folder that :meth:`save_pretrained` or ``weight_port`` wrote; the model is in eval mode.
 
         Args:
             folder: holds ``config.json`` and ``model.safetensors``.
-            dtype: float32 or float64; None: as stored.
-            device: where the weights go.
+            dtype: float32 or float64; None keeps the stored dtype.
+            device: the device of the weights.
 
         Raises:
-            BadInput: when a file is missing or broken, names or shapes do not fit, or dtype or device cannot be used.
+            BadInput: when a file is missing or invalid, names or shapes do not match, or dtype or device is unusable.
         """
         if dtype not in (None, torch.float32, torch.float64):
             raise BadInput(f"dtype is {dtype}, expected torch.float32, torch.float64 or None")
@@ -291,6 +291,6 @@ class SketchRNN(nn.Module):
         return model.to(device=device, dtype=dtype).eval()
 
 
-def _where_it_is(value: ArrayLike | Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The numbers as a tensor, on the CPU unless they are on another device already."""
+def _as_tensor(value: ArrayLike | Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The numbers as a tensor, on the CPU unless they already are a tensor on another device."""
     return torch.as_tensor(value, dtype=dtype, device=value.device if isinstance(value, Tensor) else "cpu")

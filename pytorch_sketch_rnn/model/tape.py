@@ -9,7 +9,7 @@ from torch import Tensor
 class Tape:
     """Records tensors by name: ``tape(i=i, j=j)``.
 
-    ``scope("hyper_ix")`` gives a tape that adds to the same record under ``hyper_ix/``. :meth:`stacked` stacks what a
+    ``scope("hyper_ix")`` returns a tape that adds to the same record under ``hyper_ix/``. :meth:`stacked` stacks what a
     cell recorded at each step of a sequence.
     """
 
@@ -37,10 +37,10 @@ class Tape:
         return {name: torch.stack(values, dim=1) for name, values in self.record.items()}
 
     def values(self) -> dict[str, Tensor]:
-        """Each tensor by its name.
+        """The recorded tensors by name.
 
         Raises:
-            ValueError: when a name was recorded twice.
+            ValueError: when a name was recorded more than once.
         """
         twice = [name for name, values in self.record.items() if len(values) != 1]
         if twice:
@@ -49,7 +49,7 @@ class Tape:
 
 
 class _NoTape(Tape):
-    """A tape that records nothing, so that callers need not ask whether there is one."""
+    """A tape that records nothing, so that callers need no case without a tape."""
 
     enabled = False
 

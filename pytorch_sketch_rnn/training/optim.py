@@ -35,17 +35,17 @@ def flat_gradient(parameters: Iterable[Tensor]) -> Tensor:
 
 
 class TF1Adam(torch.optim.Optimizer):
-    """TensorFlow 1's Adam, which differs from ``torch.optim.Adam``:
+    """TensorFlow 1's Adam. It differs from ``torch.optim.Adam``:
 
-    - epsilon is added to sqrt(v), not to the bias-corrected one: var -= lr_t m / (sqrt(v) + epsilon) with
+    - epsilon is added to sqrt(v) without bias correction: var -= lr_t m / (sqrt(v) + epsilon) with
       lr_t = lr sqrt(1 - beta2_power) / (1 - beta1_power);
-    - the beta powers are state, one pair for all parameters, always float32, multiplied by beta at each step;
+    - the beta powers are state, one pair for all parameters, always float32, multiplied by their beta at each step;
     - beta1, beta2 and epsilon are float32 constants, whatever the dtype of the weights;
-    - m and v exist from the start, and every parameter must have a gradient.
+    - the slots m and v exist from the start, and every parameter must have a gradient.
 
-    The state is that of a Magenta checkpoint: slots ``m`` and ``v`` for each parameter, and the two powers. All slots
-    ``m`` share one vector, as do all ``v``, so a step takes a dozen operations, however many parameters there are.
-    Learning rate and powers are tensors on the device of the weights: a step reads nothing back to the host.
+    The state is that of a Magenta checkpoint: slots ``m`` and ``v`` for each parameter, and the two powers. All ``m``
+    slots are views of one vector, as are all ``v`` slots, so a step takes a dozen operations, however many parameters
+    there are. Learning rate and powers are tensors on the device of the weights: a step reads nothing back to the host.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
@@ -69,18 +69,18 @@ class TF1Adam(torch.optim.Optimizer):
         return [self.state[parameter][slot] for parameter in self.parameters for slot in SLOTS]
 
     def powers(self) -> dict[str, float]:
-        """The beta powers: float32 values as Python floats, which every way of saving keeps."""
+        """The beta powers: float32 values as Python floats, which every file format preserves."""
         return {name: float(self.settings[name]) for name in POWERS}
 
     def set_powers(self, powers: Mapping[str, float]) -> None:
-        """Set both beta powers, for instance to those of a checkpoint."""
+        """Set both beta powers, for example to those of a checkpoint."""
         for name in POWERS:
             self.settings[name] = torch.tensor(
                 float(powers[name]), dtype=torch.float32, device=self.parameters[0].device
             )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of another optimizer for parameters of the same shapes."""
+        """Copy the state of another optimizer, whose parameters have the same shapes."""
         super().load_state_dict(state_dict)
         self.settings = self.param_groups[0]
         self.set_powers(self.settings)
@@ -94,7 +94,7 @@ class TF1Adam(torch.optim.Optimizer):
         """One step with the parameters' gradients and the learning rate ``param_groups[0]["lr"]``.
 
         Raises:
-            ValueError: when a parameter has no gradient; then nothing is changed.
+            ValueError: when a parameter has no gradient; then nothing changes.
         """
         loss = None
         if closure is not None:
@@ -109,7 +109,7 @@ class TF1Adam(torch.optim.Optimizer):
 
         Args:
             gradient: as :func:`flat_gradient` gives it; finite where ``apply`` is false.
-            apply: a boolean scalar on the device; if it is false, weights and state stay as they are.
+            apply: a boolean scalar on the device; if it is false, weights and state do not change.
         """
         number = _kernel_dtype(gradient)
         beta1, beta2, epsilon = (number(np.float32(constant)) for constant in (BETA1, BETA2, EPSILON))
@@ -131,5 +131,5 @@ class TF1Adam(torch.optim.Optimizer):
 
 
 def _kernel_dtype(gradient: Tensor) -> type[np.floating]:
-    """The NumPy scalar type in which the kernel computes its constants: that of the weights."""
+    """The NumPy type in which TensorFlow's kernel computes its constants: that of the weights."""
     return np.float64 if gradient.dtype == torch.float64 else np.float32

@@ -22,18 +22,18 @@ from pytorch_sketch_rnn.training import schedules
 from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value, flat_gradient
 
 LARGEST_SEED = 2**31 - 1
-# A safeguard of the loss that is not part of the model: 1 % of the standard deviation of the offsets.
+# reg_covar is a safeguard of the loss, not a part of the model: this is (1 % of the offsets' standard deviation)^2.
 LARGEST_REG_COVAR = 1e-4
-# The "step" whose draws validations use: the same each time, so their costs differ by the weights alone.
+# The step number under which validations draw: always the same, so that their costs differ only by the weights.
 VALIDATION = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What Magenta has no hyperparameter for."""
+    """Settings of a training for which Magenta has no hyperparameter."""
 
-    seed: int = 0  # of batches, augmentation, latent noise and masks
-    reg_covar: float = 0.0  # see Mixture.regularized; 0 is Magenta
+    seed: int = 0  # seed of batches, augmentation, latent noise and masks
+    reg_covar: float = 0.0  # see Mixture.regularized; 0 is Magenta's loss
     validate_as_magenta: bool = False  # see Trainer.validate
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Options:
 
 
 class StepResult(NamedTuple):
-    """What a step did; costs are those before the weights moved, scalars on the device until :meth:`on_host`."""
+    """The result of a step. Costs are those before the update, scalars on the device until :meth:`on_host`."""
 
     step: int
     cost: Tensor | float
@@ -56,7 +56,7 @@ class StepResult(NamedTuple):
     kl_weight: float
 
     def on_host(self) -> Self:
-        """The same with the costs as Python floats; on a GPU this waits for the step."""
+        """A copy with the costs as Python floats; on a GPU this waits for the step."""
         return self._replace(cost=float(self.cost), r_cost=float(self.r_cost), kl_cost=float(self.kl_cost))
 
 
@@ -69,7 +69,7 @@ class NotFinite(ArithmeticError):
 
 
 class _Unchecked(NamedTuple):
-    """A step of which the host does not know yet whether it was applied."""
+    """A step that the host does not yet know to be applied or skipped."""
 
     step: int
     applied: Tensor  # boolean scalar on the device
@@ -77,8 +77,8 @@ class _Unchecked(NamedTuple):
     can_be_repeated: bool  # its batch and draws follow from the seed
 
 
-class _Last(NamedTuple):
-    """What the last step computed, for the case that it is not finite."""
+class _LastStep(NamedTuple):
+    """What the last step computed, kept to find the first number that is not finite."""
 
     batch: Batch
     passed: Forward
@@ -88,13 +88,13 @@ class _Last(NamedTuple):
 class Trainer:
     """A model in training.
 
-    A step that is not finite changes nothing, and nor do the steps after it, until :meth:`check` has found it. So a
-    step never waits for its numbers to come back from the device.
+    A step with a cost or gradient that is not finite changes nothing, nor do the steps after it, until :meth:`check`
+    reports it. So no step waits for numbers from the device.
 
     Args:
-        model: with the hyperparameters of ``sets``.
-        sets: its training and validation data; None where only :meth:`step_on` and :meth:`validate_on` are used.
-        options: the rest.
+        model: the model to train, with the hyperparameters of ``sets``.
+        sets: the training and validation data; None if only :meth:`step_on` and :meth:`validate_on` are used.
+        options: the settings for which Magenta has no hyperparameter.
         group: the processes that share each batch.
     """
 
@@ -113,7 +113,7 @@ class Trainer:
         self.share = len(self.rows) / self.hparams.batch_size
         self._all_finite = torch.ones((), dtype=torch.bool, device=model.decoder.output_w.device)
         self._unchecked: list[_Unchecked] = []
-        self._last: _Last | None = None
+        self._last: _LastStep | None = None
 
     def step(self) -> StepResult:
         """The next step of the training, with its own batch, random numbers and schedules.
@@ -131,10 +131,10 @@ class Trainer:
         """One step on a given batch: costs, gradients, clipping, Adam.
 
         Args:
-            batch: this process's rows of it.
-            draws: latent noise and dropout masks of these rows.
-            learning_rate: of this step.
-            kl_weight: of this step.
+            batch: this process's rows of the batch.
+            draws: the latent noise and dropout masks of these rows.
+            learning_rate: the learning rate of this step.
+            kl_weight: the KL weight of this step.
             tape: records the forward pass, the costs, and for each parameter ``gradient/<name>`` and
                 ``clipped/<name>``.
 
@@ -144,11 +144,11 @@ class Trainer:
         return self._step(batch, draws, learning_rate, kl_weight, tape, can_be_repeated=False)
 
     def check(self) -> None:
-        """Look at all steps since the last call.
+        """Check all steps since the last call.
 
         Raises:
-            NotFinite: for the first of them in which a cost or a gradient is NaN or infinite. The training is back at
-                that step, with the weights and the optimizer's state from before it.
+            NotFinite: for the first step in which a cost or a gradient is NaN or infinite. The trainer is then back at
+                that step, with the weights and the optimizer state from before it.
         """
         unchecked, self._unchecked = self._unchecked, []
         if not unchecked:
@@ -158,7 +158,7 @@ class Trainer:
             return
         failed = unchecked[applied.index(False)]
         known = failed is unchecked[-1]
-        if not known and failed.can_be_repeated:  # with the same weights, which no later step has changed
+        if not known and failed.can_be_repeated:  # the weights are the same: no later step has changed them
             self._gradient(*self._batch_and_draws(failed.step), failed.kl_weight, NO_TAPE)
             known = True
         self._all_finite.fill_(True)
@@ -169,7 +169,7 @@ class Trainer:
         """Clip the gradients that the parameters hold and take one step of Adam.
 
         Args:
-            learning_rate: of this step.
+            learning_rate: the learning rate of this step.
             tape: records ``clipped/<name>`` for each parameter.
         """
         self._apply(flat_gradient(self.model.parameters()), None, learning_rate, tape)
@@ -181,13 +181,16 @@ class Trainer:
                 raise NotFinite(self.steps_done - 1, f"the weight {name}, after the step,")
 
     def validate(self, split: str) -> Costs:
-        """Mean costs of a split (floats), dropout off, with latent noise that is the same at every call.
+        """Mean costs of a split (floats), with dropout off and the same latent noise at every call.
 
-        As in Magenta, only whole batches count, each equally; otherwise every sketch counts equally. See also
-        :meth:`validate_on`.
+        With ``validate_as_magenta`` only whole batches count, each equally; otherwise every sketch counts equally. See
+        also :meth:`validate_on`.
 
         Args:
             split: ``valid`` or ``test``.
+
+        Raises:
+            LostProcess: when another process has ended.
         """
         sketches, size = getattr(self.sets, split), self.hparams.batch_size
         count = len(sketches)
@@ -206,15 +209,15 @@ class Trainer:
 
     @torch.no_grad()
     def validate_on(self, batch: Batch, draws: Draws, tape: Tape = NO_TAPE) -> Costs:
-        """The costs of a given batch as a validation counts them: dropout off, all rows in this process.
+        """The validation costs of a given batch: dropout off, all rows in this process.
 
-        As in Magenta, the KL is weighted by ``kl_weight_start`` throughout, and the pen loss of the padding counts as
-        in training. Otherwise the KL is weighted by ``kl_weight``, which training approaches, so that costs of
-        different steps can be compared, and padding does not count.
+        With ``validate_as_magenta`` the KL weight is always ``kl_weight_start``, and the pen loss counts the padding as
+        in training. Otherwise the KL weight is ``kl_weight``, which training approaches, so that costs of different
+        steps are comparable, and padding does not count.
 
         Args:
-            batch: sketches as they are, without augmentation.
-            draws: the source of latent noise for its rows.
+            batch: sketches without augmentation.
+            draws: the source of the latent noise of its rows.
             tape: records the forward pass and the costs.
         """
         as_magenta, hparams = self.options.validate_as_magenta, self.hparams
@@ -260,7 +263,7 @@ class Trainer:
         costs.cost.backward()
         gradient = self.group.sum(flat_gradient(self.model.parameters()))
         self._record_gradient("gradient", gradient, tape)
-        self._last = _Last(batch, passed, costs)
+        self._last = _LastStep(batch, passed, costs)
         return Costs(*(cost.detach() for cost in costs)), gradient
 
     def _apply(self, gradient: Tensor, applied: Tensor | None, learning_rate: float, tape: Tape) -> None:
@@ -285,7 +288,7 @@ class Trainer:
             tape(**{f"{kind}/{name}": part.clone() for name, part in zip(names, parts, strict=True)})
 
     def _first_not_finite(self) -> str:
-        """What to look at: the first tensor of the last step, in order of computation, that is not finite."""
+        """The name of the first tensor of the last step, in order of computation, that is not finite."""
         batch, passed, costs = self._last
         tensors: dict[str, Tensor] = {f"the weight {name}": value for name, value in self.model.named_parameters()}
         tensors["the batch"] = torch.as_tensor(batch.sketches)

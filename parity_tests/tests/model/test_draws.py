@@ -102,13 +102,13 @@ def test_a_recording_that_does_not_fit_is_bad_input(kind):
         getattr(draws, kind)(name, (2, 3), *arguments)
 
     draws = RecordedDraws({"z": np.zeros((2, 3)), "a": np.zeros((3, 2))})
-    with pytest.raises(BadInput, match=r"^no recorded draw 'b' is left; left are: a, z$"):
+    with pytest.raises(BadInput, match=r"^no recorded draw 'b' is left; remaining: a, z$"):
         ask(draws, "b")
-    with pytest.raises(BadInput, match=r"^recorded draw 'a' has shape \[3, 2\], the model asks for \[2, 3\]$"):
+    with pytest.raises(BadInput, match=r"^recorded draw 'a' has shape \[3, 2\], the model requests \[2, 3\]$"):
         ask(draws, "a")
-    with pytest.raises(BadInput, match=r"the model never asked for: z$"):
+    with pytest.raises(BadInput, match=r"the model never requested: z$"):
         draws.check_all_used()
     ask(draws, "z")
     draws.check_all_used()
-    with pytest.raises(BadInput, match=r"^no recorded draw 'z' is left; left are: none$"):
+    with pytest.raises(BadInput, match=r"^no recorded draw 'z' is left; remaining: none$"):
         ask(draws, "z")

@@ -146,7 +146,7 @@ def test_uniform_numbers_fill_0_to_1(dtype):
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_number_of_rows_than_keyed_is_refused(kind):
     draws = KeyedDraws(0, 0, range(3))
-    with pytest.raises(BadInput, match="n: asked for 4 rows, but these draws are keyed for 3"):
+    with pytest.raises(BadInput, match="n: requested for 4 rows, but these draws are keyed for 3"):
         draws.mask("n", (4, 2, 6), 0.5) if kind == "mask" else getattr(draws, kind)("n", (4, 6), LIKE)
 
 

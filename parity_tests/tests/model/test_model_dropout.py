@@ -92,14 +92,14 @@ def test_a_recorded_draw_that_is_missing_or_misshaped_or_left_over_is_bad_input(
     answers = recorded(model)
     for name, value in answers.items():
         without = RecordedDraws({other: values for other, values in answers.items() if other != name})
-        with pytest.raises(BadInput, match=f"no recorded draw '{name}' is left; left are: "):
+        with pytest.raises(BadInput, match=f"no recorded draw '{name}' is left; remaining: "):
             model(batch(), LENGTHS, draws=without)
         misshaped = RecordedDraws(answers | {name: value[:-1]})
-        with pytest.raises(BadInput, match=f"recorded draw '{name}' has shape .*, the model asks for "):
+        with pytest.raises(BadInput, match=f"recorded draw '{name}' has shape .*, the model requests "):
             model(batch(), LENGTHS, draws=misshaped)
     draws = RecordedDraws(answers | {"decoder/inptu": answers["decoder/input"]})
     model(batch(), LENGTHS, draws=draws)
-    with pytest.raises(BadInput, match=r"the model never asked for: decoder/inptu$"):
+    with pytest.raises(BadInput, match=r"the model never requested: decoder/inptu$"):
         draws.check_all_used()
 
 
@@ -107,5 +107,5 @@ def test_a_recorded_draw_answers_once():
     model = make(**ALL_DROPOUT).train()
     draws = RecordedDraws(recorded(model))
     model(batch(), LENGTHS, draws=draws)
-    with pytest.raises(BadInput, match="no recorded draw 'encoder/fw/recurrent' is left; left are: none"):
+    with pytest.raises(BadInput, match="no recorded draw 'encoder/fw/recurrent' is left; remaining: none"):
         model(batch(), LENGTHS, draws=draws)
