@@ -53,7 +53,8 @@ class Group:
         if self.size == 1:
             return values
         try:
-            return _Sum.apply(values)
+            total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            return total
         except RuntimeError as error:  # what gloo and NCCL make of a closed connection, or of a time-out
             raise LostProcess(_reason(error)) from error
 
