@@ -38,9 +38,10 @@ test-slow: $(READY) ## what takes minutes: a training that is killed 50 times an
 fixtures: $(READY) ## let the official code record the small fixtures again
 	$(BIN)/python -m parity_tests fixtures
 
-lint: $(READY) ## check style and annotations: ruff
+lint: $(READY) ## check style and types: ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY) ## let ruff lay out the code
 	$(BIN)/ruff format .
@@ -52,7 +53,7 @@ docs: $(READY) ## put the tables of the last parity, mutants, false-alarms, curv
 	$(BIN)/python docs/refresh.py
 
 clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .mypy_cache *.egg-info
 
 # magenta comes without its dependencies: they pin packages of 2020 that its sketch half does not use.
 $(READY): requirements.txt pyproject.toml

@@ -32,8 +32,8 @@ class Costs(NamedTuple):
     kl_cost: Tensor
 
     def on_host(self) -> CostValues:
-        """The costs as Python floats; on a GPU this waits for them."""
-        return CostValues(*(float(cost) for cost in self))
+        """The costs as Python floats, without gradients; on a GPU this waits for them."""
+        return CostValues(*(float(cost.detach()) for cost in self))
 
 
 def reconstruction_cost(mixture: Mixture, targets: Tensor, *, is_training: bool) -> Tensor:

@@ -503,12 +503,13 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_every_module_recording_and_template(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for package in ("pytorch_sketch_rnn", "weight_port", "parity_tests"):
-        modules = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py") if "tests" not in path.parts[-2:]}
+        modules = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py") if "tests" not in path.parts}
         assert modules
         assert {str(path) for path in modules} <= names
+        assert f"{package}/py.typed" in names
     recordings = {f"parity_tests/fixtures/{path.name}" for path in fixture_paths()}
     assert len(recordings) >= 20
-    assert recordings | {f"parity_tests/fixtures/{LOCK}", "parity_tests/report.html.j2"} <= names
+    assert recordings | {f"parity_tests/fixtures/{LOCK}", "parity_tests/report/report.html.j2"} <= names
     if (FOLDER / "mutants.json").exists():
         assert "parity_tests/fixtures/mutants.json" in names
     assert not any("/tests/" in name for name in names)
