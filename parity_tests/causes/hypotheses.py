@@ -1,7 +1,7 @@
 """Candidate causes of a departure: bugs that a port may have, besides those of the mutation catalogue.
 
-They are not part of the mutation score. Many are a catalogued bug moved to another cell or given another constant; the
-others are what PyTorch, Keras or another paper suggests to a port's author. Each carries its sentence.
+They are not part of the mutation score. Many are a catalogued bug in another cell or with another constant; the others
+are what PyTorch, Keras or another paper suggests to a port's author. Each has its own sentence.
 """
 
 from parity_tests.causes.hypotheses_cells import CELL_HYPOTHESES

@@ -8,7 +8,7 @@ from parity_tests.mutation.catalogue.port.parts import HYPER, LAYER_NORM, LSTM
 from pytorch_sketch_rnn.model import cells
 from weight_port import names
 
-# of each cell: its class, its part of the report, how it is called, and what its last tanh reads
+# for each cell: its class, its part of the report, its name in a sentence, and what its last tanh reads
 _CELLS = (
     (cells.LSTMCell, LSTM, "the LSTM", "new_c"),
     (cells.LayerNormLSTMCell, LAYER_NORM, "the layer-norm LSTM (also inside a HyperLSTM)", "normal_c"),
@@ -23,7 +23,7 @@ _HARD = {
 
 
 def _for_each_cell() -> Iterator[Hypothesis]:
-    """What may be wrong in any of the three cells."""
+    """Bugs that any of the three cells may have."""
     for cell, part, called, last in _CELLS:
         for what, family, sentence, *changes in _cell_changes(last):
             yield Hypothesis(
@@ -189,7 +189,7 @@ _LAYER_NORMS = (
         sentence="the layer norm does not add beta",
     ),
     Hypothesis(
-        "gamma counted from 1",
+        "1 + gamma instead of gamma",
         "cell design",
         _norm(("* self.gamma", "* (1 + self.gamma)")),
         LAYER_NORM,
@@ -203,7 +203,7 @@ _LAYER_NORMS = (
         sentence="the layer norm divides by the variance, Magenta's by its root",
     ),
     Hypothesis(
-        "x W and h W normalised apart",
+        "x W and h W normalised separately",
         "cell design",
         Text(
             cells.LayerNormLSTMCell,

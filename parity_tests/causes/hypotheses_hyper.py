@@ -1,4 +1,4 @@
-"""Possible bugs of the HyperLSTM beside those of the catalogue; see :mod:`parity_tests.causes.hypotheses`."""
+"""Possible bugs of the HyperLSTM besides those of the catalogue; see :mod:`parity_tests.causes.hypotheses`."""
 
 from parity_tests.mutation.bugs import Hypothesis, Text
 from parity_tests.mutation.catalogue.port.parts import HYPER
@@ -10,13 +10,13 @@ def _hyper(*changes: tuple[str, str]) -> Text:
 
 
 def _other_norm(norm: str, values: str, groups: int, epsilon: str) -> str:
-    """A layer norm written out, for one place alone."""
+    """A layer norm written out, so that it changes in one place only."""
     blocks = f"{values}.unflatten(1, ({groups}, -1))"
     normal = f"torch.nn.functional.layer_norm({blocks}, (self.num_units,), eps={epsilon}).flatten(1)"
     return f"({normal} * self.{norm}.gamma + self.{norm}.beta)"
 
 
-# A change of the layer-norm cell is one of the inner cell alone where the outer one is a HyperLSTM.
+# In a HyperLSTM only the inner cell is a layer-norm LSTM, so a change of that class is one of the inner cell.
 _INNER = (
     Hypothesis(
         "inner hyper cell without layer norm",

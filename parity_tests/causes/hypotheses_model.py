@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from parity_tests.mutation.bugs import Hypothesis, Text, Value
 from parity_tests.mutation.catalogue.port.parts import BACKWARD, DECODER, FORWARD, MIXTURE, MU, R_COST, START
 from parity_tests.mutation.catalogue.port.parts import Z as LATENT
-from pytorch_sketch_rnn.model import decoder, encoder, losses, mixture
+from pytorch_sketch_rnn.model import decoder, encoder, losses, mixture, sequence
 from pytorch_sketch_rnn.model import sketch_rnn as model
 
 _DEVIATION = "torch.exp(presig / 2)"
-_EXPANDED = "z.unsqueeze(1).expand(-1, steps, -1)"
+_EXPANDED = "constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)"
 
-_WHOLE = "lengths = torch.full_like(lengths, strokes.shape[1])\n    "
-_START = "strokes = torch.nn.functional.pad(strokes, (0, 0, 1, 0))\n    strokes[:, 0, 2] = 1\n    "
+_WHOLE = "lengths = torch.full_like(lengths, inputs.shape[1])\n    "
+_START = "inputs = torch.nn.functional.pad(inputs, (0, 0, 1, 0))\n    inputs[:, 0, 2] = 1\n    "
 
 _LATENT = (
     Hypothesis(
@@ -37,12 +37,12 @@ _LATENT = (
         sentence="the deviation of z is softplus(presig), Magenta's is exp(presig / 2)",
     ),
     Hypothesis(
-        "mu in the place of z",
+        "mu instead of z",
         "latent vector",
         Text(
             model.SketchRNN,
             "forward",
-            ("z = self.sample_latent(mu, presig)", "z = mu + 0 * self.sample_latent(mu, presig)"),
+            ("z = self.sample_latent(", "z = mu + 0 * self.sample_latent("),
         ),
         LATENT,
         sentence="z is mu: no noise is drawn in training",
@@ -51,26 +51,29 @@ _LATENT = (
         "backward encoder's output at the last point",
         "lengths",
         Text(
-            encoder.Encoder,
-            "forward",
+            sequence,
+            "run_both",
             ("_, bw_state = run(", "bw_output, bw_state = run("),
-            ("(fw_state, bw_state)", "(fw_state, bw_state._replace(h=bw_output[:, 0]))"),
+            ('tape.scope("bw"), outputs=False)', 'tape.scope("bw"))'),
+            ("return fw_state, bw_state", "return fw_state, bw_state._replace(h=bw_output[:, 0])"),
         ),
         MU,
         sentence="of the backward encoder the output after its first step is taken (the last one in the order of the "
         "sketch, as output[:, -1] gives it), Magenta takes the state after its last step",
     ),
     Hypothesis(
-        "last output whatever the length",
+        "last output regardless of length",
         "lengths",
         Text(
-            encoder.Encoder,
-            "forward",
+            sequence,
+            "run_both",
             ("_, fw_state = run(", "fw_output, fw_state = run("),
+            ('tape.scope("fw"), outputs=False)', 'tape.scope("fw"))'),
             ("_, bw_state = run(", "bw_output, bw_state = run("),
+            ('tape.scope("bw"), outputs=False)', 'tape.scope("bw"))'),
             (
-                "(fw_state, bw_state)",
-                "(fw_state._replace(h=fw_output[:, -1]), bw_state._replace(h=bw_output[:, -1]))",
+                "return fw_state, bw_state",
+                "return fw_state._replace(h=fw_output[:, -1]), bw_state._replace(h=bw_output[:, -1])",
             ),
         ),
         MU,
@@ -79,7 +82,7 @@ _LATENT = (
     Hypothesis(
         "encoder reads the start token and the padding",
         "lengths",
-        Text(encoder.Encoder, "forward", ("backwards = ", f"{_START}{_WHOLE}backwards = ")),
+        Text(sequence, "run_both", ("backwards = ", f"{_START}{_WHOLE}backwards = ")),
         FORWARD + BACKWARD,
         sentence="the encoder reads the start token and the padding, Magenta's the points alone",
     ),
@@ -97,7 +100,7 @@ _LATENT = (
     Hypothesis(
         "backward encoder reads forwards",
         "order",
-        Text(encoder.Encoder, "forward", ("run(self.bw, backwards,", "run(self.bw, strokes,")),
+        Text(sequence, "run_both", ("run(bw, backwards,", "run(bw, inputs,")),
         BACKWARD,
         sentence="the backward encoder reads the sketch from its first point on",
     ),
@@ -111,7 +114,7 @@ _LATENT = (
     Hypothesis(
         "z not fed to the decoder",
         "latent vector",
-        Text(decoder.Decoder, "forward", (_EXPANDED, f"0 * {_EXPANDED}")),
+        Text(sequence, "run", (_EXPANDED, f"0 * {_EXPANDED}")),
         DECODER,
         sentence="the decoder does not read z at its steps, only in its initial state",
     ),
@@ -215,7 +218,7 @@ _LOSSES = (
         _loss(
             f"variances regularised by {value:g}{without}",
             f"{value:g} is added to the variances of the density{also}; Magenta's are not regularised",
-            (_DENSITY, f"mixture.shrunk({value!r}).log_density(x1, x2)"),
+            (_DENSITY, f"mixture.regularized({value!r}).log_density(x1, x2)"),
             *changes,
         )
         for value in (1e-6, 1e-4, 1e-3)
@@ -251,8 +254,8 @@ _LOSSES = (
         "the losses are summed over steps and sketches, Magenta takes their mean",
         (_TOTAL, "(offset_loss + pen_loss).sum()"),
     ),
-    _loss("stroke loss alone", "the pen loss is missing", (_TOTAL, "offset_loss.mean() + 0 * pen_loss.mean()")),
-    _loss("pen loss alone", "the stroke loss is missing", (_TOTAL, "pen_loss.mean() + 0 * offset_loss.mean()")),
+    _loss("stroke loss only", "the pen loss is missing", (_TOTAL, "offset_loss.mean() + 0 * pen_loss.mean()")),
+    _loss("pen loss only", "the stroke loss is missing", (_TOTAL, "pen_loss.mean() + 0 * offset_loss.mean()")),
     _loss(
         "stroke loss divided by Nmax - 1, pen loss by Nmax",
         "the stroke loss is divided by one step less, Magenta divides by all B x T steps",

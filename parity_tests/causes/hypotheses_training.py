@@ -6,7 +6,7 @@ from parity_tests.mutation.bugs import Hypothesis, Text, Value
 from parity_tests.mutation.catalogue.port.parts import ADAM_M, ADAM_V, CLIPPED, LOADER, RATES, SAMPLED, WEIGHTS
 from pytorch_sketch_rnn.data import magenta_loader as data
 from pytorch_sketch_rnn.model import sampling
-from pytorch_sketch_rnn.training import optim, schedules
+from pytorch_sketch_rnn.training import optim, schedules, trainer
 
 _WEIGHT = "return hparams.kl_weight - (hparams.kl_weight - hparams.kl_weight_start) * hparams.kl_decay_rate**step"
 _FACTOR = """import numpy as np
@@ -54,7 +54,7 @@ _RATES = (
         sentence="the schedule of the KL weight counts steps from 1, Magenta's from 0",
     ),
     Hypothesis(
-        "KL weight 1 at the end",
+        "KL weight tends to 1",
         "schedules",
         Text(schedules, "kl_weight", ("hparams.kl_weight - (", "1 - (")),
         RATES,
@@ -141,8 +141,9 @@ def _adam() -> Iterator[Hypothesis]:
             sentence=f"Adam's {name.lower()} is {value}, Magenta's is {getattr(optim, name)}",
         )
     # the powers are kept as float32 numbers; the exponent of torch.optim.Adam is the count of steps
-    exact = ", ".join(
-        f'beta{k} ** round(np.log(group["beta{k}_power"]) / np.log({beta}))' for k, beta in ((1, 0.9), (2, 0.999))
+    exact = (
+        "gradient.new_tensor(float(beta ** round(np.log(float(self.settings[name])) / np.log(beta)))) "
+        "for name, beta in zip(POWERS, (beta1, beta2), strict=True)"
     )
     yield Hypothesis(
         "torch.optim.Adam",
@@ -151,10 +152,11 @@ def _adam() -> Iterator[Hypothesis]:
             optim.TF1Adam,
             "step_by",
             ("number(np.float32(constant))", "number(constant)"),
-            ('number(group["beta1_power"]), number(group["beta2_power"])', exact),
+            ("self.settings[name].to(gradient.dtype) for name in POWERS", exact),
             (
-                "m * float(lr_t) / (v.sqrt() + float(epsilon))",
-                "group['lr'] * (m / (1 - power1)) / ((v / (1 - power2)).sqrt() + float(epsilon))",
+                "self.m * (lr_t * applied) / (self.v.sqrt() + float(epsilon))",
+                "self.settings['lr'] * applied * (self.m / (1 - power1)) "
+                "/ ((self.v / (1 - power2)).sqrt() + float(epsilon))",
             ),
         ),
         WEIGHTS,
@@ -185,34 +187,34 @@ _DATA = (
         Text(
             data,
             "augment_strokes",
-            ("draws = rng.random_sample(len(sketch))", "draws = np.ones(len(sketch))"),
             (
-                "dropped = (",
-                "may = (lifted == 0) & (lifted_before == 0) & (since > 2)\n"
-                "    draws[may] = rng.random_sample(int(may.sum()))\n    dropped = (",
+                "result, _ =",
+                "_, kept = drop_points(sketch, starts, np.ones(len(sketch), dtype=bool))\n"
+                "    numbers = np.ones(len(sketch))\n"
+                "    numbers[~kept] = rng.random_sample(int((~kept).sum()))\n    result, _ =",
             ),
+            ("rng.random_sample(len(sketch)) < prob", "numbers < prob"),
         ),
         LOADER,
         sentence="a random number is drawn only for a point that may be dropped, Magenta's for every point",
     ),
 )
 
+_CLIP = "clipped = clip_by_value(gradient, self.hparams.grad_clip)"
+_EACH = """bound = self.hparams.grad_clip
+    clipped = torch.cat([part.ravel() * (bound / {}) for part in self.optimizer.split(gradient)])"""
 _CLIPS = (
     Hypothesis(
-        "clips a norm of each gradient by scaling to the bound always",
+        "each gradient always scaled to the norm of the bound",
         "clipping",
-        Text(optim, "clip_by_value", ("clamp_(-bound, bound)", "mul_(bound / (float(parameter.grad.norm()) + 1e-12))")),
+        Text(trainer.Trainer, "_apply", (_CLIP, _EACH.format("(float(part.norm()) + 1e-12)"))),
         CLIPPED,
         sentence="each gradient is scaled to the norm grad_clip, Magenta clips each element to +-grad_clip",
     ),
     Hypothesis(
         "clips by the largest magnitude",
         "clipping",
-        Text(
-            optim,
-            "clip_by_value",
-            ("clamp_(-bound, bound)", "mul_(min(1.0, bound / float(parameter.grad.abs().max() + 1e-30)))"),
-        ),
+        Text(trainer.Trainer, "_apply", (_CLIP, _EACH.format("max(bound, float(part.abs().max()))"))),
         CLIPPED,
         sentence="each gradient is scaled down to a largest element of grad_clip, Magenta clips each element",
     ),

@@ -1,6 +1,7 @@
-"""What the reference answers to a recording with bugs planted in it: our own port, driven like any other.
+"""The answers of the reference, our own port, to a recording with bugs planted in it.
 
-Only what a quantity needs is computed: a port that offers one method has the harness skip all others.
+The reference is replayed as any port is. It offers only the methods that a quantity needs, so that nothing else is
+computed.
 """
 
 import re
@@ -25,24 +26,10 @@ from pytorch_sketch_rnn.model.cells import Cell
 from weight_port.names import CELLS
 
 METHODS = frozenset(adapter.METHODS)
-# the first pattern that a quantity of a model matches names the methods that compute it
+_LAYERS = {"step_layer", "step_layer_vjp", "step_cell", "step_cell_vjp", "posterior", "latent", "initial_state"}
+# the methods that compute a quantity of a model; the first pattern that it matches counts
 _NEEDS = (
-    (
-        r"fed/.*",
-        {
-            "load",
-            "step_layer",
-            "step_layer_vjp",
-            "step_cell",
-            "step_cell_vjp",
-            "posterior",
-            "latent",
-            "initial_state",
-            "output_layer",
-            "costs",
-            "optimize",
-        },
-    ),
+    (r"fed/.*", {"load", *_LAYERS, "output_layer", "costs", "optimize"}),
     (r"prefix/.*", {"load", "encode", "decode"}),
     (r"eval/(encoder/.*|mu|presig|z)", {"load", "encode"}),
     (r"eval/.*", {"load", "encode", "decode", "loss"}),
@@ -54,14 +41,14 @@ _MASK_SIZE = 1000
 
 
 class Reference:
-    """The answers of the reference to one recording, kept for each set of bugs.
+    """The answers of the reference to one recording, cached for each set of bugs.
 
     Args:
         recording: of the official code.
         precision: the group that is compared.
-        wanted: the quantities whose answers are kept; a model's other tensors would fill the memory.
-        offered: methods of the adapter that the port has; what it lacks, the harness replaces by official values, on
-            both sides. None: all.
+        wanted: the quantities that are cached; all tensors of a model would not fit in memory.
+        offered: methods of the adapter that the port under test has. The harness replaces what it lacks by official
+            values, here too. None: all.
     """
 
     def __init__(
@@ -80,7 +67,7 @@ class Reference:
         self._order: list[str] = []  # of computation
 
     def official(self, quantity: str) -> np.ndarray | None:
-        """What the official code computed; for a quantity of another name, what the sound reference does."""
+        """The official value; for a quantity that the recording does not have, the reference's without bugs."""
         name = quantity.removeprefix("fed/")
         for group in (self.precision, "initial"):
             if name in self.recording.groups.get(group, {}):
@@ -88,7 +75,7 @@ class Reference:
         return self.answer(quantity, ())
 
     def answer(self, quantity: str, bugs: Sequence[Mutant]) -> np.ndarray | None:
-        """A quantity with these bugs planted; None where they leave none, or cannot be planted together.
+        """A quantity with these bugs planted; None if the reference fails, or they cannot be planted together.
 
         Raises:
             LookupError: when a bug alone does not fit the code.
@@ -101,7 +88,7 @@ class Reference:
         return self._kept[key].get(quantity)
 
     def is_known(self, quantity: str, bugs: frozenset[str]) -> bool:
-        """Whether an answer is there already; bugs by their names."""
+        """Whether an answer is cached; bugs are given by their names."""
         return (bugs, self.needs(quantity)) in self._kept
 
     def needs(self, quantity: str) -> frozenset[str]:
@@ -123,8 +110,8 @@ class Reference:
         return methods if quantity in self._sound(methods) else self.offered
 
     def may_affect(self, bug: Mutant, quantity: str) -> bool:
-        """Whether a bug is in code that runs when the sound reference computes a quantity."""
-        if sys.getprofile() is not None:  # another profiler is on, and there can be only one
+        """Whether a bug is in code that runs when the reference without bugs computes a quantity."""
+        if sys.getprofile() is not None:  # there can be only one profiler, and another is on
             return True
         methods = self.needs(quantity)
         if methods not in self._executed:
@@ -134,7 +121,7 @@ class Reference:
         return may_affect(bug, self._executed[methods])
 
     def place(self, quantity: str) -> int:
-        """When a quantity is computed, among all that are known; a state counts as computed before the output."""
+        """The place of a quantity in the order of computation; a state counts as computed before the output."""
         self.needs(quantity)
         name = quantity.removesuffix("output") + "state" if quantity.endswith("output") else quantity
         order = self._order
@@ -157,7 +144,7 @@ class Reference:
                 if len(bugs) < 2:
                     raise
                 return {}
-            # how float32 rounds depends on how many numbers are computed at a time, so such steps come one by one
+            # float32 rounds differently when more numbers are computed at a time, so such steps are computed one by one
             return self._computed(methods, at_once=all(bug.family != "precision" for bug in bugs))
 
     def _computed(self, methods: frozenset[str], *, at_once: bool = True) -> Arrays:
@@ -166,8 +153,8 @@ class Reference:
             warnings.simplefilter("ignore")
             try:
                 at_once &= "step_cell_vjp" not in methods
-                return _answers(self.recording, self.precision, _Part(methods), at_once=at_once)
-            except Exception:  # a bug may do anything
+                return _answers(self.recording, self.precision, _PartOfOurs(methods), at_once=at_once)
+            except Exception:  # a bug may raise anything
                 return {}
 
 
@@ -188,7 +175,7 @@ def _answers(recording: Recording, precision: str, port: adapter.Adapter, *, at_
 
 
 def _cell_at_once(recording: Recording, precision: str, port: adapter.Adapter) -> Arrays:
-    """Does what :func:`parity_tests.replay.model.replay_cell` does, with all steps as rows of one batch."""
+    """As :func:`parity_tests.replay.model.replay_cell`, but with all steps as rows of one batch."""
     claims = recording.hparams
     scope = f"{CELLS[claims['cell']][0]}/"
     weights = {n.removeprefix(scope): v.astype(precision) for n, v in recording["weights"].items()}
@@ -200,8 +187,8 @@ def _cell_at_once(recording: Recording, precision: str, port: adapter.Adapter) -
     return {name: value.reshape(*official.shape[:2], -1) for name, value in answer.items()}
 
 
-class _Part(ours.Adapter):
-    """Our port with some of its methods; a cell is built once for all steps that it takes."""
+class _PartOfOurs(ours.Adapter):
+    """Our port with some of its methods; a cell is built once for all steps."""
 
     def __init__(self, methods: Collection[str]) -> None:
         super().__init__()
@@ -223,13 +210,13 @@ def _not_offered(*args: Any, **kwargs: Any) -> Any:
 
 @contextmanager
 def _profiled() -> Iterator[set[CodeType]]:
-    """Takes down which code is executed."""
+    """Record which code is executed."""
     executed: set[CodeType] = set()
 
-    def see(frame: FrameType, event: str, argument: Any) -> None:
+    def record(frame: FrameType, event: str, argument: Any) -> None:
         executed.add(frame.f_code)
 
-    sys.setprofile(see)
+    sys.setprofile(record)
     try:
         yield executed
     finally:
@@ -238,7 +225,7 @@ def _profiled() -> Iterator[set[CodeType]]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Small tensors are slower on several."""
+    """Small tensors are slower on several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

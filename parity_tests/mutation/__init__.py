@@ -1,1 +1,1 @@
-"""Bugs that are planted on purpose, and how many of them the proof finds."""
+"""Bugs planted on purpose, and how many of them the proof catches."""

@@ -40,8 +40,15 @@ class Text:
 
     @property
     def target(self) -> FunctionType:
-        """The function that is changed, without its decorators."""
-        return _undecorated(inspect.getattr_static(self.owner, self.function))
+        """The function that is changed, without its decorators.
+
+        Raises:
+            LookupError: when the owner has no such function.
+        """
+        try:
+            return _undecorated(inspect.getattr_static(self.owner, self.function))
+        except AttributeError:
+            raise LookupError(f"{self.owner.__name__} has no {self.function}") from None
 
     @contextmanager
     def planted(self) -> Iterator[None]:

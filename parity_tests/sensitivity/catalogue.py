@@ -1,8 +1,8 @@
 """The catalogue of scaled bugs: each part of the port, and the change of its text that multiplies it by 1 + size.
 
-Each bug names the recordings that can show it, few and small: those that hold its local quantity, and one in which it
-adds up. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue.port`; here the question is how small a change
-of each part the harness still finds.
+Each bug names the few small recordings that can show it: those with its local quantity, and one in which it
+accumulates. Bugs of real ports are in :mod:`parity_tests.mutation.catalogue.port`; here the question is how small a
+change of each part the harness still finds.
 """
 
 from collections.abc import Iterator
@@ -28,19 +28,19 @@ from weight_port import convert
 BOTH, DOUBLE, BITS = ("float64", "float32"), ("float64",), (EVERYWHERE,)
 LSTM, LAYER_NORM, HYPER = "LSTM cell", "layer-norm LSTM cell", "HyperLSTM cell"
 NORMS = "layer norm"
-# the recording of a cell alone, and a model that has it in the decoder
+# the recording of the cell alone, and of a model with the cell in its decoder
 RECORDINGS = {
     LSTM: ("cell/lstm", "lstm/moved"),
     LAYER_NORM: ("cell/layer_norm", "layer_norm/moved"),
     HYPER: ("cell/hyper", "mix-all-dropout/moved"),
 }
 MODELS = ("lstm/moved",)
-# only there is the KL beyond its tolerance, and only there do some gradients reach the bound
+# the only recordings in which the KL exceeds its tolerance, and in which gradients reach the bound
 KL, CLIPPED = ("lstm/as_is",), ("layer_norm/moved",)
 DROPOUT = ("mix-all-dropout/moved",)
 TRAINING = ("lstm/moved", "training/layer_norm")
 RUN = ("training/layer_norm",)
-# a decision goes the other way only where a number lies near a boundary: more recordings, and large changes
+# a decision changes only if a number is near a boundary: more recordings, and larger changes
 DECISIONS = ("lstm/as_is", "lstm/moved", "layer_norm/as_is", "layer_norm/moved")
 LARGE = 0.5
 DATA = ("data", "data/joined")
@@ -59,7 +59,7 @@ def _bug(
 
 
 def _before(text: str, line: str) -> tuple[str, str]:
-    """A change that puts a line before the one that begins with this text, with its indentation."""
+    """A change that inserts a line, equally indented, before the one that starts with this text."""
     indent = text[: len(text) - len(text.lstrip())]
     return text, f"{indent}{line}\n{text}"
 
@@ -70,14 +70,14 @@ def _called(text: str, function: str = "scaled") -> tuple[str, str]:
 
 
 def _cell(part: str, owner: type, state: str, norm: str, tape: str) -> Iterator[ScaledBug]:
-    """What all three cells have.
+    """What all three cells have in common.
 
     Args:
         part: the cell.
         owner: its class.
         state: the expression of the new state.
-        norm: how the line begins that reads c first.
-        tape: how the line begins that takes everything down.
+        norm: the beginning of the line that reads the new c first.
+        tape: the beginning of the line that records everything.
     """
     place, recordings = (owner, "forward"), RECORDINGS[part]
     candidate = "apply_mask(torch.tanh(j), mask)"
@@ -159,23 +159,22 @@ _HYPER_NORMS = (
     ),
 )  # fmt: skip
 
-_MASK = "return self.draws.mask(name, shape, keep_prob, self.decoder.output_w)"
+_RUN = (sequence, "run")
 _MASKS = (
     *(
         _bug(
-            "dropout", f"scale of the {kind} mask", (sketch_rnn.SketchRNN, "_mask"),
-            (_MASK, f"mask = {_MASK[7:]}\n    return scaled(mask) if name.endswith('/{kind}') else mask"),
+            "dropout", f"scale of the {kind} mask", _RUN,
+            _before("    steps = ", f"{masks} = [mask if mask is None else scaled(mask) for mask in {masks}]"),
             recordings=DROPOUT,
         )
-        for kind in ("recurrent", "input", "output")
+        for kind, masks in (("recurrent", "recurrent"), ("input", "before"), ("output", "after"))
     ),
     _bug(
-        "dropout", "keep probability of a mask's scale", (draws.TorchDraws, "mask"),
-        ("div_(keep_prob)", "div_(scaled(keep_prob))"), recordings=("cell/lstm",), precisions=BITS,
+        "dropout", "keep probability of a mask's scale", (draws.GeneratorMask, "tensor"),
+        ("div_(self.keep_prob)", "div_(scaled(self.keep_prob))"), recordings=("cell/lstm",), precisions=BITS,
     ),
 )  # fmt: skip
 
-_RUN = (sequence, "run")
 _STATE = "        state = new_state"
 # only the encoder has lengths
 _AT_EACH_STEP = f"        if lengths {{}} None:\n            new_state = type(state)(*map(scaled, new_state))\n{_STATE}"
@@ -186,8 +185,8 @@ _LAYERS = (
         recordings=TRAINING,
     ),
     _bug(
-        "encoder", "last state of the backward direction, outside the cell", (encoder.Encoder, "forward"),
-        ("fw_state, bw_state)", "fw_state, bw_state._replace(h=scaled(bw_state.h)))"),
+        "encoder", "last state of the backward direction, outside the cell", (sequence, "run_both"),
+        ("return fw_state, bw_state", "return fw_state, bw_state._replace(h=scaled(bw_state.h))"),
     ),
     _bug("encoder", "last h of the forward direction", (encoder.Encoder, "posterior"), _called("fw_state.h")),
     _bug("encoder", "mu", (encoder.Encoder, "posterior"), _called("self.mu(last_h)")),
@@ -198,7 +197,7 @@ _LAYERS = (
         ("return mu + torch", "return scaled(mu) + torch"),
     ),
     _bug("latent vector", "deviation of z", (sketch_rnn.SketchRNN, "sample_latent"), _called("torch.exp(presig / 2)")),
-    _bug("latent vector", "z where the decoder reads it", (decoder.Decoder, "forward"), ("z.unsq", "scaled(z).unsq")),
+    _bug("latent vector", "z where the decoder reads it", _RUN, ("constant.unsq", "scaled(constant).unsq")),
     _bug("decoder", "initial state", (decoder.Decoder, "initial_state"), _called("torch.tanh(self.initial(z))")),
     _bug(
         "decoder", "state at every step, outside the cell", _RUN,
@@ -262,40 +261,41 @@ _GRADIENTS = (
     _bug("gradients", "of the KL to presig", _OF,
         ("passed.presig,", "scaled_gradient(passed.presig),"), recordings=(*KL, *MODELS)),
     _bug("gradients", "to z", (sketch_rnn.SketchRNN, "forward"),
-        ("z = self.sample_latent(mu, presig)", "z = scaled_gradient(self.sample_latent(mu, presig))")),
+        _called("self.sample_latent(mu, presig, draws)", "scaled_gradient")),
     _bug("gradients", "to mu, presig and initial state's weights", (linear.Linear, "forward"),
         ("x @ self.w", "x @ scaled_gradient(self.w)")),
     _bug("gradients", "to the output layer's weights", (decoder.Decoder, "output_layer"),
         ("hidden @ self.output_w", "hidden @ scaled_gradient(self.output_w)")),
     _bug("gradients", "to the state, through time", _RUN,
         (_STATE, f"        new_state = type(state)(*map(scaled_gradient, new_state))\n{_STATE}")),
-    _bug("gradients", "all", (trainer.Trainer, "step_on"),
+    _bug("gradients", "all", (trainer.Trainer, "_gradient"),
         ("costs.cost.backward()", "scaled_gradient(costs.cost).backward()")),
 )  # fmt: skip
 
 _STEP = (optim.TF1Adam, "step_by")
-_MOVE = "parameter.sub_(m * float(lr_t) / (v.sqrt() + float(epsilon)))"
+_MOVE = "torch._foreach_sub_(self.parameters, self.split(update))"
 _OPTIMIZER = (
     _bug("clipping", "bound", (optim, "clip_by_value"),
-        ("clamp_(-bound, bound)", "clamp_(*(scaled(sign * bound, parameter) for sign in (-1, 1)))"),
+        ("clamp(-bound, bound)", "clamp(*(scaled(sign * bound, gradient) for sign in (-1, 1)))"),
         recordings=CLIPPED),
     *(
         _bug("Adam", name, _STEP, change)
         for name, change in (
-            ("m", ("v.add_(", "m.copy_(scaled(m)); v.add_(")),
-            ("v", (_MOVE, f"v.copy_(scaled(v)); {_MOVE}")),
-            ("1 - beta1", ("float(number(1) - beta1)", "scaled(float(number(1) - beta1), m)")),
-            ("1 - beta2", ("float(number(1) - beta2)", "scaled(float(number(1) - beta2), m)")),
-            ("power of beta1 after the step", (
-                'float(np.float32(group["beta1_power"]) * np.float32(BETA1))',
-                'scaled(float(np.float32(group["beta1_power"]) * np.float32(BETA1)), parameter)')),
-            ("power of beta2 after the step", (
-                'float(np.float32(group["beta2_power"]) * np.float32(BETA2))',
-                'scaled(float(np.float32(group["beta2_power"]) * np.float32(BETA2)), parameter)')),
-            ("power of beta2 as read", ('number(group["beta2_power"])', 'scaled(number(group["beta2_power"]))')),
-            ("learning rate", ("float(lr_t)", "scaled(float(lr_t), parameter)")),
-            ("epsilon", ("v.sqrt() + float(epsilon)", "v.sqrt() + scaled(float(epsilon), parameter)")),
-            ("weights", (_MOVE, f"{_MOVE}; parameter.copy_(scaled(parameter))")),
+            ("m", _before("    self.v.add_(", "self.m.copy_(scaled(self.m))")),
+            ("v", _before("    update = ", "self.v.copy_(scaled(self.v))")),
+            ("1 - beta1", ("float(number(1) - beta1)", "scaled(float(number(1) - beta1), gradient)")),
+            ("1 - beta2", ("float(number(1) - beta2)", "scaled(float(number(1) - beta2), gradient)")),
+            *(
+                (f"power of {beta} after the step", _before(
+                    "        power.copy_(",
+                    f"next_power = scaled(next_power, gradient) if name == '{beta}_power' else next_power"))
+                for beta in ("beta1", "beta2")
+            ),
+            ("power of beta2 as read", _before("    lr_t = ", "power2 = scaled(power2)")),
+            ("learning rate", ("lr_t * applied", "scaled(lr_t) * applied")),
+            ("epsilon", ("v.sqrt() + float(epsilon)", "v.sqrt() + scaled(float(epsilon), gradient)")),
+            ("weights", (
+                _MOVE, f"{_MOVE}\n    torch._foreach_copy_(self.parameters, list(map(scaled, self.parameters)))")),
         )
     ),
 )  # fmt: skip

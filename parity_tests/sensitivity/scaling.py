@@ -1,14 +1,14 @@
-"""Planting a bug of a chosen size: some number of the running code is multiplied by 1 + size, in one precision alone.
+"""Planting a bug of a chosen size: a number in the running code is multiplied by 1 + size, in one precision only.
 
-The changed code calls functions that stand in its module for as long as the bug does:
+The changed code calls functions that are in its module while the bug is planted:
 
-- ``scaled(value, like=None)``: the value times 1 + size. ``like`` gives the precision of a value that has none of its
-  own, such as a Python float among tensors.
-- ``scaled_unit(value)``, ``scaled_row(value)``: the same of the first column or row alone.
-- ``scaled_gradient(value)``: the value as it is; what flows back through it is scaled.
+- ``scaled(value, like=None)``: the value times 1 + size. ``like`` gives the precision of a value that has none,
+  such as a Python float.
+- ``scaled_unit(value)``, ``scaled_row(value)``: only the first column or row is scaled.
+- ``scaled_gradient(value)``: the value unchanged; its gradient is scaled.
 
-The product is computed in float64 and rounded once. So of a float32 tensor no element moves below a size of 3e-8 (half
-a last place of the largest mantissa), and all move from 6e-8 on: no bug in float32 can be smaller.
+The product is computed in float64 and rounded once. So no element of a float32 tensor changes below a size of 3e-8
+(half a unit in the last place of the largest mantissa), and all change from 6e-8 on: no bug in float32 can be smaller.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from parity_tests.mutation.bugs import Text
 
-EVERYWHERE = "exact"  # acts in every precision: on what is compared bit by bit, and has one precision only
+EVERYWHERE = "exact"  # acts in every precision: for quantities that are compared bit by bit
 
 
 class Scaling(Text):
@@ -31,19 +31,19 @@ class Scaling(Text):
 
     @contextlib.contextmanager
     def planted_at(self, size: float, precision: str) -> Iterator[None]:
-        """Put it in for as long as the ``with`` lasts.
+        """Keep the bug in the code while the ``with`` block runs.
 
         Args:
             size: the relative change; 0 changes nothing, a negative one makes the number smaller.
             precision: ``float64``, ``float32`` or :data:`EVERYWHERE`.
 
         Raises:
-            LookupError: when the code does not hold what is to be changed, or has such a name already.
+            LookupError: when the code does not contain what is to be changed, or its module has one of these names.
         """
         module = vars(sys.modules[self.target.__module__])
         functions = _functions(size, precision)
         if taken := functions.keys() & module.keys():
-            raise LookupError(f"{self.function} stands beside a {', '.join(sorted(taken))} of its own")
+            raise LookupError(f"the module of {self.function} has a {', '.join(sorted(taken))} of its own")
         module.update(functions)
         try:
             with self.planted():
@@ -60,7 +60,7 @@ class ScaledBug:
     name: str
     part: str  # of the model, as the table groups them
     planting: Scaling
-    recordings: tuple[str, ...]  # names of those that can show it, the cheapest first
+    recordings: tuple[str, ...]  # names of recordings that can show it, the cheapest first
     precisions: tuple[str, ...] = ("float64", "float32")
     largest: float = 1e-2  # the largest size that is tried
 
@@ -77,7 +77,7 @@ class _ScaledGradient(torch.autograd.Function):
 
 
 def _functions(size: float, precision: str) -> dict[str, Callable[..., Any]]:
-    """What the planted code calls, by name."""
+    """The functions that the planted code calls, by name."""
 
     def scaled(value: Any, like: Any = None) -> Any:
         if precision not in (EVERYWHERE, _precision(value if like is None else like)):
@@ -97,5 +97,5 @@ def _functions(size: float, precision: str) -> dict[str, Callable[..., Any]]:
 
 
 def _precision(value: Any) -> str:
-    """That of a tensor or array; a Python float is float64."""
+    """The precision of a tensor or array; a Python float is float64."""
     return str(getattr(value, "dtype", "float64")).removeprefix("torch.")

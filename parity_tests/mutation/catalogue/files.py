@@ -1,4 +1,4 @@
-"""Bugs of what is read and written: stroke files, and Magenta's models on their way into PyTorch."""
+"""Bugs in reading and writing: stroke files, and the conversion of Magenta's models."""
 
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import hparams
@@ -33,7 +33,7 @@ _DRAWINGS = (
         _LINES,
     ),
     ProductMutant(
-        "a sketch begins where it stood on the paper", "stroke files",
+        "a sketch starts at its absolute position", "stroke files",
         Text(simplify, "sketch_of", ("strokes[:1, :2] = 0", "pass")),
         _LINES,
     ),
@@ -86,17 +86,17 @@ _DRAWINGS = (
 _PACKED = ("data/test_packed.py",)
 _SETS = (
     ProductMutant(
-        ".npz: arrays in Fortran order read as in C's", "stroke files",
+        ".npz: arrays in Fortran order read in C order", "stroke files",
         Text(npz, "_make_array", ('order="F" if fortran else "C"', 'order="C"')),
         ("data/test_npz.py::test_pickles_of_every_protocol_by_python_3_are_read",),
     ),
     ProductMutant(
-        ".npz: byte order taken for the machine's", "stroke files",
+        ".npz: byte order ignored", "stroke files",
         Text(npz, "_make_array", ("frombuffer(raw, number_type)", "frombuffer(raw, number_type.newbyteorder('='))")),
         ("data/test_npz.py::test_every_number_type_and_order_is_read_as_objects_and_as_numbers",),
     ),
     ProductMutant(
-        ".npz: any number is a pen", "stroke files",
+        ".npz: any number is accepted as a pen state", "stroke files",
         Text(npz, "_check_sketch", ("if not ((sketch[:, 2] == 0) | (sketch[:, 2] == 1)).all():", "if False:")),
         ("data/test_npz_writing.py::test_a_pen_is_0_or_1_where_it_is_read_and_where_it_is_written",),
     ),
@@ -124,12 +124,12 @@ _SETS = (
         _PACKED,
     ),
     ProductMutant(
-        "packed: offsets cut off, not rounded", "stroke files",
+        "packed: offsets truncated, not rounded", "stroke files",
         Text(packed_writer.PackedWriter, "_steps", ("np.rint(sketch", "np.trunc(sketch")),
         _PACKED,
     ),
     ProductMutant(
-        "packed: longest of the training split alone", "stroke files",
+        "packed: longest sketch of the training split only", "stroke files",
         Text(
             packed_writer.PackedWriter, "add",
             ("max(self.longest, len(sketch))", 'max(self.longest, len(sketch) if split == "train" else 0)'),
@@ -137,7 +137,7 @@ _SETS = (
         _PACKED,
     ),
     ProductMutant(
-        "packed: the pen has the unit of offsets", "stroke files",
+        "packed: the pen is scaled as offsets are", "stroke files",
         Text(packed.PackedSplit, "__init__", ("[unit, unit, 1.0]", "[unit, unit, unit]")),
         _PACKED,
     ),
@@ -147,7 +147,7 @@ _SETS = (
         _PACKED,
     ),
     ProductMutant(
-        "config.json always names the sizes that Magenta does not know", "settings",
+        "config.json always contains the sizes that Magenta does not have", "settings",
         Text(hparams.HParams, "save", ("if name not in extra", "if True")),
         ("package/test_hparams.py::test_a_config_holds_the_hyper_sizes_only_where_they_are_not_magentas",),
     ),
@@ -156,22 +156,22 @@ _SETS = (
 _INFER = ("weight_port/test_infer.py",)
 _INFERENCE = (
     ProductMutant(
-        "the config goes before what the user says", "weight inference",
+        "the config overrides the user's flags", "weight inference",
         Text(infer, "infer_hparams", ('("config", given), ("flag", flags)', '("flag", flags), ("config", given)')),
         _INFER,
     ),
     ProductMutant(
-        "a model's info goes before its config", "weight inference",
+        "a model's info overrides its config", "weight inference",
         Text(infer, "infer_hparams", ('("model", model), ("config", given)', '("config", given), ("model", model)')),
         _INFER,
     ),
     ProductMutant(
-        "the encoder's cell is taken for the decoder's", "weight inference",
+        "the encoder's cell is inferred from the decoder", "weight inference",
         Text(infer, "infer_structure", ('"enc_model": enc_model,', '"enc_model": dec_model,')),
         _INFER,
     ),
     ProductMutant(
-        "an encoder of two sizes is taken", "weight inference",
+        "an encoder with two sizes is accepted", "weight inference",
         Text(infer, "infer_structure", ("if sides[0] != sides[1]:", "if sides[0][0] != sides[1][0]:")),
         _INFER,
     ),
@@ -181,17 +181,17 @@ _INFERENCE = (
         _INFER,
     ),
     ProductMutant(
-        "inner cells of two sizes are taken", "weight inference",
+        "inner cells of two sizes are accepted", "weight inference",
         Text(infer, "infer_structure", ("if hyper and enc_hyper and hyper != enc_hyper:", "if False:")),
         _INFER,
     ),
     ProductMutant(
-        "a broken number of mixtures is rounded", "weight inference",
+        "a fractional number of mixtures is rounded", "weight inference",
         Text(infer, "infer_structure", ("if outputs < 9 or (outputs - 3) % 6:", "if outputs < 9:")),
         _INFER,
     ),
     ProductMutant(
-        "a config that contradicts the weights is taken", "weight inference",
+        "a config that contradicts the weights is accepted", "weight inference",
         Text(infer, "infer_hparams", ("((given, config_path), (flags, ", "((flags, ")),
         _INFER,
     ),
@@ -199,27 +199,27 @@ _INFERENCE = (
 
 _BUNDLES = (
     ProductMutant(
-        "bundle: the checksum of an empty variable is not looked at", "tensor bundle",
+        "bundle: the checksum of an empty variable is not checked", "tensor bundle",
         Text(tensor_bundle.TensorBundle, "read", ("if masked_crc32c(", "if entry.size and masked_crc32c(")),
         ("weight_port/test_tensor_bundle.py::test_a_wrong_checksum_of_an_empty_variable_is_noticed",),
     ),
     ProductMutant(
-        "bundle: the checksum covers the first MiB", "tensor bundle",
+        "bundle: the checksum covers only the first MiB", "tensor bundle",
         Text(leveldb_table, "masked_crc32c", ("range(0, len(part), _CRC_CHUNK_BYTES)", "range(0, min(len(part), 1))")),
         ("weight_port/test_tensor_bundle.py::test_damage_anywhere_in_a_large_variable_is_noticed",),
     ),
     ProductMutant(
-        "bundle: each MiB is summed on its own", "tensor bundle",
+        "bundle: each MiB has a checksum of its own", "tensor bundle",
         Text(leveldb_table, "masked_crc32c", (".extend(crc, ", ".extend(crc if start == 0 else 0, ")),
         ("weight_port/test_tensor_bundle.py::test_a_checksum_covers_all_parts_however_they_are_cut",),
     ),
     ProductMutant(
-        "bundle: data are taken without their checksum", "tensor bundle",
+        "bundle: the checksum of data is not checked", "tensor bundle",
         Text(tensor_bundle.TensorBundle, "read", ("if masked_crc32c(buffer) != entry.crc32c:", "if False:")),
         ("weight_port/test_tensor_bundle.py::test_a_flipped_byte_of_data_is_laid_to_its_variable_alone",),
     ),
     ProductMutant(
-        "bundle: the meta index is passed over", "tensor bundle",
+        "bundle: the meta index is skipped", "tensor bundle",
         Text(
             leveldb_table, "read_table",
             ("_read_block(table, handles)  # the meta", "handles.varint(), handles.varint()  # the meta"),
@@ -227,12 +227,12 @@ _BUNDLES = (
         ("weight_port/test_tensor_bundle.py::test_no_flipped_byte_of_an_index_goes_unnoticed",),
     ),
     ProductMutant(
-        "bundle: big-endian numbers are read as little-endian ones", "tensor bundle",
+        "bundle: big-endian numbers are read as little-endian", "tensor bundle",
         Text(tensor_bundle, "_parse_header", ("if header.integer(2) != 0:", "if False:")),
         ("weight_port/test_tensor_bundle.py::test_a_sound_table_with_bad_records_is_refused",),
     ),
     ProductMutant(
-        "bundle: keys may come out of order", "tensor bundle",
+        "bundle: keys may be out of order", "tensor bundle",
         Text(leveldb_table, "read_table", ("key <= previous", "key == previous")),
         ("weight_port/test_tensor_bundle.py::test_a_sound_table_with_bad_records_is_refused",),
     ),
@@ -268,12 +268,12 @@ _JSON = (
         _JS,
     ),
     ProductMutant(
-        "JSON: mode 1 taken for a decoder alone", "sketch-rnn-js",
+        "JSON: mode 1 read as decoder-only", "sketch-rnn-js",
         Entries(sketch_rnn_js._IS_CONDITIONAL, {1: False}),
         _JS,
     ),
     ProductMutant(
-        "JSON: numbers without a sign", "sketch-rnn-js",
+        "JSON: numbers read as unsigned", "sketch-rnn-js",
         Text(sketch_rnn_js, "_decode_base64", ('"<i2"', '"<u2"')),
         _JS,
     ),
@@ -283,7 +283,7 @@ _JSON = (
         _JS,
     ),
     ProductMutant(
-        "JSON: characters that are no base64 are passed over", "sketch-rnn-js",
+        "JSON: characters outside base64 are ignored", "sketch-rnn-js",
         Text(sketch_rnn_js, "_decode_base64", ("blob, validate=True", "blob")),
         _JS,
     ),

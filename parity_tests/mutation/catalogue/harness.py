@@ -1,4 +1,4 @@
-"""Bugs of the harness itself, each planted in the real code for as long as a ``with``; its self-tests must find them.
+"""Bugs of the harness itself, which its self-tests must catch.
 
 Those in the rules of judgement are in :mod:`parity_tests.mutation.catalogue.judge`.
 """
@@ -27,7 +27,7 @@ HARNESS_MUTANTS = (
         _SELF,
     ),
     HarnessMutant(
-        "compares with the sign",
+        "compares signed differences",
         Text(
             comparison.Comparison, "row",
             ("np.abs(self.ours.astype(np.float64) - self.truth", "(self.ours.astype(np.float64) - self.truth"),
@@ -40,7 +40,7 @@ HARNESS_MUTANTS = (
         _SELF,
     ),
     HarnessMutant(
-        "compares the first step alone",
+        "compares only the first step",
         Text(
             comparison.Comparison, "row",
             (
@@ -66,7 +66,7 @@ HARNESS_MUTANTS = (
         _SELF,
     ),
     HarnessMutant(
-        "broadcasts one number to the shape asked for",
+        "broadcasts a single number to the expected shape",
         Text(
             comparison.Comparison, "row",
             (
@@ -78,7 +78,7 @@ HARNESS_MUTANTS = (
         _SELF,
     ),
     HarnessMutant(
-        "transposes silently where that makes the shapes fit",
+        "silently transposes if that makes the shapes match",
         Text(
             comparison.Comparison, "row",
             (
@@ -103,12 +103,12 @@ HARNESS_MUTANTS = (
         _SELF,
     ),
     HarnessMutant(
-        "takes the absolute or the relative error, whichever is less",
+        "uses the smaller of absolute and relative error",
         Text(comparison.Comparison, "_strict", ("allowed * self.scale", "allowed * max(self.scale, 1.0)")),
         ("judge/test_judge_local.py",),
     ),
     HarnessMutant(
-        "takes the official float32 for the truth",
+        "uses the official float32 as the truth",
         Text(
             comparison.Comparison, "__init__",
             ('groups.get(precision if precision == "exact" else "float64", {})', "groups.get(precision, {})"),
@@ -116,12 +116,12 @@ HARNESS_MUTANTS = (
         ("judge/test_judge_accumulated.py",),
     ),
     HarnessMutant(
-        "no ceiling on what float32 may be off",
+        "no ceiling on float32 errors",
         Value(accumulated, "CHAOTIC32", float("inf")),
         ("judge/test_judge_accumulated.py",),
     ),
     HarnessMutant(
-        "what was not compared is no failure",
+        "a quantity that was not compared is not a failure",
         Text(row, "failures", ("row.verdict in FAILED", "row.verdict == DIFFERENT")),
         _SELF,
     ),
@@ -136,7 +136,7 @@ HARNESS_MUTANTS = (
         ("judge/test_first_departure.py",),
     ),
     HarnessMutant(
-        "the root of the mean square in the place of the largest element",
+        "root mean square instead of the largest element",
         Text(error_norms, "sizes", ("flat.max(axis=1, initial=0.0)", "np.sqrt(np.mean(flat**2, axis=1))")),
         ("record/test_error_norms.py",),
     ),
@@ -164,7 +164,7 @@ HARNESS_MUTANTS = (
         ("replay/test_adapter.py",),
     ),
     HarnessMutant(
-        "what must be computed from the official state may be missing",
+        "quantities computed from official states may be missing",
         Text(
             compare, "official_names",
             ('return names + [FED + name for name in recording["float32_truth"]]', "return names"),
@@ -172,22 +172,22 @@ HARNESS_MUTANTS = (
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
-        "a continued training may leave quantities out",
+        "a resumed training may omit quantities",
         Text(training, "judge_resumed", ('if name.startswith("steps/")', "if False")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
-        "some gradients may be left out",
+        "some gradients may be missing",
         Text(model.ModelReplay, "training_step", ("    if lacking:\n", "    if False:\n")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
-        "a recording of other official files is taken",
+        "a recording of other official files is accepted",
         Text(one_model, "_official", ("!= OFFICIAL_SHA256", "== 0")),
         ("judge/test_proof.py",),
     ),
     HarnessMutant(
-        "the last step of a training in the place of the first departure",
+        "reports the last step of a training, not the first departure",
         Text(
             training_steps.StepComparison, "_compare",
             ("before is None or (not before.departs and found.used >= before.used)", "True"),
@@ -195,7 +195,7 @@ HARNESS_MUTANTS = (
         ("judge/test_training_departures.py::test_the_first_departure_names_the_part_and_the_step",),
     ),
     HarnessMutant(
-        "a training may leave steps out",
+        "a training may omit steps",
         Text(training_steps.StepComparison, "row", ("if compared != wanted:", "if not compared:")),
         ("mutation/test_mutants.py::test_a_training_must_show_a_quantity_at_every_step",),
     ),
@@ -205,7 +205,7 @@ HARNESS_MUTANTS = (
         ("judge/test_training_departures.py::test_what_shows_in_the_free_run_alone_fails_its_rows_alone",),
     ),
     HarnessMutant(
-        "what is untested counts as passed",
+        "untested parts count as passed",
         Text(report.Report, "passed", ("self.partial or not self.untested", "True")),
         ("report/test_report.py",),
     ),
@@ -220,22 +220,22 @@ HARNESS_MUTANTS = (
         ("report/test_report.py",),
     ),
     HarnessMutant(
-        "a recording is not held against its seal",
+        "a recording's seal is not checked",
         Text(recording, "check_seal", ("if text != found:", "if False:")),
         ("record/test_recording.py",),
     ),
     HarnessMutant(
-        "a recording is not held against its SHA-256",
+        "a recording's SHA-256 is not checked",
         Text(recording.Recording, "load", ("if not matches:", "if False:")),
         ("record/test_recording.py",),
     ),
     HarnessMutant(
-        "the SHA-256 of a recording leaves names, types and shapes out",
+        "a recording's SHA-256 ignores names, types and shapes",
         Text(recording.Recording, "digest", ('f"{name} {array.dtype.str} {array.shape}"', '""')),
         ("record/test_recording.py",),
     ),
     HarnessMutant(
-        "the recordings that ship are not held against their lock",
+        "shipped recordings are not checked against their lock",
         Text(shipped, "fixture_paths", ("if found != locked:", "if False:")),
         ("record/test_recording.py",),
     ),

@@ -1,7 +1,4 @@
-"""Bugs in the rules of judgement, each planted in the real code for as long as a ``with``.
-
-Each makes the harness milder, stricter or blind in one respect; its self-tests must find it.
-"""
+"""Bugs in the rules of judgement: each makes the harness milder, stricter or blind in one respect."""
 
 from parity_tests.judge import compare, proof, row
 from parity_tests.judge.tensor import accumulated, comparison, decisions, local, place, pools, together
@@ -15,12 +12,12 @@ _LOCAL, _FREE, _DECISIONS = (
 )
 JUDGE_MUTANTS = (
     HarnessMutant(
-        "pools leave the units out",
+        "pools of units are skipped",
         Text(pools, "pooled", ("if length < 2 or len(axes) < 2:", 'if length < 2 or len(axes) < 2 or kind == "unit":')),
         _LOCAL,
     ),
     HarnessMutant(
-        "pools leave rows and steps out",
+        "pools of rows and steps are skipped",
         Text(
             pools, "pooled",
             ("if length < 2 or len(axes) < 2:", 'if length < 2 or len(axes) < 2 or kind in ("row", "step"):'),
@@ -28,7 +25,7 @@ JUDGE_MUTANTS = (
         _LOCAL,
     ),
     HarnessMutant(
-        "the four gates side by side are one row of units",
+        "the four gates count as one row of units",
         Text(pools, "axes_of", ("and shape[-1] % 4 == 0", "and False")),
         _LOCAL,
     ),
@@ -38,12 +35,12 @@ JUDGE_MUTANTS = (
         _LOCAL,
     ),
     HarnessMutant(
-        "the factors of local float32 are ten times as wide",
+        "the factors of local float32 are ten times as large",
         Text(local, "judge_pools", ("allowed = factors(", "allowed = 10 * factors(")),
         _LOCAL,
     ),
     HarnessMutant(
-        "a pool of one large error counts as all its elements",
+        "a pool dominated by one error counts all its elements",
         Text(
             pools, "_effective",
             ("np.square(weight).sum(axis=axis)", "(weight > 0).sum(axis=axis)"),
@@ -52,7 +49,7 @@ JUDGE_MUTANTS = (
         _LOCAL,
     ),
     HarnessMutant(
-        "a local function in float64 may lose what it loses in float32",
+        "local float64 may lose as much precision as float32",
         Text(comparison.Comparison, "_conditioned", ("* 2.0**-29", "")),
         _LOCAL,
     ),
@@ -73,7 +70,7 @@ JUDGE_MUTANTS = (
         _LOCAL,
     ),
     HarnessMutant(
-        "the truth of local float32 is the free-running float64",
+        "local float32 is compared with the free-running float64",
         Text(
             comparison.Comparison, "__init__",
             (
@@ -84,12 +81,12 @@ JUDGE_MUTANTS = (
         (*_LOCAL, "ports/test_losing_ports.py"),
     ),
     HarnessMutant(
-        "the error of local float32 is that from the official float32",
+        "local float32 errors are measured against the official float32",
         Text(local, "judge_pools", ("ours.astype(np.float64) - truth", "ours.astype(np.float64) - official")),
         _LOCAL,
     ),
     HarnessMutant(
-        "steps that are not judged may be different all the same",
+        "steps that are not judged can still fail",
         Text(comparison.Comparison, "_accumulated", ("(found == 0) | ~limit.judged", "found == 0")),
         _FREE,
     ),
@@ -99,17 +96,17 @@ JUDGE_MUTANTS = (
         _FREE,
     ),
     HarnessMutant(
-        "all official runs together allow their sum",
+        "the spreads of the official runs are added up",
         Text(accumulated, "allowance", (".max(axis=0)", ".sum(axis=0)")),
         _FREE,
     ),
     HarnessMutant(
-        "the spread of a step is not the largest so far",
+        "the spread of a step ignores earlier steps",
         Text(accumulated, "allowance", ("np.maximum.accumulate(", "np.asarray("), (", axis=1\n    )", "\n    )")),
         _FREE,
     ),
     HarnessMutant(
-        "the spread of all steps together allows",
+        "the largest spread of all steps applies to every step",
         Text(
             accumulated, "allowance",
             ("    floor = ", "    spread = spread.max(axis=1, keepdims=True) + 0 * spread\n    floor = "),
@@ -127,12 +124,12 @@ JUDGE_MUTANTS = (
         _FREE,
     ),
     HarnessMutant(
-        "what is chaotic is judged as well",
+        "chaotic quantities are judged",
         Value(accumulated, "CHAOTIC64", float("inf")),
         _FREE,
     ),
     HarnessMutant(
-        "what is not judged is called equal",
+        "a quantity that is not judged is called equal",
         Text(
             comparison.Comparison, "_accumulated",
             ("if row.verdict == EQUAL and not limit.judged.all():", "if False:"),
@@ -148,7 +145,7 @@ JUDGE_MUTANTS = (
         _FREE,
     ),
     HarnessMutant(
-        "what is not judged is a failure",
+        "a quantity that is not judged is a failure",
         Text(row, "failures", ("row.verdict in FAILED", "row.verdict in (*FAILED, NOT_JUDGED)")),
         _FREE,
     ),
@@ -161,7 +158,7 @@ JUDGE_MUTANTS = (
         _FREE,
     ),
     HarnessMutant(
-        "where the official float32 is not finite anything is near",
+        "anything matches where the official float32 is not finite",
         Text(comparison.Comparison, "_overflow", ("OVERFLOW if error <= allowed else DIFFERENT", "OVERFLOW")),
         _FREE,
     ),
@@ -171,7 +168,7 @@ JUDGE_MUTANTS = (
         _FREE,
     ),
     HarnessMutant(
-        "decisions that hang by a thread are judged",
+        "uncertain decisions are judged",
         Text(decisions, "last_certain_step", ("return int(", "return steps if steps else int(")),
         _DECISIONS,
     ),
@@ -181,7 +178,7 @@ JUDGE_MUTANTS = (
         _DECISIONS,
     ),
     HarnessMutant(
-        "one uncertain decision ends nothing behind it",
+        "steps after an uncertain decision are judged",
         Text(decisions, "last_certain_step", ("np.logical_and.accumulate(certain).sum()", "certain.sum()")),
         _DECISIONS,
     ),
@@ -211,7 +208,7 @@ JUDGE_MUTANTS = (
         ("replay/test_offers.py",),
     ),
     HarnessMutant(
-        "the drifts of all variables are added up, whichever run they are of",
+        "drifts of variables are added up across different runs",
         Text(
             together, "gradients_together",
             ("drift[name][:, :1].astype", "drift[name][:, :1].max(axis=0, keepdims=True).astype"),

@@ -1,15 +1,16 @@
-"""Bugs outside the model's equations, each planted in the real code for as long as a ``with``.
+"""Bugs outside the model's equations, which unit tests must catch.
 
-They are what a port or a refactoring leaves in the trainer, its data, its checkpoints and its files; each names the
-unit tests that must find it. Those of runs and of files are in :mod:`parity_tests.mutation.catalogue.runs` and
-:mod:`parity_tests.mutation.catalogue.files`.
+They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
+Those of keyed draws, whole runs and files are in :mod:`~parity_tests.mutation.catalogue.draws`,
+:mod:`~parity_tests.mutation.catalogue.runs` and :mod:`~parity_tests.mutation.catalogue.files`.
 """
 
 from parity_tests.mutation.bugs import ProductMutant, Text
+from parity_tests.mutation.catalogue.draws import DRAW_MUTANTS
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
 from pytorch_sketch_rnn.data import batches
-from pytorch_sketch_rnn.model import draws, mixture, sampling, sketch_rnn
+from pytorch_sketch_rnn.model import mixture, sampling, sketch_rnn
 from pytorch_sketch_rnn.training import optim, trainer
 
 _STEP = ("training/test_trainer.py",)
@@ -18,7 +19,7 @@ _TRAINING = (
         "reg_covar left out of validation", "training step",
         Text(
             trainer.Trainer, "_pass",
-            (".regularized(self.options.reg_covar", ".regularized(self.options.reg_covar * self.model.training"),
+            ("regularized(self.options.reg_covar)", "regularized(self.options.reg_covar * self.model.training)"),
         ),
         _STEP,
     ),
@@ -36,7 +37,7 @@ _TRAINING = (
         ("model/test_regularized.py",),
     ),
     ProductMutant(
-        "KL tolerance of kl_weight * KL", "training step",
+        "KL tolerance applied to kl_weight * KL", "training step",
         Text(
             sketch_rnn.SketchRNN, "costs_of",
             (
@@ -49,53 +50,118 @@ _TRAINING = (
     ),
     ProductMutant(
         "gradients add up from step to step", "training step",
-        Text(trainer.Trainer, "step_on", ("self.optimizer.zero_grad()", "pass")),
+        Text(trainer.Trainer, "_gradient", ("self.optimizer.zero_grad()", "pass")),
         _STEP,
     ),
     ProductMutant(
-        "schedules a step ahead", "training step",
+        "schedules one step ahead", "training step",
         Text(trainer.Trainer, "step", ("(f(self.hparams, step) for f in", "(f(self.hparams, step + 1) for f in")),
         _STEP,
     ),
     ProductMutant(
-        "KL weight of the end from the first step on", "training step",
+        "final KL weight from the first step", "training step",
         Text(
             trainer.Trainer, "step",
-            ("draws, learning_rate, kl_weight)", "draws, learning_rate, self.hparams.kl_weight)"),
+            ("learning_rate, kl_weight, NO_TAPE", "learning_rate, self.hparams.kl_weight, NO_TAPE"),
         ),
         _STEP,
     ),
     ProductMutant(
         "the same masks and noise at every step", "training step",
-        Text(trainer.Trainer, "step", ("KeyedDraws(seed, step, self.rows", "KeyedDraws(seed, 0, self.rows")),
+        Text(trainer.Trainer, "_batch_and_draws", ("KeyedDraws(seed, step,", "KeyedDraws(seed, 0,")),
         _STEP,
     ),
     ProductMutant(
         "dropout stays off after the first validation", "training step",
-        Text(trainer.Trainer, "step_on", ("self.model.train()", "pass")),
+        Text(trainer.Trainer, "_gradient", ("self.model.train()", "pass")),
         _STEP,
     ),
     ProductMutant(
         "infinite gradients move the weights", "training step",
         Text(
-            trainer.Trainer, "step_on",
-            ("torch.isfinite(costs.cost) & torch.isfinite(gradients).all()", "torch.isfinite(costs.cost)"),
+            trainer.Trainer, "_step",
+            ("torch.isfinite(costs.cost) & torch.isfinite(gradient).all()", "torch.isfinite(costs.cost)"),
         ),
         _STEP,
     ),
     ProductMutant(
-        "the model goes on drawing the step's numbers", "training step",
-        Text(trainer.Trainer, "_drawing_from", ("self.model.draws = own", "pass")),
+        "a step that is not finite is applied", "training step",
+        Text(trainer.Trainer, "_step", ("self._apply(gradient, applied,", "self._apply(gradient, None,")),
         _STEP,
     ),
     ProductMutant(
-        "a new Adam begins with beta2_power of a step later", "training step",
-        Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA2**2)')),
+        "a step after one that is not finite is applied", "training step",
+        Text(trainer.Trainer, "_step", ("self._all_finite &= ", "self._all_finite = ")),
+        _STEP,
+    ),
+    ProductMutant(
+        "NaN of a skipped step enters Adam's slots", "training step",
+        Text(trainer.Trainer, "_apply", ("torch.where(applied, clipped, 0)", "clipped")),
+        _STEP,
+    ),
+    ProductMutant(
+        "the check does not return to the failed step", "training step",
+        Text(trainer.Trainer, "check", ("self.steps_done = failed.step", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "after a failed check every step is skipped", "training step",
+        Text(trainer.Trainer, "check", ("self._all_finite.fill_(True)", "pass")),
+        _STEP,
+    ),
+    ProductMutant(
+        "the check names the last skipped step", "training step",
+        Text(trainer.Trainer, "check", ("unchecked[applied.index(False)]", "unchecked[-1]")),
+        _STEP,
+    ),
+    ProductMutant(
+        "every check finds the same failed step again", "training step",
+        Text(
+            trainer.Trainer, "check",
+            ("unchecked, self._unchecked = self._unchecked, []", "unchecked = self._unchecked"),
+        ),
+        _STEP,
+    ),
+    ProductMutant(
+        "a tensor of a later step is blamed", "training step",
+        Text(trainer.Trainer, "check", ("known = failed is unchecked[-1]", "known = True")),
+        _STEP,
+    ),
+    ProductMutant(
+        "a skipped step advances the beta powers", "training step",
+        Text(
+            optim.TF1Adam, "step_by",
+            ("next_power if apply is None else torch.where(apply, next_power, power)", "next_power"),
+        ),
         ("training/test_optim.py",),
     ),
     ProductMutant(
-        "a new Adam begins with both powers alike", "training step",
-        Text(optim.TF1Adam, "__init__", ('"beta2_power": _float32(BETA2)', '"beta2_power": _float32(BETA1)')),
+        "a skipped step decays m and v", "training step",
+        Text(
+            optim.TF1Adam, "step_by",
+            ("(float(number(1) - beta1) * applied)", "float(number(1) - beta1)"),
+            ("(float(number(1) - beta2) * applied)", "float(number(1) - beta2)"),
+        ),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a skipped step moves the weights", "training step",
+        Text(optim.TF1Adam, "step_by", ("(lr_t * applied)", "lr_t")),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a loaded state is not the one that steps use", "training step",
+        Text(optim.TF1Adam, "load_state_dict", ("    self._share_slots()", "    pass")),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a new Adam starts with beta2_power one step ahead", "training step",
+        Text(optim.TF1Adam, "__init__", ('"beta2_power": BETA2', '"beta2_power": BETA2**2')),
+        ("training/test_optim.py",),
+    ),
+    ProductMutant(
+        "a new Adam starts with equal powers", "training step",
+        Text(optim.TF1Adam, "__init__", ('"beta2_power": BETA2', '"beta2_power": BETA1')),
         ("training/test_optim.py",),
     ),
 )  # fmt: skip
@@ -107,27 +173,27 @@ _VALIDATION = (
         _STEP,
     ),
     ProductMutant(
-        "the validation's noise follows the step", "validation",
+        "validation noise depends on the step", "validation",
         Text(trainer.Trainer, "validate", ("VALIDATION, rows", "self.steps_done, rows")),
         _STEP,
     ),
     ProductMutant(
-        "the validation's noise is alike in all batches", "validation",
+        "validation noise is the same in all batches", "validation",
         Text(trainer.Trainer, "validate", ("VALIDATION, rows", "VALIDATION, range(len(rows))")),
         _STEP,
     ),
     ProductMutant(
-        "a smaller last batch weighs as much as a whole one", "validation",
+        "a smaller last batch weighs as much as a full one", "validation",
         Text(trainer.Trainer, "validate", ("sums += len(rows) *", "sums += size *")),
         _STEP,
     ),
     ProductMutant(
-        "validation as Magenta counts a part of a batch", "validation",
+        "Magenta's validation counts an incomplete batch", "validation",
         Text(trainer.Trainer, "validate", ("count -= count % size", "pass")),
         _STEP,
     ),
     ProductMutant(
-        "validation weighs the KL as the first step does", "validation",
+        "validation uses the KL weight of the first step", "validation",
         Text(
             trainer.Trainer, "validate_on",
             ("hparams.kl_weight_start if as_magenta else hparams.kl_weight", "hparams.kl_weight_start"),
@@ -142,25 +208,56 @@ _VALIDATION = (
 )  # fmt: skip
 
 _BATCH = ("data/test_batches.py",)
+
+
+def _augmented(change: tuple[str, str]) -> Text:
+    """A change of the arguments with which the numbers of both kinds of augmentation are drawn."""
+    scale, drop = (
+        'uniform(seed, step, "augment/scale", rows, 2)',
+        'uniform(seed, step, "augment/drop", rows, lengths.max())',
+    )
+    return Text(batches.Split, "random_rows", *((call, call.replace(*change)) for call in (scale, drop)))
+
+
 _BATCHES = (
     ProductMutant(
-        "a sketch may come twice in a batch", "batches",
+        "a sketch may occur twice in a batch", "batches",
         Text(batches.Split, "random_rows", ("batch_size, replace=False", "batch_size")),
         _BATCH,
     ),
     ProductMutant(
         "all rows of a batch are augmented alike", "batches",
-        Text(batches.Split, "random_rows", ("[seed, _AUGMENTATION, step, row]", "[seed, _AUGMENTATION, step]")),
+        _augmented(("rows, ", "[0] * len(rows), ")),
         _BATCH,
     ),
     ProductMutant(
         "augmentation is the same at every step", "batches",
-        Text(batches.Split, "random_rows", ("[seed, _AUGMENTATION, step, row]", "[seed, _AUGMENTATION, row]")),
+        _augmented(("step, ", "0, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "augmentation is the same for every seed", "batches",
+        _augmented(("seed, ", "0, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "rows are augmented as if they were the first", "batches",
+        _augmented(("rows, ", "range(len(rows)), ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "scales and dropped points come from the same numbers", "batches",
+        Text(batches.Split, "random_rows", ("augment/drop", "augment/scale")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "one random scale for x and y", "batches",
+        Text(batches.Split, "random_rows", ("rows, 2)", "rows, 1)")),
         _BATCH,
     ),
     ProductMutant(
         "every process takes the first rows of a batch", "batches",
-        Text(batches.Split, "random_rows", ("chosen[row]", "chosen[row - rows[0]]")),
+        Text(batches.Split, "random_rows", ("chosen[rows]", "chosen[: len(rows)]")),
         _BATCH,
     ),
     ProductMutant(
@@ -185,54 +282,14 @@ _BATCHES = (
         _BATCH,
     ),
     ProductMutant(
-        "max_seq_len stays as it was given", "batches",
+        "max_seq_len is not set to the longest sketch", "batches",
         Text(batches.Sets, "from_splits", ("joined.hparams, left_out", "hparams, left_out")),
         _BATCH,
     ),
     ProductMutant(
-        "max_seq_len of a packed set stays as it was given", "batches",
+        "max_seq_len of a packed set is not set to its longest sketch", "batches",
         Text(batches.Sets, "from_packed", ("hparams = hparams.replace(max_seq_len=packed.longest)", "pass")),
         _BATCH,
-    ),
-)  # fmt: skip
-
-_KEYED = ("model/test_keyed_draws.py",)
-_DRAWS = (
-    ProductMutant(
-        "forward and backward encoder get the same masks", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("name.encode()", "name.replace('/bw/', '/fw/').encode()")),
-        _KEYED,
-    ),
-    ProductMutant(
-        "input and output masks are drawn alike", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("name.encode()", "name.split('/')[0].encode()")),
-        _KEYED,
-    ),
-    ProductMutant(
-        "masks drop what they should keep", "keyed draws",
-        Text(draws.KeyedDraws, "mask", ("units), keep_prob, like)", "units), 1 - keep_prob, like)")),
-        _KEYED,
-    ),
-    ProductMutant(
-        "rows are numbered from 0 in every process", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("for row in self.rows:", "for row in range(len(self.rows)):")),
-        _KEYED,
-    ),
-    ProductMutant(
-        "one mask for all steps of a sketch", "keyed draws",
-        Text(
-            draws.KeyedDraws, "mask",
-            (
-                "(self.max_seq_len, units), keep_prob, like)",
-                "(1, units), keep_prob, like).expand(self.max_seq_len, units)",
-            ),
-        ),
-        _KEYED,
-    ),
-    ProductMutant(
-        "the next seed draws what the next step does", "keyed draws",
-        Text(draws.KeyedDraws, "_of_rows", ("[self.seed, self.step, ", "[self.seed + self.step, ")),
-        _KEYED,
     ),
 )  # fmt: skip
 
@@ -259,17 +316,17 @@ _SAMPLING = (
         _MANY,
     ),
     ProductMutant(
-        "many: the first latent vectors stay, whoever has ended", "sampling of many",
+        "many: latent vectors of the first rows, not of the unfinished ones", "sampling of many",
         Text(sampling, "sample_batch", ("z[going]", "z[: len(rows)]")),
         _MANY,
     ),
     ProductMutant(
-        "many: the first states stay, whoever has ended", "sampling of many",
+        "many: states of the first rows, not of the unfinished ones", "sampling of many",
         Text(sampling, "sample_batch", ("field[going] for", "field[: len(rows)] for")),
         _MANY,
     ),
     ProductMutant(
-        "many: points go to the first sketches, whoever has ended", "sampling of many",
+        "many: points go to the first sketches, not to the unfinished ones", "sampling of many",
         Text(sampling, "sample_batch", ("points[rows, step, :2] = offset", "points[: len(rows), step, :2] = offset")),
         _MANY,
     ),
@@ -280,4 +337,4 @@ _SAMPLING = (
     ),
 )  # fmt: skip
 
-PRODUCT_MUTANTS = (*_TRAINING, *_VALIDATION, *_BATCHES, *_DRAWS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS)
+PRODUCT_MUTANTS = (*_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS)

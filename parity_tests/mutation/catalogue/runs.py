@@ -1,4 +1,4 @@
-"""Bugs of whole runs: checkpoints, resuming, several processes, settings."""
+"""Bugs in whole runs: checkpoints, resuming, several processes, settings."""
 
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import distributed
@@ -36,7 +36,7 @@ _CHECKPOINTS = (
         _SAVED,
     ),
     ProductMutant(
-        "checkpoints in the order of their names", "checkpoints",
+        "checkpoints sorted by name, not by step", "checkpoints",
         Text(checkpoint, "checkpoints", ("(found.items())", "(found.items(), key=lambda item: item[1].name)")),
         _SAVED,
     ),
@@ -46,12 +46,12 @@ _CHECKPOINTS = (
         _SAVED,
     ),
     ProductMutant(
-        "what a killed run left half written stays", "checkpoints",
+        "half-written files of a killed run are not removed", "checkpoints",
         Text(checkpoint, "remove_older", ('[*folder.glob(".*.tmp"), *folder.glob(".*.old")]', 'folder.glob(".*.old")')),
         _SAVED,
     ),
     ProductMutant(
-        "a checkpoint is written in its place, file by file", "checkpoints",
+        "a checkpoint is written in place, not atomically", "checkpoints",
         Text(
             checkpoint, "write_folder",
             (
@@ -68,7 +68,7 @@ _RESUMED = ("training/test_resume.py",)
 _BEST = ("training/test_train_cli.py::test_best_is_the_model_of_the_lowest_validation_cost",)
 _RUN = (
     ProductMutant(
-        "the data's fingerprint sees the training split alone", "run",
+        "the data fingerprint covers only the training split", "run",
         Text(
             run_state, "fingerprint",
             ("for split in (sets.train, sets.valid, sets.test):", "for split in (sets.train,):"),
@@ -76,27 +76,27 @@ _RUN = (
         _STATE,
     ),
     ProductMutant(
-        "the data's fingerprint sees the first sketches alone", "run",
+        "the data fingerprint covers only the first sketches", "run",
         Text(run_state, "fingerprint", ("np.linspace(0, len(split) - 1, 64)", "np.arange(min(len(split), 3))")),
         _STATE,
     ),
     ProductMutant(
-        "a run goes on with other data", "run",
+        "a run resumes with other data", "run",
         Text(resume, "resume", ("if then != now:", "if False:")),
         _RESUMED,
     ),
     ProductMutant(
-        "which model was best is forgotten on resuming", "run",
+        "the best model so far is forgotten on resuming", "run",
         Text(resume, "resume", ("return best", "return Best()")),
         _RESUMED,
     ),
     ProductMutant(
-        "a resumed run counts from 0", "run",
+        "a resumed run counts steps from 0", "run",
         Text(resume, "resume", ("trainer.steps_done = step", "pass")),
         _RESUMED,
     ),
     ProductMutant(
-        "a resumed run begins with a new Adam", "run",
+        "a resumed run starts with a new Adam", "run",
         Text(
             resume, "resume",
             (
@@ -107,12 +107,12 @@ _RUN = (
         _RESUMED,
     ),
     ProductMutant(
-        "best is the last of equals", "run",
+        "of equally good models the last one is best", "run",
         Text(run.Run, "_save", ("costs.cost < self.best.valid_cost", "costs.cost <= self.best.valid_cost")),
         _BEST,
     ),
     ProductMutant(
-        "best by the reconstruction cost", "run",
+        "the best model is chosen by the reconstruction cost", "run",
         Text(run.Run, "_save", ("costs.cost < self.best.valid_cost", "costs.r_cost < self.best.valid_cost")),
         _BEST,
     ),
@@ -122,12 +122,12 @@ _RUN = (
         _BEST,
     ),
     ProductMutant(
-        "validates as Magenta one step early", "run",
+        "Magenta's validation runs one step early", "run",
         Text(run.Run, "_validates", ("done > 1 and (done - 1) % save_every", "done > 1 and done % save_every")),
         ("training/test_train_cli.py::test_preset_magenta_leaves_no_sketch_out_and_validates_after_step_save_every",),
     ),
     ProductMutant(
-        "validation costs stand at the next step", "run",
+        "validation costs are logged at the next step", "run",
         Text(run.Run, "_save", ("log.valid(step - 1,", "log.valid(step,")),
         ("training/test_train_cli.py::test_a_run_leaves_models_curves_and_pictures",),
     ),
@@ -142,12 +142,12 @@ _RUN = (
         ("training/test_train_stop_resume.py::test_a_second_sigterm_loses_nothing",),
     ),
     ProductMutant(
-        "the curve keeps a step that is done again", "run",
+        "the curve keeps a step that is repeated", "run",
         Text(run_log, "trim_curves", ("if row_step < step:", "if row_step <= step:")),
         ("training/test_run_log.py",),
     ),
     ProductMutant(
-        "an epoch counts whole batches, whole epochs", "run",
+        "epochs are rounded down to whole epochs and batches", "run",
         Text(
             command, "_num_steps",
             (
@@ -158,7 +158,7 @@ _RUN = (
         ("training/test_train_cli.py::test_an_epoch_is_the_training_set_once",),
     ),
     ProductMutant(
-        "a first model's Adam is left behind", "run",
+        "the Adam state of an initial model is not loaded", "run",
         Text(command, "_initialise", ("load_optimizer(slots, model, trainer.optimizer)", "pass")),
         ("training/test_train_cli.py::test_a_run_starts_from_another_models_weights_and_slots",),
     ),
@@ -167,7 +167,7 @@ _RUN = (
 _SHARED = ("judge/test_shared_steps.py",)
 _PROCESSES = (
     ProductMutant(
-        "KL floor of each process's own rows", "several processes",
+        "KL floor applied to each process's own rows", "several processes",
         Text(
             losses, "kl_cost",
             (
@@ -179,16 +179,19 @@ _PROCESSES = (
     ),
     ProductMutant(
         "gradients averaged over the processes", "several processes",
-        Text(trainer.Trainer, "_summed_gradients", ("group.sum(flat)", "group.sum(flat) / self.group.size")),
+        Text(
+            trainer.Trainer, "_gradient",
+            ("self.model.parameters()))", "self.model.parameters())) / self.group.size"),
+        ),
         _SHARED,
     ),
     ProductMutant(
         "each process keeps its own gradients", "several processes",
-        Text(trainer.Trainer, "_summed_gradients", ("gradient.copy_(part.view_as(gradient))", "pass")),
+        Text(trainer.Trainer, "_gradient", ("self.group.sum(flat_gradient(", "(flat_gradient(")),
         _SHARED,
     ),
     ProductMutant(
-        "every process counts alike, whatever rows it has", "several processes",
+        "every process has the same weight, whatever its rows", "several processes",
         Text(trainer.Trainer, "__init__", ("len(self.rows) / self.hparams.batch_size", "1 / group.size")),
         _SHARED,
     ),
@@ -198,8 +201,8 @@ _PROCESSES = (
         _SHARED,
     ),
     ProductMutant(
-        "each process draws with a seed of its own", "several processes",
-        Text(trainer.Trainer, "step", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
+        "each process draws with its own seed", "several processes",
+        Text(trainer.Trainer, "_batch_and_draws", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
         _SHARED,
     ),
     ProductMutant(
@@ -213,22 +216,22 @@ _PROCESSES = (
         _SHARED,
     ),
     ProductMutant(
-        "a sum changes what was summed", "several processes",
+        "a sum overwrites its input", "several processes",
         Text(distributed._Sum, "forward", ("values = values.clone()\n", "values = values.detach()\n")),
         _SHARED,
     ),
     ProductMutant(
-        "a signal stops the process that it reached alone", "several processes",
+        "a signal stops only the process that received it", "several processes",
         Text(distributed.Group, "any", ("true if self.size == 1 else", "true if self.size >= 1 else")),
         _SHARED,
     ),
     ProductMutant(
-        "processes begin with weights of their own", "several processes",
+        "processes start with their own weights", "several processes",
         Text(distributed.Group, "spread", ("if self.size > 1:", "if self.size > 99:")),
         _SHARED,
     ),
     ProductMutant(
-        "each process takes its own word for the leader's", "several processes",
+        "each process uses its own object instead of rank 0's", "several processes",
         Text(distributed.Group, "told", ("if self.size == 1:", "if self.size >= 1:")),
         _SHARED,
     ),
@@ -238,17 +241,17 @@ _SET = ("training/test_settings.py",)
 _MAGENTA = settings.PRESETS["magenta"]
 _SETTINGS = (
     ProductMutant(
-        "dropout flags as keep probabilities", "settings",
+        "dropout flags used as keep probabilities", "settings",
         Text(flags, "_dropout_changes", ("{flag.keep: 1 - drop}", "{flag.keep: drop}")),
         _SET,
     ),
     ProductMutant(
-        "num_epochs goes before --num_steps", "settings",
+        "num_epochs overrides --num_steps", "settings",
         Text(flags, "changes_of", ('given["num_epochs"] = None', "pass")),
         _SET,
     ),
     ProductMutant(
-        "--hparams goes before a flag of its own", "settings",
+        "--hparams overrides a flag", "settings",
         Text(flags, "changes_of", ("given[flag.setting] = value", "given.setdefault(flag.setting, value)")),
         _SET,
     ),
@@ -263,12 +266,12 @@ _SETTINGS = (
         _SET,
     ),
     ProductMutant(
-        "a run may go on with another seed", "settings",
+        "a run may resume with another seed", "settings",
         Value(settings, "FREE", (*settings.FREE, "seed")),
         _SET,
     ),
     ProductMutant(
-        "--hparams takes False for true", "settings",
+        "--hparams reads False as true", "settings",
         Text(
             settings, "_parsed",
             ('lambda t: {"true": True, "1": True, "false": False, "0": False}[t.lower()]', "bool"),
@@ -276,7 +279,7 @@ _SETTINGS = (
         _SET,
     ),
     ProductMutant(
-        "a run's data are sought from the current folder", "settings",
+        "a run's data path is relative to the current folder", "settings",
         Text(flags, "changes_of", ('str(Path(changes["data_dir"]).absolute())', 'changes["data_dir"]')),
         _SET,
     ),

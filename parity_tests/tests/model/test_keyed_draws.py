@@ -74,7 +74,7 @@ def test_a_shorter_batch_sees_the_beginning_of_the_same_masks(dtype, steps):
 
 @pytest.mark.parametrize("units", [1, 5, 512])
 def test_masks_do_not_depend_on_how_they_are_computed(units, monkeypatch):
-    """Row by row in NumPy, in threads, or the whole tensor on a device; float32 or float64."""
+    """In NumPy, in threads, some rows at a time, or the whole tensor on a device; float32 or float64."""
     mask = KeyedDraws(3, 4, range(6)).mask("m", (6, 21, units), 0.9)
     for like in (LIKE, LIKE.float()):
         on_device = mask._on_device(like)
@@ -82,6 +82,8 @@ def test_masks_do_not_depend_on_how_they_are_computed(units, monkeypatch):
         assert on_device.dtype == like.dtype
     monkeypatch.setattr("pytorch_sketch_rnn.model.draws._WORTH_THREADS", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(mask.tensor(LIKE), mask._on_device(LIKE))
+    monkeypatch.setattr("pytorch_sketch_rnn.model.draws._IN_CACHE", 2 * 3 * units)  # two rows at a time
     assert torch.equal(mask.tensor(LIKE), mask._on_device(LIKE))
 
 

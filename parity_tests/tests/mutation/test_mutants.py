@@ -16,7 +16,7 @@ from parity_tests.mutation.catalogue.port import FAMILIES, LEFT_OUT, MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import judge, judged_rows
 from parity_tests.ours import Adapter
-from parity_tests.report.report import PARTS, part_of
+from parity_tests.report.parts import PARTS, part_of
 from pytorch_sketch_rnn.model import cells, initializers, sketch_rnn
 from weight_port import names
 
@@ -31,7 +31,7 @@ def fixtures():
 # The catalogue -------------------------------------------------------------------------------------------------------
 
 
-def test_the_catalogue_covers_every_family_and_says_each_thing_once():
+def test_the_catalogue_covers_every_family_and_names_are_unique():
     assert len(MUTANTS) >= 40
     assert len(HARNESS_MUTANTS) >= 8
     assert {mutant.family for mutant in MUTANTS} == set(FAMILIES)
@@ -42,7 +42,7 @@ def test_the_catalogue_covers_every_family_and_says_each_thing_once():
 
 
 def state_of(planting):
-    """What a planting changes, as it stands now."""
+    """The present state of what a planting changes."""
     if isinstance(planting, Text):
         return planting.target.__code__
     if isinstance(planting, Value):
@@ -51,7 +51,7 @@ def state_of(planting):
 
 
 @pytest.mark.parametrize("name", PLANTINGS)
-def test_a_bug_can_be_planted_and_afterwards_the_sound_code_is_back(name):
+def test_a_bug_can_be_planted_and_removed_again(name):
     planting = PLANTINGS[name]
     before = state_of(planting)
     with planting.planted():
@@ -68,10 +68,11 @@ def test_a_bug_can_be_planted_and_afterwards_the_sound_code_is_back(name):
     [
         Text(cells.LSTMCell, "forward", ("no such text", "")),
         Text(cells.LSTMCell, "forward", ("new_c", "c")),
+        Text(cells.LSTMCell, "no_such_method", ("new_c", "c")),
         Value(cells, "NO_SUCH_VALUE", 1),
         Entries(names.LSTM_CELL, {"no such entry": "W_xh"}),
     ],
-    ids=["a text that is not there", "a text that stands twice", "a constant that is not there", "an unknown entry"],
+    ids=["missing text", "text that occurs twice", "missing function", "missing constant", "missing entry"],
 )
 def test_what_cannot_be_planted_is_refused(planting, fixtures):
     with pytest.raises(LookupError), planting.planted():
@@ -80,14 +81,14 @@ def test_what_cannot_be_planted_is_refused(planting, fixtures):
         judge(Mutant("x", "gates", planting, ()), [fixtures["cell/lstm"]])
 
 
-def test_what_a_function_has_from_around_it_stays_its_own():
+def test_a_changed_method_can_still_call_super():
     changed = Text(cells.LSTMCell, "__init__", ("torch.zeros(4 * num_units)", "torch.ones(4 * num_units)"))
     with changed.planted():
         assert cells.LSTMCell(5, 3).bias.sum() == 12
     assert cells.LSTMCell(5, 3).bias.sum() == 0
 
 
-def test_a_bug_under_a_decorator_reaches_whoever_has_imported_the_function():
+def test_a_bug_in_a_decorated_function_reaches_every_module_that_imported_it():
     imported = sketch_rnn.gaussian_  # from initializers; decorated with torch.no_grad
     weight = cells.torch.zeros(3)
     with Text(initializers, "gaussian_", ("normal_(0.0, std, generator=generator)", "fill_(7.0)")).planted():
@@ -107,7 +108,7 @@ def test_without_a_bug_all_that_is_judged_is_equal(sound):
 FAILING = {"encode", "encode (first 1)", "data"}  # methods that a bug may make fail
 
 
-def test_where_a_bug_must_show_something_is_compared(sound):
+def test_the_quantities_where_a_bug_must_show_are_compared(sound):
     compared = {(part_of(row), row.quantity) for row in sound}
     known = {part for _, part in PARTS} | {part for part, _ in compared} | FAILING
     for mutant in MUTANTS:
@@ -116,7 +117,7 @@ def test_where_a_bug_must_show_something_is_compared(sound):
         assert any(p in mutant.parts and re.fullmatch(mutant.quantity, q) for p, q in compared), mutant.name
 
 
-def test_in_every_part_that_is_compared_a_bug_is_looked_for_or_follows_from_one(sound):
+def test_every_part_that_is_compared_has_a_bug(sound):
     looked_for = {part for mutant in MUTANTS for part in mutant.parts}
     follows = {part for part in map(part_of, sound) if part.startswith(("training: ", "local: "))}
     assert set(map(part_of, sound)) - looked_for - follows == {
@@ -134,17 +135,17 @@ SAMPLE = {
     "hyper norms of input and output gate swapped": "cell/hyper",
     "masks drawn without 1 / keep probability": "cell/lstm",
     "W_hh orthogonal as a whole, not in four blocks": "initial/lstm",
-    "points dropped from the second of a stroke on: count > 1": "data/joined",
+    "points dropped one too early in a stroke: count > 1": "data/joined",
     "KL floor that lets gradients through": "lstm/as_is",
     "powers in float64": "training/layer_norm",
-    "points fed back without being rounded to float32": "lstm/as_is",
-    "W_hh transposed, then pressed into shape": "lstm/as_is",
+    "points fed back without rounding to float32": "lstm/as_is",
+    "W_hh transposed, then reshaped": "lstm/as_is",
     "clips from above only": "lstm/moved",
     "KL weight starts at 0.005": "training/layer_norm",
     "weights rounded to float32 on the way": "training/layer_norm",
 }
 
-SHAPES = {"points dropped from the second of a stroke on: count > 1"}  # other numbers of points have no error
+SHAPES = {"points dropped one too early in a stroke: count > 1"}  # other numbers of points have no error
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -163,7 +164,7 @@ def test_a_bug_that_changes_nothing_survives(fixtures):
     assert (result.killed, result.located, result.by, result.touched) == (False, False, "nothing differs", {})
 
 
-def test_the_right_part_alone_does_not_count_where_another_quantity_is_named(fixtures):
+def test_the_right_part_does_not_count_if_another_quantity_is_named(fixtures):
     mutant = BY_NAME["candidate without tanh"]
     elsewhere = Mutant(mutant.name, mutant.family, mutant.planting, mutant.parts, "[ijfo]")
     result = judge(elsewhere, [fixtures["cell/lstm"]])
@@ -171,7 +172,7 @@ def test_the_right_part_alone_does_not_count_where_another_quantity_is_named(fix
     assert not judge(Mutant("x", "gates", mutant.planting, ("decoder",)), [fixtures["cell/lstm"]]).located
 
 
-def test_a_bug_that_raises_is_found_where_the_harness_makes_a_failing_row_of_it(fixtures):
+def test_a_bug_that_raises_is_caught_if_the_harness_turns_it_into_a_failing_row(fixtures):
     raising = Mutant(
         "x", "gates", Text(cells.LSTMCell, "forward", ("c, h = state", "c, h = 1 / 0")), ("LSTM cell alone",)
     )
@@ -181,7 +182,7 @@ def test_a_bug_that_raises_is_found_where_the_harness_makes_a_failing_row_of_it(
     assert result.touched == {"LSTM cell alone": None}
 
 
-def test_a_bug_that_brings_the_harness_down_has_escaped_it(fixtures):
+def test_a_bug_that_breaks_the_harness_survives(fixtures):
     escaping = Mutant("x", "gates", Text(compare, "compare", ("rows = []", "rows = 1 / 0")), ("LSTM cell alone",))
     result = judge(escaping, [fixtures["cell/lstm"]])
     assert not result.killed

@@ -19,7 +19,7 @@ from parity_tests.report.score import FILE, Score
 from pytorch_sketch_rnn.errors import BadInput
 
 
-def test_the_score_is_what_a_report_reads_and_tells_the_smallest_bug_of_each_part(tmp_path):
+def test_a_report_can_read_the_score_and_the_smallest_bug_of_each_part(tmp_path):
     code, lines = run(tmp_path, *FOUND)
     assert code == 0
     score = Score.load(tmp_path / FILE)
@@ -41,7 +41,7 @@ def test_the_score_is_what_a_report_reads_and_tells_the_smallest_bug_of_each_par
     assert sum(line.startswith("[") and "caught" in line for line in lines) == 3
 
 
-def test_the_table_begins_with_the_score_and_has_a_line_for_each_bug(tmp_path):
+def test_the_page_begins_with_the_score_and_has_a_row_for_each_bug(tmp_path):
     run(tmp_path, *FOUND, EQUIVALENT)
     title, score, *rest = (tmp_path / TABLE).read_text().split("\n\n")
     assert title.startswith("# ")
@@ -72,7 +72,7 @@ def test_of_ten_bugs_nine_must_be_located(wrong, code, tmp_path):
     assert run(tmp_path, *bugs)[0] == code
 
 
-def test_where_the_sound_code_departs_no_bug_is_planted_and_nothing_written(tmp_path):
+def test_if_the_sound_code_departs_no_bug_is_planted_and_nothing_is_written(tmp_path):
     with FOUND[0].planted():
         code, lines = run(tmp_path, *FOUND)
     assert code == 1
@@ -122,7 +122,7 @@ def interrupted(tmp_path, monkeypatch):
     return tmp_path / "out"
 
 
-def test_an_interrupted_run_is_continued_and_comes_to_the_same_end(interrupted, tmp_path, monkeypatch):
+def test_an_interrupted_run_is_continued_with_the_same_result(interrupted, tmp_path, monkeypatch):
     judged = []
     with monkeypatch.context() as patch:
         patch.setattr(port_bugs, "judge", counted(judge, judged))
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
         run(tmp_path / "file" / "out", *FOUND)
 
 
-def test_several_processes_come_to_the_same_end(tmp_path):
+def test_several_processes_give_the_same_result(tmp_path):
     assert run(tmp_path / "one", *FOUND)[0] == 0
     assert (
         run_mutants(tmp_path / "two", mutants=FOUND, harness=(), product=(), only="cell-lstm", log=lambda _: None) == 0
@@ -203,7 +203,7 @@ def test_several_processes_come_to_the_same_end(tmp_path):
 
 
 def test_a_bug_of_the_harness_is_caught_by_a_self_test_and_one_that_is_not_fails_the_run(tmp_path):
-    caught = next(mutant for mutant in HARNESS_MUTANTS if mutant.name == "a recording is not held against its SHA-256")
+    caught = next(mutant for mutant in HARNESS_MUTANTS if mutant.name == "a recording's SHA-256 is not checked")
     none = dataclasses.replace(HARNESS_MUTANTS[0], tests=("report/test_score.py",))  # which have nothing to do with it
     code, lines = run(tmp_path, FOUND[0], harness=[caught, none])
     assert code == 1
@@ -238,6 +238,6 @@ def test_a_bug_of_what_surrounds_the_model_is_listed_with_its_family_and_the_tes
     assert f"| **{none.name}** | {none.family} | **survived**: no self-test fails |" in table
 
 
-def test_a_bug_that_no_one_knows_is_not_planted_in_silence():
+def test_a_bug_of_an_unknown_name_is_refused():
     with pytest.raises(LookupError, match="owl"):
         unit_tests.run_tests("owl", [])

@@ -25,7 +25,7 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model import cells
 
 BY_NAME = {bug.name: bug for bug in SCALED_BUGS}
-TRAINED = [bug for bug in SCALED_BUGS if bug.recordings[0].startswith("training/")]  # the slowest: one stands for all
+TRAINED = [bug for bug in SCALED_BUGS if bug.recordings[0].startswith("training/")]  # the slowest: only one is run
 JOBS = [(bug.name, p) for bug in SCALED_BUGS for p in bug.precisions if bug not in TRAINED[1:]]
 STATE = BY_NAME["LSTM cell: c in the state alone"]
 EACH_STEP = BY_NAME["decoder: state at every step, outside the cell"]
@@ -40,20 +40,20 @@ def recordings():
 
 
 def within(bug: ScaledBug, *names: str) -> ScaledBug:
-    """The same bug, looked for in these recordings."""
+    """The same bug, searched in these recordings."""
     return dataclasses.replace(bug, recordings=names)
 
 
 # The catalogue -------------------------------------------------------------------------------------------------------
 
 
-def test_every_bug_has_a_name_of_its_own_and_recordings_that_exist(recordings):
+def test_names_are_unique_and_recordings_exist(recordings):
     assert len(BY_NAME) == len(SCALED_BUGS) >= 100
     assert {name for bug in SCALED_BUGS for name in bug.recordings} <= set(recordings)
 
 
 @pytest.mark.parametrize("bug", SCALED_BUGS, ids=BY_NAME)
-def test_every_bug_can_be_planted_and_taken_out_again(bug):
+def test_every_bug_can_be_planted_and_removed_again(bug):
     planting = bug.planting
     function, module = planting.target, vars(sys.modules[planting.target.__module__])
     code, names = function.__code__, set(module)
@@ -69,7 +69,7 @@ def test_every_bug_is_found_at_its_largest_size(name, precision, recordings):
     assert departures(BY_NAME[name], BY_NAME[name].largest, precision, recordings)
 
 
-def test_a_text_that_is_not_there_or_a_name_that_is_taken_cannot_be_planted(monkeypatch):
+def test_a_missing_text_or_a_name_in_use_is_refused(monkeypatch):
     with (
         pytest.raises(LookupError),
         Scaling(cells.LSTMCell, "forward", ("no such text", "")).planted_at(0.0, "float64"),
@@ -91,7 +91,7 @@ def functions():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_change_acts_in_its_own_precision_alone_and_at_size_0_nowhere(dtype, functions):
+def test_a_change_acts_only_in_its_precision_and_not_at_size_0(dtype, functions):
     values = torch.randn(50, 4, dtype=dtype, generator=torch.Generator().manual_seed(0))
     own, other = ("float32", "float64") if dtype == torch.float32 else ("float64", "float32")
     for name, function in functions(0.0, own).items():
@@ -107,7 +107,7 @@ def test_float32_moves_between_a_quarter_and_half_of_its_epsilon(functions):
     assert shares[0] == 0 < shares[1] < 1 == shares[2]
 
 
-def test_numpy_and_python_numbers_are_scaled_too(functions):
+def test_numpy_and_python_numbers_are_scaled(functions):
     scaled = functions(0.5, "float32")["scaled"]
     assert scaled(np.float32(2)) == 3
     assert isinstance(scaled(np.float32(2)), np.float32)
@@ -184,7 +184,7 @@ def test_the_search_ends_between_the_sizes_found_and_missed(threshold, found, mi
     assert bool(result.by) == (found is not None)
 
 
-def test_a_run_writes_what_it_found_and_fails_for_what_it_did_not(tmp_path):
+def test_a_run_writes_its_results_and_fails_if_a_bug_is_not_found(tmp_path):
     said = []
     assert run_sensitivity(tmp_path, bugs=[within(STATE, "cell/lstm"), SAME], processes=1, log=said.append) == 1
     content = json.loads((tmp_path / FILE).read_text())
@@ -209,7 +209,7 @@ def test_a_run_writes_what_it_found_and_fails_for_what_it_did_not(tmp_path):
     assert any("NOT FOUND at 1e-02: nothing" in line for line in said)
 
 
-def test_an_interrupted_run_is_continued_and_comes_to_the_same_end(tmp_path, monkeypatch):
+def test_an_interrupted_run_is_continued_with_the_same_result(tmp_path, monkeypatch):
     bugs = [within(STATE, "cell/lstm"), SAME]
     measured = []
 
@@ -241,13 +241,13 @@ def test_a_port_that_departs_already_is_not_measured(tmp_path):
     assert not (tmp_path / FILE).exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="choose another --out"):
         run_sensitivity(tmp_path / "file", bugs=[], processes=1)
 
 
-def test_the_command_line_has_a_flag_for_it(monkeypatch, tmp_path):
+def test_the_command_line_has_a_flag_for_scaled_bugs(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(running, "run_sensitivity", lambda out, fresh: asked.append((out, fresh)) or 0)
     assert __main__.main(["mutants", "--scaled", "--out", str(tmp_path)]) == 0

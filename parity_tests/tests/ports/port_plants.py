@@ -4,14 +4,12 @@ Each is planted for as long as a ``with``. With all those of a port in place, th
 numbers, so that nothing of a departure is left unexplained.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from parity_tests import ours
 from parity_tests.mutation.bugs import Text, Value
 from pytorch_sketch_rnn.data import magenta_loader as data
-from pytorch_sketch_rnn.model import cells, encoder, losses, sampling
-from pytorch_sketch_rnn.training import optim
+from pytorch_sketch_rnn.model import cells, losses, sampling, sequence
+from pytorch_sketch_rnn.training import optim, trainer
 
 # Cells ---------------------------------------------------------------------------------------------------------------
 
@@ -26,24 +24,22 @@ READS_X = Text(cells.HyperLSTMCell, "forward", _READS_X)
 NO_BIAS = Text(cells.HyperLSTMCell, "forward", _NO_BIAS)
 READS_X_NO_BIAS = Text(cells.HyperLSTMCell, "forward", _READS_X, _NO_BIAS)
 READS_X_NO_BIAS_INNER_DROPOUT = Text(cells.HyperLSTMCell, "forward", _READS_X, _NO_BIAS, _INNER_DROPOUT)
-NO_DROPOUT = Text(cells, "dropped", ("x if mask is None else x * mask", "x"))
+NO_DROPOUT = Text(cells, "apply_mask", ("x if mask is None else x * mask", "x"))
 
 # Encoder -------------------------------------------------------------------------------------------------------------
 
-NO_ENCODER_DROPOUT = Text(
-    encoder.Encoder, "forward", ("Masks(fw_mask)", "Masks(None)"), ("Masks(bw_mask)", "Masks(None)")
-)
-_WHOLE = "lengths = torch.full_like(lengths, strokes.shape[1])\n    "
-_START = "strokes = torch.nn.functional.pad(strokes, (0, 0, 1, 0))\n    strokes[:, 0, 2] = 1\n    "
-READS_PADDING = Text(encoder.Encoder, "forward", ("backwards = ", f"{_WHOLE}backwards = "))
-READS_START_AND_PADDING = Text(encoder.Encoder, "forward", ("backwards = ", f"{_START}{_WHOLE}backwards = "))
+NO_ENCODER_DROPOUT = Text(sequence, "run_both", ("Masks(masks[0])", "Masks(None)"), ("Masks(masks[1])", "Masks(None)"))
+_WHOLE = "lengths = torch.full_like(lengths, inputs.shape[1])\n    "
+_START = "inputs = torch.nn.functional.pad(inputs, (0, 0, 1, 0))\n    inputs[:, 0, 2] = 1\n    "
+READS_PADDING = Text(sequence, "run_both", ("backwards = ", f"{_WHOLE}backwards = "))
+READS_START_AND_PADDING = Text(sequence, "run_both", ("backwards = ", f"{_START}{_WHOLE}backwards = "))
 
 # Costs ---------------------------------------------------------------------------------------------------------------
 
 _FLOOR = "-torch.logaddexp(log_density, floor) * drawn"
 _TOTAL = "(offset_loss + pen_loss).mean()"
 RFEINMAN_LOSS = {
-    "covariance regularised": ("mixture.log_density(", "mixture.shrunk(1e-6).log_density("),
+    "covariance regularised": ("mixture.log_density(", "mixture.regularized(1e-6).log_density("),
     "no epsilon in the log": (_FLOOR, "-log_density * drawn"),
     "averages over drawn steps": (
         _TOTAL,
@@ -76,54 +72,48 @@ def loss(changes: Mapping[str, tuple[str, str]]) -> Text:
 
 # Training and sampling -----------------------------------------------------------------------------------------------
 
-_EXACT_POWERS = ", ".join(
-    f'beta{k} ** round(np.log(group["beta{k}_power"]) / np.log({beta}))' for k, beta in ((1, 0.9), (2, 0.999))
+_EXACT_POWERS = (
+    "gradient.new_tensor(float(beta ** round(np.log(float(self.settings[name])) / np.log(beta)))) "
+    "for name, beta in zip(POWERS, (beta1, beta2), strict=True)"
 )
 
 
 def torch_adam(*twins: int) -> Text:
     """torch's Adam; biases [n] with one of these n are twice there, so that their sum moves twice as far."""
     shapes = {(size,) for size in twins} or "()"
-    update = "group['lr'] * (m / (1 - power1)) / ((v / (1 - power2)).sqrt() + float(epsilon))"
     return Text(
         optim.TF1Adam,
         "step_by",
         ("number(np.float32(constant))", "number(constant)"),
-        ('number(group["beta1_power"]), number(group["beta2_power"])', _EXACT_POWERS),
+        ("self.settings[name].to(gradient.dtype) for name in POWERS", _EXACT_POWERS),
         (
-            "m * float(lr_t) / (v.sqrt() + float(epsilon))",
-            f"(2 if tuple(parameter.shape) in {shapes} else 1) * {update}",
+            "self.m * (lr_t * applied) / (self.v.sqrt() + float(epsilon))",
+            "self.settings['lr'] * applied * (self.m / (1 - power1)) "
+            "/ ((self.v / (1 - power2)).sqrt() + float(epsilon))",
+        ),
+        (
+            "self.split(update)",
+            f"[(2 if tuple(part.shape) in {shapes} else 1) * part for part in self.split(update)]",
         ),
     )
 
 
-class ClipByNorm:
-    """Clips encoder and decoder apart, by the norm of all their gradients; the biases of the cells are there twice."""
-
-    @contextlib.contextmanager
-    def planted(self) -> Iterator[None]:
-        """Also notes the model, which the function that it replaces is not given."""
-        models, load, clip = [], ours.Adapter.load, ours.clip_by_value
-
-        def noting_load(adapter: ours.Adapter, *arguments: object) -> None:
-            load(adapter, *arguments)
-            models[:] = [adapter.model]
-
-        def by_norm(_: object, bound: float) -> None:
-            for module in (models[0].encoder, models[0].decoder):
-                named = list(module.named_parameters())
-                squares = [(2 if n.endswith("bias") else 1) * p.grad.square().sum() for n, p in named]
-                factor = min(1.0, bound / (float(sum(squares)) ** 0.5 + 1e-6))
-                for _, parameter in named:
-                    parameter.grad.mul_(factor)
-
-        ours.Adapter.load, ours.clip_by_value = noting_load, by_norm
-        try:
-            yield
-        finally:
-            ours.Adapter.load, ours.clip_by_value = load, clip
-
-
+# encoder and decoder apart, by the norm of all their gradients; the biases of the cells are there twice
+CLIP_BY_NORM = Text(
+    trainer.Trainer,
+    "_apply",
+    (
+        "clipped = clip_by_value(gradient, self.hparams.grad_clip)",
+        """parts = dict(zip(dict(self.model.named_parameters()), self.optimizer.split(gradient.clone()), strict=True))
+    for side in ("encoder", "decoder"):
+        of_side = {name: part for name, part in parts.items() if name.startswith(side)}
+        squares = [(2 if name.endswith("bias") else 1) * part.square().sum() for name, part in of_side.items()]
+        factor = min(1.0, self.hparams.grad_clip / (float(sum(squares)) ** 0.5 + 1e-6))
+        for part in of_side.values():
+            part.mul_(factor)
+    clipped = torch.cat([part.ravel() for part in parts.values()])""",
+    ),
+)
 SIGMA_SQRT_T = Text(sampling, "_component", ("np.sqrt(temperature) * np.sqrt(temperature)", "np.sqrt(temperature)"))
 
 # Data ----------------------------------------------------------------------------------------------------------------
@@ -146,10 +136,11 @@ SCALE_IN_FLOAT32 = Text(
 DRAWS_WHERE_A_POINT_MAY_GO = Text(
     data,
     "augment_strokes",
-    ("draws = rng.random_sample(len(sketch))", "draws = np.ones(len(sketch))"),
     (
-        "dropped = (",
-        "may = (lifted == 0) & (lifted_before == 0) & (since > 2)\n"
-        "    draws[may] = rng.random_sample(int(may.sum()))\n    dropped = (",
+        "result, _ =",
+        "_, kept = drop_points(sketch, starts, np.ones(len(sketch), dtype=bool))\n"
+        "    numbers = np.ones(len(sketch))\n"
+        "    numbers[~kept] = rng.random_sample(int((~kept).sum()))\n    result, _ =",
     ),
+    ("rng.random_sample(len(sketch)) < prob", "numbers < prob"),
 )

@@ -43,7 +43,7 @@ RFEINMAN_PLAIN = RFEINMAN | {
 }
 TORCH_TRAINING = {
     "no dropout": plants.NO_DROPOUT,
-    "clips by norm": plants.ClipByNorm(),
+    "clips by norm": plants.CLIP_BY_NORM,
     "torch's Adam, two biases a cell": plants.torch_adam(ENCODER, DECODER),
 }
 JACQ = TORCH_TRAINING | {"encoder reads the padding": plants.READS_PADDING} | SAMPLING
@@ -148,6 +148,20 @@ def explained(port: str, recording: str, theirs: Arrays, departures: Mapping[str
     assert answers.broken == {}
     assert theirs.keys() <= answers.arrays.keys()
     return residuals(theirs, answers.arrays)
+
+
+@pytest.mark.parametrize(("port", "recording"), CASES)
+def test_all_departures_of_a_port_can_be_planted_together(port, recording):
+    """Also where the port is not here."""
+    with planted(CASES[port, recording]):
+        pass
+
+
+def test_the_departures_in_data_and_inner_dropout_can_be_planted():
+    of_data = (plants.UNBIASED_SCALE, plants.SCALE_IN_FLOAT32, plants.DRAWS_WHERE_A_POINT_MAY_GO)
+    for planting in (*of_data, plants.READS_X_NO_BIAS_INNER_DROPOUT):
+        with planting.planted():
+            pass
 
 
 @pytest.mark.parametrize(("port", "recording"), CASES)

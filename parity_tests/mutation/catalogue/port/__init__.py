@@ -1,7 +1,7 @@
 """The bugs of a port, by family.
 
-They are those that other ports of Sketch-RNN have, and those that its official code invites. Each says in which part of
-the report it must show first: the part where a maintainer would have to look, decided from the bug.
+Other ports of Sketch-RNN have some of them; the official code invites the others. Each names the part of the report in
+which it must show first: the part where a maintainer would have to look.
 """
 
 from parity_tests.mutation.catalogue.port.cells import CELL_MUTANTS
@@ -36,10 +36,10 @@ MUTANTS = (
     *PRECISION_MUTANTS,
 )
 
-# what no recording can tell from the sound code, and why it is not among them
+# bugs that no recording can tell from the sound code, and why
 LEFT_OUT = {
-    "component picked with > in the place of >=": "differs only where a random number of 53 bits equals a cumulated "
+    "component picked with > instead of >=": "differs only if a random number of 53 bits equals a cumulative "
     "probability",
     "sigma times T, not sqrt(T) * sqrt(T)": "one rounding of float64 in a deviation; the point is rounded to float32",
-    "z drawn behind the first point": "the first point needs it",
+    "z drawn after the first point": "the first point needs it",
 }

@@ -77,7 +77,7 @@ _CELL_DESIGN = (
     ),
     Mutant(
         "encoder without layer norm", "cell design",
-        # the encoder alone reads five numbers, and a decoder without an encoder
+        # five inputs: the encoder, and a decoder without an encoder
         Text(
             cells.LayerNormLSTMCell, "forward",
             ("self.ln_all(total)", "(self.ln_all(total) * (len(self.W_xh) != 5) + total * (len(self.W_xh) == 5))"),
@@ -93,12 +93,12 @@ _CELL_DESIGN = (
         LAYER_NORM, "state",
     ),
     Mutant(
-        "no layer norm on the way from c to h", "cell design",
+        "no layer norm between c and h", "cell design",
         Text(cells.LayerNormLSTMCell, "forward", ("self.ln_c(new_c)", "new_c + 0 * self.ln_c(new_c)")),
         LAYER_NORM, "normal_c",
     ),
     Mutant(
-        "coupled gates: 1 - f in the place of i", "cell design",
+        "coupled gates: 1 - f instead of i", "cell design",
         Text(cells.HyperLSTMCell, "forward", ("torch.sigmoid(i) * g", "(1 - torch.sigmoid(f + FORGET_BIAS)) * g")),
         HYPER, "c",
     ),

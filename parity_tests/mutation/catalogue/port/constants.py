@@ -7,7 +7,7 @@ from pytorch_sketch_rnn.training import optim
 
 CONSTANT_MUTANTS = (
     Mutant("forget bias missing", "biases", Value(cells, "FORGET_BIAS", 0.0), LSTM, "c"),
-    Mutant("forget bias twice, stored and added", "biases", Value(cells, "FORGET_BIAS", 2.0), LSTM, "c"),
+    Mutant("forget bias stored and added again", "biases", Value(cells, "FORGET_BIAS", 2.0), LSTM, "c"),
     Mutant("forget bias 0.9", "biases", Value(cells, "FORGET_BIAS", 0.9), LSTM, "c"),
     Mutant(
         "main bias of the HyperLSTM dropped with layer norm", "biases",
@@ -18,7 +18,7 @@ CONSTANT_MUTANTS = (
         HYPER, "total",
     ),
     Mutant(
-        "main bias of the HyperLSTM added behind layer norm", "biases",
+        "main bias of the HyperLSTM added after layer norm", "biases",
         Text(
             cells.HyperLSTMCell, "forward",
             ("ix + ih + ib, jx + jh + jb, fx + fh + fb, ox + oh + ob", "ix + ih, jx + jh, fx + fh, ox + oh"),
@@ -53,7 +53,7 @@ CONSTANT_MUTANTS = (
         R_COST,
     ),
     Mutant(
-        "density bounded from below by epsilon, not added to it", "epsilons",
+        "density is max(density, epsilon), not their sum", "epsilons",
         Text(losses, "reconstruction_cost", ("torch.logaddexp(", "torch.maximum(")),
         R_COST,
     ),
@@ -72,17 +72,17 @@ CONSTANT_MUTANTS = (
         LAYER_NORM, "[ijfo]",
     ),
     Mutant(
-        "root of the mean square, the mean left in", "variance",
+        "layer norm without subtracting the mean", "variance",
         Text(cells.LayerNorm, "forward", ("blocks - blocks.mean(dim=2, keepdim=True)", "blocks")),
         LAYER_NORM, "[ijfo]",
     ),
     Mutant(
-        "log variance taken for log deviation", "variance",
+        "log variance used as log deviation", "variance",
         Text(sketch_rnn.SketchRNN, "sample_latent", ("torch.exp(presig / 2)", "torch.exp(presig)")),
         Z,
     ),
     Mutant(
-        "KL cost takes the log variance for a log deviation", "variance",
+        "KL cost uses the log variance as log deviation", "variance",
         Text(
             losses, "kl_divergence",
             ("1 + presig - mu.square() - presig.exp()", "1 + 2 * presig - mu.square() - (2 * presig).exp()"),

@@ -19,21 +19,21 @@ from parity_tests.mutation.catalogue.port.parts import (
 )
 from weight_port import convert, names
 
-# how the converter takes each weight from its source, and each slot and power of Adam
+# how the converter reads each weight, and each slot and power of Adam
 _WEIGHT = "ours: variables[official] for official, ours in plan.weights"
 _SLOT = "ours: variables[official] for official, ours in plan.optimizer"
 _LATENT = "vector_rnn/ENC_RNN_"
 
 
-def _taken(text: str, value: str) -> Text:
-    """A converter that takes another value, an expression in ``value``, ``official`` and ``ours``."""
+def _converted(text: str, value: str) -> Text:
+    """A converter that writes another value: an expression in ``value`` and the names ``official`` and ``ours``."""
     head, tail = text.split(": variables[official] ")
     changed = f"{head}: (lambda value, official, ours: {value})(variables[official], official, ours) {tail}"
     return Text(convert, "convert_variables", (text, changed))
 
 
 def _swapped(table: Mapping[str, str], *pairs: tuple[str, str]) -> dict[str, str]:
-    """Entries of a table with the values of each two exchanged."""
+    """The entries of these pairs of keys, with their values swapped."""
     return {a: table[b] for a, b in pairs} | {b: table[a] for a, b in pairs}
 
 
@@ -71,13 +71,13 @@ CONVERTER_MUTANTS = (
         MU,
     ),
     Mutant(
-        "W_hh transposed, then pressed into shape", "converter",
-        _taken(_WEIGHT, 'value.T.reshape(value.shape) if official.endswith("W_hh") else value'),
+        "W_hh transposed, then reshaped", "converter",
+        _converted(_WEIGHT, 'value.T.reshape(value.shape) if official.endswith("W_hh") else value'),
         CONVERTED, ".*/W_hh",
     ),
     Mutant(
         "the converter adds the forget bias to the stored one", "converter",
-        _taken(
+        _converted(
             _WEIGHT,
             "value + np.repeat(np.float32([0, 0, 1, 0]), len(value) // 4) if official.endswith('/bias') else value",
         ),
@@ -85,13 +85,13 @@ CONVERTER_MUTANTS = (
     ),
     Mutant(
         "weights rounded to float16 on the way", "converter",
-        _taken(_WEIGHT, "value.astype(np.float16).astype(value.dtype)"),
+        _converted(_WEIGHT, "value.astype(np.float16).astype(value.dtype)"),
         CONVERTED,
     ),
     Mutant(
         "weights rounded to float32 on the way", "converter",
-        # a checkpoint holds float32; those of a training in float64 alone are other numbers
-        _taken(_WEIGHT, "value.astype(np.float32).astype(value.dtype)"),
+        # a checkpoint holds float32, so only the weights of a training in float64 change
+        _converted(_WEIGHT, "value.astype(np.float32).astype(value.dtype)"),
         COSTS,
     ),
     Mutant(
@@ -105,8 +105,8 @@ CONVERTER_MUTANTS = (
         POWERS + WEIGHTS,
     ),
     Mutant(
-        "Adam's powers left at their first values", "converter",
-        _taken(
+        "Adam's powers left at their initial values", "converter",
+        _converted(
             _SLOT,
             "np.float32({'beta1_power': 0.9, 'beta2_power': 0.999}.get(ours, 0)) if 'power' in ours else value",
         ),
@@ -114,7 +114,7 @@ CONVERTER_MUTANTS = (
     ),
     Mutant(
         "Adam's slots left at zero", "converter",
-        _taken(_SLOT, 'np.zeros_like(value) if ours[:2] in ("m.", "v.") else value'),
+        _converted(_SLOT, 'np.zeros_like(value) if ours[:2] in ("m.", "v.") else value'),
         CONVERTED_STATE, ".*/Adam(_1)?",
     ),
 )  # fmt: skip

@@ -2,11 +2,11 @@
 
 from parity_tests.mutation.bugs import Mutant, Text
 from parity_tests.mutation.catalogue.port.parts import LOADER
-from pytorch_sketch_rnn.data import magenta_loader, strokes
+from pytorch_sketch_rnn.data import magenta_loader
 
 DATA_MUTANTS = (
     Mutant(
-        "a scale factor for each axis", "data",
+        "a separate scale factor for each axis", "data",
         Text(
             magenta_loader.DataLoader, "calculate_normalizing_scale_factor",
             ("sketch[:, :2].ravel() for", "sketch[:, :2] for"),
@@ -16,7 +16,7 @@ DATA_MUTANTS = (
         LOADER, "scale_factor",
     ),
     Mutant(
-        "scale factor of dx alone", "data",
+        "scale factor of dx only", "data",
         Text(
             magenta_loader.DataLoader, "calculate_normalizing_scale_factor",
             ("sketch[:, :2].ravel()", "sketch[:, 0]"),
@@ -58,7 +58,7 @@ DATA_MUTANTS = (
     ),
     Mutant(
         "large gaps not clamped", "data",
-        Text(magenta_loader, "clamped", ("np.clip(sketch.astype(np.float64), -LIMIT, LIMIT)", "sketch")),
+        Text(magenta_loader, "clamped", ("np.clip(points.astype(np.float64), -LIMIT, LIMIT)", "points")),
         LOADER, "scale_factor",
     ),
     Mutant(
@@ -72,18 +72,18 @@ DATA_MUTANTS = (
             magenta_loader.DataLoader, "__init__",
             (
                 "clamped(sketch) for sketch in strokes if len(sketch) <= max_seq_len",
-                "_clamped(sketch[:max_seq_len]) for sketch in strokes",
+                "clamped(sketch[:max_seq_len]) for sketch in strokes",
             ),
         ),
         (*LOADER, "data"),
     ),
     Mutant(
-        "of several data sets the last alone", "data",
+        "only the last of several data sets kept", "data",
         Text(magenta_loader, "join_sets", ("sketch for each in sets for", "sketch for each in sets[-1:] for")),
         (*LOADER, "data"),
     ),
     Mutant(
-        "batch drawn with repetition", "data",
+        "batch drawn with replacement", "data",
         Text(
             magenta_loader.DataLoader, "random_batch",
             (
@@ -94,17 +94,17 @@ DATA_MUTANTS = (
         LOADER, "train/.*",
     ),
     Mutant(
-        "padding with the pen lifted, not with the end", "data",
-        Text(strokes, "to_big_strokes", ("big[length:, 4] = 1", "big[length:, 3] = 1")),
+        "padding with pen up instead of end of sketch", "data",
+        Text(magenta_loader, "padded", ("sketches[:, :, 4] = 1", "sketches[:, :, 3] = 1")),
         LOADER, ".*/sketches",
     ),
     Mutant(
         "no start token", "data",
-        Text(magenta_loader, "_with_start", ("[START_TOKEN]", "[[0, 0, 0, 0, 0]]")),
+        Text(magenta_loader, "padded", ("sketches[:, 0] = START_TOKEN", "sketches[:, 0] = 0")),
         LOADER, ".*/sketches",
     ),
     Mutant(
-        "scale drawn only where its factor is not 0", "augmentation",
+        "random scale drawn only if its factor is not 0", "augmentation",
         Text(
             magenta_loader.DataLoader, "_augmented",
             ("for axis in range(2):", "for axis in range(2 if self.random_scale_factor > 0 else 0):"),
@@ -127,18 +127,18 @@ DATA_MUTANTS = (
         LOADER, "valid/0/.*",
     ),
     Mutant(
-        "dropped point merged into the next one", "augmentation",
-        Text(magenta_loader, "augment_strokes", ("np.cumsum(~dropped)[dropped] - 1", "np.cumsum(~dropped)[dropped]")),
+        "dropped point merged into the next point", "augmentation",
+        Text(magenta_loader, "drop_points", ("np.cumsum(kept)[dropped] - 1", "np.cumsum(kept)[dropped]")),
         LOADER, "train/0/.*",
     ),
     Mutant(
         "dropped point lost, not merged", "augmentation",
-        Text(magenta_loader, "augment_strokes", ("sketch[dropped, axis])", "0 * sketch[dropped, axis])")),
+        Text(magenta_loader, "drop_points", ("points[dropped, axis])", "0 * points[dropped, axis])")),
         LOADER, "train/0/.*",
     ),
     Mutant(
-        "points dropped from the second of a stroke on: count > 1", "augmentation",
-        Text(magenta_loader, "augment_strokes", ("(since > 2)", "(since > 1)")),
+        "points dropped one too early in a stroke: count > 1", "augmentation",
+        Text(magenta_loader, "drop_points", ("(since > 2)", "(since > 1)")),
         LOADER, "train/0/.*",
     ),
     Mutant(

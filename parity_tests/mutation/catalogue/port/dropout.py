@@ -12,22 +12,25 @@ from parity_tests.mutation.catalogue.port.parts import (
     LSTM,
     MASK,
 )
-from pytorch_sketch_rnn.model import cells, decoder, draws, encoder, sequence, sketch_rnn
+from pytorch_sketch_rnn.model import cells, draws, sequence, sketch_rnn
 
 DROPOUT_MUTANTS = (
     Mutant(
         "no dropout", "dropout",
-        Text(sketch_rnn.SketchRNN, "_mask", ("if not (self.training and used):", "if True:")),
+        Text(
+            sketch_rnn.SketchRNN, "_mask",
+            ('self.training and getattr(self.hparams, f"use_{kind}_dropout")', "False"),
+        ),
         LAYERS + KEEP,
     ),
     Mutant(
         "encoder without dropout", "dropout",
-        Text(sketch_rnn.SketchRNN, "encode", ("self.hparams.use_recurrent_dropout,", "False,")),
+        Text(sketch_rnn.SketchRNN, "encode", ('self._mask(f"encoder/{side}/recurrent", shape, draws)', "None")),
         FORWARD + BACKWARD + KEEP,
     ),
     Mutant(
         "dropout left on in evaluation", "dropout",
-        Text(sketch_rnn.SketchRNN, "_mask", ("if not (self.training and used):", "if not used:")),
+        Text(sketch_rnn.SketchRNN, "_mask", ("self.training and ", "")),
         (*LAYERS, "encode", "encode (first 1)"),
     ),
     Mutant(
@@ -39,31 +42,31 @@ DROPOUT_MUTANTS = (
         HYPER, "hyper_cell/g",
     ),
     Mutant(
-        "keep probability taken for that of dropping", "dropout",
-        Text(sketch_rnn.SketchRNN, "_mask", ("shape, keep_prob,", "shape, 1 - keep_prob,")),
+        "keep probability used as drop probability", "dropout",
+        Text(sketch_rnn.SketchRNN, "_mask", ("shape, getattr(", "shape, 1 - getattr(")),
         KEEP,
     ),
     Mutant(
-        "keep probability taken for that of dropping, where masks are drawn", "dropout",
-        Text(draws.TorchDraws, "mask", ("bernoulli_(keep_prob,", "bernoulli_(1 - keep_prob,")),
+        "keep probability used as drop probability where masks are drawn", "dropout",
+        Text(draws.GeneratorMask, "tensor", ("bernoulli_(self.keep_prob,", "bernoulli_(1 - self.keep_prob,")),
         MASK,
     ),
     Mutant(
         "masks drawn without 1 / keep probability", "dropout",
-        Text(draws.TorchDraws, "mask", (".div_(keep_prob)", "")),
+        Text(draws.GeneratorMask, "tensor", (".div_(self.keep_prob)", "")),
         MASK,
     ),
     Mutant(
-        "output dropout with the keep probability of the input's", "dropout",
-        Text(sketch_rnn.SketchRNN, "decode", ("hparams.output_dropout_prob", "hparams.input_dropout_prob")),
+        "output dropout with the input's keep probability", "dropout",
+        Text(
+            sketch_rnn.SketchRNN, "_mask",
+            ('f"{kind}_dropout_prob"', 'f"{kind}_dropout_prob".replace("output", "input")'),
+        ),
         KEEP, "train/keep_prob/decoder/output",
     ),
     Mutant(
         "masks used without 1 / keep probability", "masks",
-        Text(
-            sketch_rnn.SketchRNN, "_mask",
-            ("keep_prob, self.decoder.output_w)", "keep_prob, self.decoder.output_w) * keep_prob"),
-        ),
+        Text(sequence, "_by_step", ("mask.tensor(like)", "mask.tensor(like).sign()")),
         LAYERS, "train/.*/g",
     ),
     Mutant(
@@ -85,14 +88,19 @@ DROPOUT_MUTANTS = (
         ),
         LAYER_NORM, "g",
     ),
-    Mutant("one mask for all steps", "masks", Text(sequence, "run", ("mask[t]", "mask[0]")), LAYERS, "train/.*/g"),
+    Mutant(
+        "one mask for all steps", "masks",
+        Text(sequence, "_by_step", (".unbind(dim=1)", ".unbind(dim=1)[:1] * like.shape[1]")),
+        LAYERS, "train/.*/g",
+    ),
     Mutant(
         "backward encoder's masks in the order of the sketch", "masks",
         Text(
-            encoder.Encoder, "forward",
+            sequence, "run_both",
             (
-                "Masks(bw_mask)",
-                "Masks(None if bw_mask is None else reverse_prefix(bw_mask.transpose(0, 1), lengths).transpose(0, 1))",
+                "Masks(masks[1])",
+                "Masks(masks[1] and type('', (), {'tensor': lambda _, like: "
+                "reverse_prefix(masks[1].tensor(like), lengths)})())",
             ),
         ),
         BACKWARD, "train/.*/g",
@@ -102,8 +110,8 @@ DROPOUT_MUTANTS = (
         Text(
             sequence, "run",
             (
-                "output = apply_mask(output, after)",
-                "output = apply_mask(output, after)\n        new_state = new_state._replace(h=output)",
+                "output = apply_mask(output, after[t])",
+                "output = apply_mask(output, after[t])\n        new_state = new_state._replace(h=output)",
             ),
         ),
         DECODER,
@@ -111,11 +119,10 @@ DROPOUT_MUTANTS = (
     Mutant(
         "input dropout on the strokes, not on z", "masks",
         Text(
-            decoder.Decoder, "forward",
+            sequence, "run",
             (
-                "None, masks, tape)",
-                "None, masks if masks.input is None else masks._replace(input=torch.cat("
-                "[masks.input[..., :5], torch.ones_like(masks.input[..., 5:])], dim=2)), tape)",
+                "apply_mask(x, before[t])",
+                "torch.cat([apply_mask(x[:, :5], None if before[t] is None else before[t][:, :5]), x[:, 5:]], dim=1)",
             ),
         ),
         DECODER,

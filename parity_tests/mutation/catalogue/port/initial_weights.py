@@ -6,7 +6,7 @@ from pytorch_sketch_rnn.model import cells, initializers, sketch_rnn
 
 INITIAL_WEIGHT_MUTANTS = (
     Mutant(
-        "forget bias in the stored bias as well", "initialisers",
+        "forget bias also in the initial bias", "initialisers",
         Text(
             cells.LSTMCell, "__init__",
             ("torch.zeros(4 * num_units)", "torch.tensor([0.0, 0.0, 1.0, 0.0]).repeat_interleave(num_units)"),
@@ -22,7 +22,7 @@ INITIAL_WEIGHT_MUTANTS = (
         DRAWN, ".*/output_b",
     ),
     Mutant(
-        "output bias with the fans of a matrix", "initialisers",
+        "output bias drawn with the fans of a matrix", "initialisers",
         Text(
             initializers, "glorot_uniform_",
             ("weight.shape[0], weight.shape[-1]", "weight.shape[0] ** (weight.ndim - 1), weight.shape[-1]"),
@@ -43,7 +43,7 @@ INITIAL_WEIGHT_MUTANTS = (
         CONSTANT, ".*/W_hh",
     ),
     Mutant(
-        "default initialisers of torch", "initialisers",
+        "torch's default initialisers", "initialisers",
         Text(
             cells.Cell, "reset_parameters",
             ("glorot_uniform_(self.W_xh, generator)", "bound = self.num_units**-0.5"),
@@ -55,7 +55,7 @@ INITIAL_WEIGHT_MUTANTS = (
         CONSTANT + DRAWN, ".*/W_[xh]h",
     ),
     Mutant(
-        "glorot normal in the place of uniform", "initialisers",
+        "Glorot normal instead of uniform", "initialisers",
         Text(
             initializers, "glorot_uniform_",
             ("weight.uniform_(-limit, limit,", "weight.normal_(0.0, limit / 3**0.5,"),
@@ -63,7 +63,7 @@ INITIAL_WEIGHT_MUTANTS = (
         DRAWN,
     ),
     Mutant(
-        "alpha of the hyper norms 0.1 in the place of 0.1 / e", "initialisers",
+        "alpha of the hyper norms 0.1 instead of 0.1 / e", "initialisers",
         Text(cells.HyperNorm, "__init__", ("0.10 / embedding_size", "0.10")),
         CONSTANT, ".*/alpha/super_linear_w",
     ),

@@ -14,7 +14,7 @@ LOSS_MUTANTS = (
                 "output[..., -3:], *output[..., :-3].chunk(6, dim=-1)",
             ),
         ),
-        (*MIXTURE, "head"),  # our adapter gives the blocks of `head` in the order in which they were read
+        (*MIXTURE, "head"),  # our adapter returns the blocks of `head` in the order in which they were read
     ),
     Mutant(
         "blocks of mu2 and sigma1 swapped", "mixture",
@@ -35,22 +35,22 @@ LOSS_MUTANTS = (
         ("corr",),
     ),
     Mutant(
-        "weights of the components by sigmoid", "mixture",
+        "mixture weights by sigmoid instead of softmax", "mixture",
         Text(mixture.Mixture, "pi", ("F.softmax(self.pi_logits, dim=-1)", "self.pi_logits.sigmoid()")),
         ("pi",),
     ),
     Mutant(
-        "density without the factor of the correlation", "mixture",
+        "density without the correlation's factor", "mixture",
         Text(mixture.Mixture, "log_density", (" - 0.5 * _log_one_minus_tanh2(r)", "")),
         R_COST,
     ),
     Mutant(
-        "density with pi not normalised", "mixture",
+        "density with unnormalised pi", "mixture",
         Text(mixture.Mixture, "log_density", ("F.log_softmax(self.pi_logits, dim=-1)", "self.pi_logits")),
         R_COST,
     ),
     Mutant(
-        "density of the best component alone", "mixture",
+        "density of only the best component", "mixture",
         Text(mixture.Mixture, "log_density", ("torch.logsumexp(", "torch.amax(")),
         R_COST,
     ),

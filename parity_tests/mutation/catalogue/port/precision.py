@@ -14,10 +14,10 @@ from parity_tests.mutation.catalogue.port.parts import (
     WEIGHTS,
     Z,
 )
-from pytorch_sketch_rnn.model import cells, decoder, linear, losses, mixture, sketch_rnn
+from pytorch_sketch_rnn.model import cells, decoder, linear, losses, mixture, sequence, sketch_rnn
 from pytorch_sketch_rnn.training import optim
 
-# what mixed precision or a forgotten cast leaves in a model of float64: the smallest bugs of all
+# what mixed precision or a forgotten cast does in a float64 model: the smallest bugs of all
 PRECISION_MUTANTS = (
     Mutant(
         "a sigmoid in float32", "precision",
@@ -45,8 +45,8 @@ PRECISION_MUTANTS = (
         Z,
     ),
     Mutant(
-        "z rounded to float32 where it is fed", "precision",
-        Text(decoder.Decoder, "forward", ("z.unsqueeze(1)", "z.float().to(z.dtype).unsqueeze(1)")),
+        "z rounded to float32 before the decoder reads it", "precision",
+        Text(sequence, "run", ("constant.unsqueeze(1)", "constant.float().to(constant.dtype).unsqueeze(1)")),
         DECODER,
     ),
     Mutant(
@@ -77,7 +77,7 @@ PRECISION_MUTANTS = (
     ),
     Mutant(
         "gradients rounded to float32", "precision",
-        Text(optim, "clip_by_value", ("grad.clamp_(", "grad.copy_(parameter.grad.float()).clamp_(")),
+        Text(optim, "clip_by_value", ("gradient.clamp(", "gradient.float().to(gradient.dtype).clamp(")),
         CLIPPED,
     ),
     Mutant(

@@ -43,7 +43,7 @@ SAMPLING_MUTANTS = (
         SAMPLED,
     ),
     Mutant(
-        "one random number too few a step when greedy", "sampling",
+        "greedy sampling draws one random number too few per step", "sampling",
         Text(
             sampling, "sample",
             ('_pick(uniform.random(), here["pi"]', '_pick(0.0 if greedy_mode else uniform.random(), here["pi"]'),
@@ -51,7 +51,7 @@ SAMPLING_MUTANTS = (
         GREEDY, ".*/next_uniform",
     ),
     Mutant(
-        "a point drawn even when greedy, and thrown away", "sampling",
+        "greedy sampling draws a point and discards it", "sampling",
         Text(
             sampling, "sample",
             (
@@ -62,17 +62,17 @@ SAMPLING_MUTANTS = (
         GREEDY, ".*/next_normal",
     ),
     Mutant(
-        "no z drawn where there is no encoder", "sampling",
+        "no z drawn for a decoder-only model", "sampling",
         Text(sampling, "sample", ("if z is None:", "if z is None and model.hparams.conditional:")),
         GREEDY + SAMPLED,
     ),
     Mutant(
-        "points fed back without being rounded to float32", "sampling",
+        "points fed back without rounding to float32", "sampling",
         Text(sampling, "sample", ("*np.eye(3)[pen]], dtype=np.float32)", "*np.eye(3)[pen]], dtype=np.float64)")),
         GREEDY,
     ),
     Mutant(
-        "sampling begins without the start token", "sampling",
+        "sampling starts without the start token", "sampling",
         Text(sampling, "sample", ("np.array(START_TOKEN, dtype=np.float32)", "np.zeros(5, dtype=np.float32)")),
         GREEDY,
     ),

@@ -19,34 +19,34 @@ SEQUENCE_MUTANTS = (
     Mutant(
         "encoder ignores lengths", "lengths",
         Text(
-            encoder.Encoder, "forward",
-            ("run(self.fw, strokes, fw_start, lengths,", "run(self.fw, strokes, fw_start, None,"),
-            ("run(self.bw, backwards, bw_start, lengths,", "run(self.bw, strokes.flip(1), bw_start, None,"),
+            sequence, "run_both",
+            ("run(fw, inputs, fw_start, lengths,", "run(fw, inputs, fw_start, None,"),
+            ("run(bw, backwards, bw_start, lengths,", "run(bw, inputs.flip(1), bw_start, None,"),
         ),
         FORWARD + BACKWARD,
     ),
     Mutant(
-        "state runs on behind the end of a sketch", "lengths",
+        "state not frozen after the end of a sketch", "lengths",
         Text(sequence, "run", ("torch.where(alive, new, old)", "new")),
         FORWARD + BACKWARD, ".*state",
     ),
     Mutant(
-        "backward direction ignores lengths at its end", "lengths",
+        "backward state not frozen after its last point", "lengths",
         Text(
-            encoder.Encoder, "forward",
-            ("run(self.bw, backwards, bw_start, lengths,", "run(self.bw, backwards, bw_start, None,"),
+            sequence, "run_both",
+            ("run(bw, backwards, bw_start, lengths,", "run(bw, backwards, bw_start, None,"),
         ),
         BACKWARD, ".*state",
     ),
     Mutant(
-        "backward direction begins in the padding", "lengths",
-        Text(encoder.Encoder, "forward", ("reverse_prefix(strokes, lengths)", "strokes.flip(1)")),
+        "backward direction starts in the padding", "lengths",
+        Text(sequence, "run_both", ("reverse_prefix(inputs, lengths)", "inputs.flip(1)")),
         BACKWARD,
     ),
     Mutant(
-        "one point too few of each sketch", "lengths",
+        "encoder stops one point early", "lengths",
         Text(
-            encoder.Encoder, "forward",
+            sequence, "run_both",
             ("backwards = reverse_prefix", "lengths = (lengths - 1).clamp(min=1)\n    backwards = reverse_prefix"),
         ),
         FORWARD + BACKWARD,
@@ -89,7 +89,7 @@ SEQUENCE_MUTANTS = (
         LSTM, "[ijfo]",
     ),
     Mutant(
-        "initial state split without regard to the packed order", "order",
+        "initial state split in the wrong order", "order",
         Text(
             decoder.Decoder, "initial_state",
             ("unpack(packed)", "unpack(torch.cat(packed.split(packed.shape[1] // 2, dim=1)[::-1], dim=1))"),
@@ -102,7 +102,7 @@ SEQUENCE_MUTANTS = (
         MU,
     ),
     Mutant(
-        "c, not h, of the last states", "order",
+        "last c instead of last h", "order",
         Text(encoder.Encoder, "posterior", ("[fw_state.h, bw_state.h]", "[fw_state.c, bw_state.c]")),
         MU,
     ),
@@ -125,18 +125,24 @@ SEQUENCE_MUTANTS = (
         START,
     ),
     Mutant(
-        "z fed at the first step alone", "latent vector",
+        "z fed only at the first step", "latent vector",
         Text(
-            decoder.Decoder, "forward",
-            ("z.unsqueeze(1).expand(-1, steps, -1)", "torch.nn.functional.pad(z.unsqueeze(1), (0, 0, 0, steps - 1))"),
+            sequence, "run",
+            (
+                "constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)",
+                "torch.nn.functional.pad(constant.unsqueeze(1), (0, 0, 0, inputs.shape[1] - 1))",
+            ),
         ),
         DECODER,
     ),
     Mutant(
-        "z in front of the stroke", "latent vector",
+        "z concatenated before the stroke", "latent vector",
         Text(
-            decoder.Decoder, "forward",
-            ("[inputs, z.unsqueeze(1).expand(-1, steps, -1)]", "[z.unsqueeze(1).expand(-1, steps, -1), inputs]"),
+            sequence, "run",
+            (
+                "[inputs, constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)]",
+                "[constant.unsqueeze(1).expand(-1, inputs.shape[1], -1), inputs]",
+            ),
         ),
         DECODER,
     ),

@@ -4,6 +4,8 @@ from parity_tests.mutation.bugs import Mutant, Text, Value
 from parity_tests.mutation.catalogue.port.parts import ADAM_M, ADAM_V, CLIPPED, POWERS, RATES, WEIGHTS
 from pytorch_sketch_rnn.training import optim, schedules, trainer
 
+_CLIP = "clip_by_value(gradient, self.hparams.grad_clip)"
+_MOVE = "torch._foreach_sub_(self.parameters, self.split(update))"
 TRAINING_MUTANTS = (
     Mutant(
         "KL weight starts at 0.005", "schedules",
@@ -16,7 +18,7 @@ TRAINING_MUTANTS = (
         RATES, ".*/kl_weight",
     ),
     Mutant(
-        "KL weight approaches at the rate of the learning rate", "schedules",
+        "KL weight annealed at the learning rate's decay rate", "schedules",
         Text(schedules, "kl_weight", ("hparams.kl_decay_rate", "hparams.decay_rate")),
         RATES, ".*/kl_weight",
     ),
@@ -48,36 +50,40 @@ TRAINING_MUTANTS = (
         "clips by the norm of all gradients", "clipping",
         Text(
             optim, "clip_by_value",
-            ("in parameters:", "in [] if torch.nn.utils.clip_grad_norm_(list(parameters), bound) else []:"),
+            ("gradient.clamp(-bound, bound)", "gradient * (bound / (gradient.norm() + 1e-6)).clamp(max=1)"),
         ),
         CLIPPED,
     ),
     Mutant(
         "clips by the norm of each gradient", "clipping",
         Text(
-            optim, "clip_by_value",
-            ("clamp_(-bound, bound)", "mul_(min(1.0, bound / (float(parameter.grad.norm()) + 1e-12)))"),
+            trainer.Trainer, "_apply",
+            (
+                _CLIP,
+                "torch.cat([part.ravel() * min(1.0, self.hparams.grad_clip / (float(part.norm()) + 1e-12)) "
+                "for part in self.optimizer.split(gradient)])",
+            ),
         ),
         CLIPPED,
     ),
     Mutant(
-        "no clip", "clipping",
-        Text(optim, "clip_by_value", ("parameter.grad.clamp_(-bound, bound)", "pass")),
+        "no clipping", "clipping",
+        Text(optim, "clip_by_value", ("gradient.clamp(-bound, bound)", "gradient")),
         CLIPPED,
     ),
     Mutant(
         "clips from above only", "clipping",
-        Text(optim, "clip_by_value", ("clamp_(-bound, bound)", "clamp_(max=bound)")),
+        Text(optim, "clip_by_value", ("clamp(-bound, bound)", "clamp(max=bound)")),
         CLIPPED,
     ),
     Mutant(
         "clips after Adam", "clipping",
         Text(
-            trainer.Trainer, "apply_gradients",
-            ("clip_by_value(self.model.parameters(), self.hparams.grad_clip)", "pass"),
+            trainer.Trainer, "_apply",
+            (_CLIP, "gradient"),
             (
-                "self.optimizer.step()",
-                "self.optimizer.step()\n    clip_by_value(self.model.parameters(), self.hparams.grad_clip)",
+                "self.optimizer.step_by(clipped, applied)",
+                f"self.optimizer.step_by(clipped, applied)\n    clipped = {_CLIP}",
             ),
         ),
         CLIPPED,
@@ -85,8 +91,8 @@ TRAINING_MUTANTS = (
     Mutant(
         "learning rate of the first step throughout", "schedules",
         Text(
-            trainer.Trainer, "apply_gradients",
-            ('group["lr"] = learning_rate', 'group["lr"] = self.hparams.learning_rate'),
+            trainer.Trainer, "_apply",
+            ("fill_(learning_rate)", "fill_(self.hparams.learning_rate)"),
         ),
         WEIGHTS,
     ),
@@ -95,36 +101,38 @@ TRAINING_MUTANTS = (
         Text(
             optim.TF1Adam, "step_by",
             (
-                "m * float(lr_t) / (v.sqrt() + float(epsilon))",
-                "group['lr'] * (m / (1 - power1)) / ((v / (1 - power2)).sqrt() + float(epsilon))",
+                "self.m * (lr_t * applied) / (self.v.sqrt() + float(epsilon))",
+                "self.settings['lr'] * applied * (self.m / (1 - power1)) "
+                "/ ((self.v / (1 - power2)).sqrt() + float(epsilon))",
             ),
         ),
         WEIGHTS,
     ),
     Mutant(
         "Adam's epsilon inside the root", "Adam",
-        Text(optim.TF1Adam, "step_by", ("v.sqrt() + float(epsilon)", "(v + float(epsilon)).sqrt()")),
+        Text(optim.TF1Adam, "step_by", ("self.v.sqrt() + float(epsilon)", "(self.v + float(epsilon)).sqrt()")),
         WEIGHTS,
     ),
     Mutant("beta2 0.99", "Adam", Value(optim, "BETA2", 0.99), ADAM_V),
     Mutant(
         "no bias correction", "Adam",
-        Text(optim.TF1Adam, "step_by", ("* np.sqrt(number(1) - power2) / (number(1) - power1)", "")),
+        Text(optim.TF1Adam, "step_by", (" * torch.sqrt(1 - power2) / (1 - power1)", "")),
         WEIGHTS,
     ),
     Mutant(
-        "bias correction a step ahead: powers multiplied up before their use", "Adam",
+        "bias correction one step ahead: powers updated before use", "Adam",
         Text(
             optim.TF1Adam, "step_by",
             (
-                'number(group["beta1_power"]), number(group["beta2_power"])',
-                'number(group["beta1_power"] * beta1), number(group["beta2_power"] * beta2)',
+                "self.settings[name].to(gradient.dtype) for name in POWERS",
+                "self.settings[name].to(gradient.dtype) * float(beta) "
+                "for name, beta in zip(POWERS, (beta1, beta2), strict=True)",
             ),
         ),
         WEIGHTS,
     ),
     Mutant(
-        "exact constants in the place of float32 ones", "Adam",
+        "Adam's constants not rounded to float32", "Adam",
         Text(optim.TF1Adam, "step_by", ("number(np.float32(constant))", "number(constant)")),
         ADAM_M,
     ),
@@ -132,14 +140,17 @@ TRAINING_MUTANTS = (
         "powers in float64", "Adam",
         Text(
             optim.TF1Adam, "step_by",
-            ('float(np.float32(group["beta1_power"]) * np.float32(BETA1))', 'group["beta1_power"] * BETA1'),
-            ('float(np.float32(group["beta2_power"]) * np.float32(BETA2))', 'group["beta2_power"] * BETA2'),
+            ("power * float(np.float32(beta))", "power.double() * beta"),
+            ("power.copy_(", "self.settings[name] = ("),
         ),
         (*POWERS, "training: Adam's state"),
     ),
     Mutant(
         "weight decay", "Adam",
-        Text(optim.TF1Adam, "step_by", ("parameter.sub_(", 'parameter.mul_(1 - 1e-2 * group["lr"]).sub_(')),
+        Text(
+            optim.TF1Adam, "step_by",
+            (_MOVE, f"torch._foreach_mul_(self.parameters, float(1 - 1e-2 * self.settings['lr']))\n    {_MOVE}"),
+        ),
         WEIGHTS,
     ),
 )  # fmt: skip
