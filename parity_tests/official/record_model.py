@@ -34,7 +34,7 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
     as_is = read_weights(job["weights"], recorder.double)
     if job.get("own"):
         batches["-own"] = own_batch(recorder.double, as_is, values["batch_size"], values["max_seq_len"], seed)
-    recordings = []
+    recordings: list[Recording] = []
     for suffix, (sketches, lengths) in batches.items():
         # neither number is exact in float32, so float64 must not have rounded them
         inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}

@@ -89,7 +89,7 @@ class Recording:
         sha = hashlib.sha256(json.dumps(self._claims(), sort_keys=True).encode())
         for name, array in self._arrays():
             sha.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            sha.update(np.ascontiguousarray(array))
+            sha.update(np.ascontiguousarray(array).data)
         return sha.hexdigest()
 
     def _claims(self) -> dict[str, Any]:

@@ -255,7 +255,7 @@ def _draw_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
 
 def _quantity_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
     """The axes of what a forward pass computes, by its name without ``train/`` or ``eval/``."""
-    table = MODEL_QUANTITIES | {f"keep_prob/{name}": SCALAR for name in _draw_axes(hparams)}
+    table: dict[str, Axes] = MODEL_QUANTITIES | {f"keep_prob/{name}": SCALAR for name in _draw_axes(hparams)}
     for layer in layers_of(hparams):
         kind = hparams[layer.model]
         inside = {name: ("rows", STEPS, last) for name, last in _cell_quantities(kind).items()}
