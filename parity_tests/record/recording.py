@@ -65,8 +65,8 @@ def check_seal(path: Path) -> None:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a recording") from None
     if not text.startswith(SEAL):
         other = re.match(rb"sketch-rnn recording, schema (\d+),", text)
-        found = f"one of schema {int(other[1])}" if other and int(other[1]) != SCHEMA else "another kind of file"
-        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {found}; record it anew")
+        instead = f"one of schema {int(other[1])}" if other and int(other[1]) != SCHEMA else "another kind of file"
+        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {instead}; record it anew")
     if text != found:
         raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
 

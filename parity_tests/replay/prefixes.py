@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.adapter import Adapter
+from parity_tests.adapter import Adapter, Arrays
 from parity_tests.record.draws import PREFIXES
 from parity_tests.record.mixtures import PARAMETERS
 from parity_tests.record.quantities import PREFIX
@@ -23,10 +23,13 @@ def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answ
     if replay.conditional:
         noise = replay.latent_noise()
         for length in PREFIXES:
-            lengths = np.minimum(replay.inputs["lengths"], length)
+
+            def encode(lengths: np.ndarray = np.minimum(replay.inputs["lengths"], length)) -> Arrays:  # noqa: B008
+                return _only(port.encode(sketches[:, 1:], lengths.copy(), noise), ("mu", "presig"))
+
             replay.answers.take(
                 f"encode (first {length})",
-                lambda n=lengths: _only(port.encode(sketches[:, 1:], n.copy(), noise), ("mu", "presig")),
+                encode,
                 ("mu", "presig"),
                 f"{PREFIX}{length}/",
             )
