@@ -4,6 +4,7 @@ These results are nearly local, even for a model that is chaotic over a whole sk
 offers no single steps.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,10 @@ def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answ
     if replay.conditional:
         noise = replay.latent_noise()
         for length in PREFIXES:
-
-            def encode(lengths: np.ndarray = np.minimum(replay.inputs["lengths"], length)) -> Arrays:  # noqa: B008
-                return _only(port.encode(sketches[:, 1:], lengths.copy(), noise), ("mu", "presig"))
-
+            lengths = np.minimum(replay.inputs["lengths"], length)
             replay.answers.take(
                 f"encode (first {length})",
-                encode,
+                partial(_posterior, port, sketches[:, 1:], lengths, noise),
                 ("mu", "presig"),
                 f"{PREFIX}{length}/",
             )
@@ -41,6 +39,10 @@ def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answ
         PREFIX,
     )
     return replay.answers
+
+
+def _posterior(port: Adapter, strokes: np.ndarray, lengths: np.ndarray, draws: Arrays) -> Any:
+    return _only(port.encode(strokes, lengths, draws), ("mu", "presig"))
 
 
 def _only(answer: Any, names: tuple[str, ...]) -> Any:
