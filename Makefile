@@ -1,8 +1,11 @@
-# Every target builds what it needs; `make help` lists them.
+# Every target builds what it needs. `make help` lists them.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+
+# What the targets below write. Nothing else in out/ is theirs: it may be a user's model or certificate.
+RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves bench)
 
 .DEFAULT_GOAL := help
 .PHONY: help test-slow parity parity-training mutants false-alarms false-alarms-long curves test fixtures lint format bench docs clean
@@ -10,51 +13,52 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-parity: $(READY) ## the proof, live: official Magenta runs and trains; every number of it is compared with ours
+parity: $(READY) ## the proof: official Magenta trains and runs, and every number is compared with ours (11 minutes)
 	$(BIN)/python -m parity_tests parity
 
-parity-training: $(READY) ## of that proof the training alone: whole runs with all randomness on, step by step
+parity-training: $(READY) ## the part of the proof about training: whole runs, step by step
 	$(BIN)/python -m parity_tests parity --only training --out out/parity-training
 
-mutants: $(READY) ## how small a bug the proof would catch: port bugs are planted, one by one, and each must be found
+mutants: $(READY) ## plant bugs one by one, each of which must be caught; measure how small a change is found
 	$(BIN)/python -m parity_tests mutants
 	$(BIN)/python -m parity_tests mutants --scaled
 
-false-alarms: $(READY) ## how often equal code is called different: pairs known to be equal, judged as all else is
+false-alarms: $(READY) ## judge pairs that are known to be equal, and count how often they are called different
 	$(BIN)/python -m parity_tests false-alarms
 
-false-alarms-long: $(READY) ## the same with four times as many recordings: about an hour
+false-alarms-long: $(READY) ## the same with four times as many recordings (an hour)
 	$(BIN)/python -m parity_tests false-alarms --form long
 
-curves: $(READY) ## training as it is used: both sides many times, each with its own random numbers; curves compared
+curves: $(READY) ## train both sides many times with their own random numbers, and compare the curves (half an hour)
 	$(BIN)/python -m parity_tests curves
 
-test: $(READY) ## all tests, those against the committed recordings of the official code among them
+test: $(READY) ## the unit tests, many of them against small recordings of the official code (10 minutes)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(READY) ## what takes minutes: a training that is killed 50 times and resumed, bit by bit
+test-slow: $(READY) ## the tests that take minutes: a training that is killed 50 times and resumed, bit for bit
 	$(BIN)/python -m pytest -m slow
 
-fixtures: $(READY) ## let the official code record the small fixtures again
+fixtures: $(READY) ## record the small recordings again with the official code
 	$(BIN)/python -m parity_tests fixtures
 
-lint: $(READY) ## check style and annotations: ruff
+lint: $(READY) ## check style and annotations with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(READY) ## let ruff lay out the code
+format: $(READY) ## format the code with ruff
 	$(BIN)/ruff format .
 
-bench: $(READY) ## measure: conversion, sampling and a training step, ours beside the official code
+bench: $(READY) ## time a training step, sampling and conversion, ours and the official code
 	$(BIN)/python -m benchmarks
 
-docs: $(READY) ## put the tables of the last parity, mutants, false-alarms, curves and bench into README and docs/
+docs: $(READY) ## copy the results of the last parity, mutants, false-alarms, curves and bench into the README and docs/
 	$(BIN)/python docs/refresh.py
 
-clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache *.egg-info
+clean: ## remove the environment, the caches and the results of these targets; models are kept
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache $(RESULTS)
+	rmdir out 2>/dev/null || true
 
-# magenta comes without its dependencies: they pin packages of 2020 that its sketch half does not use.
+# magenta is installed without its dependencies: they pin packages from 2020 that its sketch code does not use.
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt

@@ -1,1 +1,1 @@
-"""Measurements, ours beside the official code; figures are printed, never asserted."""
+"""Measurements of our code and the official code; figures are printed, never asserted."""

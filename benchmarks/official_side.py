@@ -1,6 +1,6 @@
-"""What is measured of the official code: ``python -m benchmarks.official_side JOB.json`` prints one line of JSON.
+"""Times the official side: ``python -m benchmarks.official_side JOB.json`` prints one line of JSON.
 
-It runs unmodified in a process of its own, and leaves a checkpoint at default sizes for the conversion to read.
+The official code runs unmodified in this process, and leaves a checkpoint at default sizes for the conversion.
 """
 
 import json
@@ -18,7 +18,7 @@ model, tf = magenta.model, magenta.tf
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of each training step and of sampling, for one decoder."""
+    """Seconds of each training step and of sampling with one decoder."""
     batch = np.load(job["batch"])
     hparams = official_hparams(job["hparams"])
     tf.reset_default_graph()

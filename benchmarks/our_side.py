@@ -1,4 +1,4 @@
-"""What is measured of ours: ``python -m benchmarks.our_side JOB.json`` prints one line of JSON."""
+"""Times our side: ``python -m benchmarks.our_side JOB.json`` prints one line of JSON."""
 
 import json
 import random
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pytorch_sketch_rnn.data.magenta_loader import Batch
+from benchmarks.around_a_step import measure_batch, measure_draws, random_sketches
+from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.draws import TorchDraws
 from pytorch_sketch_rnn.model.sampling import sample, sample_batch
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.trainer import Trainer
@@ -20,18 +20,19 @@ from weight_port.source import open_source
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of each training step and of sampling, for one decoder; seconds and memory of converting it."""
+    """Seconds of each training step and of sampling with one decoder; seconds and memory of its conversion."""
     converted = Path(job["converted"])
     result = measure_conversion(Path(job["checkpoint"]), converted)
-    arrays = np.load(job["batch"])
-    batch = Batch([], arrays["sketches"].astype(np.float32), arrays["lengths"])
     model = SketchRNN.from_pretrained(converted)
     model.hparams = HParams.from_dict(model.hparams.to_dict() | job["hparams"])
-    trainer = Trainer(model, None)
+    sketches = random_sketches(10 * model.hparams.batch_size, model.hparams.max_seq_len)
+    sets = Sets.from_splits({"train": sketches, "valid": sketches[:1], "test": sketches[:1]}, model.hparams)
+    trainer = Trainer(model, sets)
     steps = []
     for _ in range(job["warm_up"] + job["repeats"]):
         start = time.perf_counter()
-        trainer.step_on(batch, TorchDraws(), learning_rate=1e-3, kl_weight=0.01)
+        trainer.step()
+        trainer.check()
         steps.append(time.perf_counter() - start)
     model.eval()
     sample(model, 20)
@@ -41,11 +42,13 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     drawn = sample_batch(model, job["sample_batch"], job["sample_len"])
     many = (time.perf_counter() - start) / max(1, sum(map(len, drawn)))
-    return result | {"step": steps[job["warm_up"] :], "sample": one, "sample_batch": many}
+    result |= {"step": steps[job["warm_up"] :], "sample": one, "sample_batch": many}
+    hparams = model.hparams
+    return result | {"draws": measure_draws(hparams), "batch": measure_batch(sets.train, hparams.batch_size)}
 
 
 def measure_conversion(checkpoint: Path, converted: Path) -> dict[str, float]:
-    """Seconds, and the growth of resident memory (pages of the mapped checkpoint included), as MB and in weights."""
+    """Seconds, and the growth of resident memory in MiB and relative to the checkpoint, mapped pages included."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _status("VmRSS")
     start = time.perf_counter()

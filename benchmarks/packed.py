@@ -1,7 +1,7 @@
-"""``python -m benchmarks.packed``: a packed set of millions of sketches: packing it, random batches, training.
+"""``python -m benchmarks.packed``: pack millions of sketches, read random batches of them, and train on them.
 
-The sketches are random, of 15 to 80 points as QuickDraw's are, and deleted afterwards. Resident memory is the
-process's own: what the system keeps of the file in its cache is not in it.
+The sketches are random, have 15 to 80 points like those of QuickDraw, and are deleted afterwards. Resident memory does
+not include what the system caches of the file.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from pytorch_sketch_rnn.training.trainer import Trainer
 
 OUT = Path("out/bench")
 BATCH = 100
-HELD_OUT = 50  # of so many sketches one goes to each of validation and test
-BLOCK = 10_000  # sketches that are made at once
-STEPS = 5  # training steps that are timed
+HELD_OUT = 50  # one sketch in this many goes to validation, and one to test
+BLOCK = 10_000  # sketches generated at once
+STEPS = 5  # timed training steps
 
 
 def main(argv: list[str]) -> int:
@@ -75,7 +75,7 @@ def _pack(path: Path, count: int) -> str:
 
 
 def _sketches(count: int) -> Iterator[np.ndarray]:
-    """Random sketches, int16 [15 to 80, 3], a tenth of the points with the pen lifted."""
+    """Random sketches, int16 [15 to 80, 3]; the pen is lifted after a tenth of the points."""
     rng = np.random.RandomState(0)
     for begin in range(0, count, BLOCK):
         ends = np.cumsum(rng.randint(15, 81, size=min(BLOCK, count - begin)))
@@ -101,7 +101,7 @@ def _read(path: Path, batches: int) -> str:
 
 
 def _train(path: Path, batches: int) -> str:
-    """Batches as a training step makes them, augmentation and all, beside such steps of the default model."""
+    """How fast augmented batches are made, and how fast training steps of the default model use them."""
     with open_packed(path) as opened:
         sets = Sets.from_packed(opened, HParams(dec_model="layer_norm", batch_size=BATCH))
         start = time.perf_counter()
@@ -121,7 +121,7 @@ def _train(path: Path, batches: int) -> str:
 
 
 def _status(field: str) -> float:
-    """A figure of this process in MB."""
+    """A field of this process's status, in MB."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6

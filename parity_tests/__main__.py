@@ -1,78 +1,120 @@
-"""``python -m parity_tests parity``: the whole proof, live. ``python -m parity_tests verify SRC``: one model."""
+"""The command line ``python -m parity_tests``."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from parity_tests.adapter import OURS
+from parity_tests.record.configurations import SEED
 from parity_tests.record.recording import FOLDER
 from parity_tests.report.report import Report
+from parity_tests.report.writing import save_report, text_of
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
-PRECISIONS = ("highest", "high", "medium")  # as torch.set_float32_matmul_precision knows them
+PRECISIONS = ("highest", "high", "medium")  # the values of torch.set_float32_matmul_precision
 MOST_THREADS = 256
-LARGEST_SEED = 2**31 - 1
+LARGEST_SEED = 2**31 - 1  # that NumPy, TensorFlow and `random` all accept
+SHOWN_DIFFERENCES = 20
+WHY = "why"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(prog="python -m parity_tests", description="Proof of equality with Magenta.")
     commands = result.add_subparsers(dest="command", required=True)
-    parity = commands.add_parser("parity", help="let official Magenta train and record; convert and compare all of it")
-    verify = commands.add_parser("verify", help="compare one model of yours with the official code run on it")
-    check = commands.add_parser("check", help="say whether a model is the one that a certificate was written for")
-    mutants = commands.add_parser("mutants", help="plant port bugs, one by one, and see each of them caught")
-    alarms = commands.add_parser("false-alarms", help="judge pairs that are known to be equal; count the alarms")
-    curves = commands.add_parser("curves", help="train both sides many times over, and compare their curves")
-    record = commands.add_parser("fixtures", help="record the small fixtures again")
-    parity.add_argument("--only", choices=("models", "training"), help="a part of the proof; default: both")
-    parity.add_argument("--seed", metavar="N", help="of everything that the official runs draw; default: 1")
-    verify.add_argument("source", metavar="SRC", type=Path, nargs="?", help="any form that weight_port takes")
-    verify.add_argument("--member", help="which model of a .zip archive")
-    verify.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as for weight_port convert")
-    verify.add_argument("--data", type=Path, help="a stroke set (.npz) to run it on; default: kanji")
+    _add_parity(commands.add_parser("parity", help="run the whole proof live: train and record Magenta, then compare"))
+    _add_verify(commands.add_parser("verify", help="compare one of your models, or recordings, with the official code"))
+    _add_check(commands.add_parser("check", help="tell whether a model is the one that a certificate was written for"))
+    _add_mutants(commands.add_parser("mutants", help="plant known bugs one by one, and count those that are caught"))
+    _add_false_alarms(commands.add_parser("false-alarms", help="compare pairs known to be equal; count false alarms"))
+    _add_curves(commands.add_parser("curves", help="train both sides many times, and compare their training curves"))
+    fixtures = commands.add_parser("fixtures", help="record the small recordings that ship with this package again")
+    fixtures.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
+    # it has a parser of its own, see main
+    commands.add_parser(WHY, help="find where a port departs from the recordings, and prove why", add_help=False)
+    return result
+
+
+def _add_parity(parity: argparse.ArgumentParser) -> None:
+    parity.add_argument("--only", choices=("models", "training"), help="run only this part of the proof; default: both")
+    parity.add_argument("--seed", metavar="N", help=f"seed of all random numbers of the official runs; default: {SEED}")
+    _add_port(parity)
+    parity.add_argument("--out", type=Path, default=Path("out/parity"), help="folder for the report and all recordings")
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument(
+        "source", metavar="SRC", type=Path, nargs="?", help="a model in any form that weight_port takes"
+    )
+    verify.add_argument("--member", help="name of the model, if a .zip archive holds several")
+    verify.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, as for weight_port convert"
+    )
+    verify.add_argument("--data", type=Path, help="stroke set (.npz) to run the model on; default: kanji")
     verify.add_argument(
         "--recording",
         action="append",
         metavar="FILE",
-        help="instead of SRC: what was recorded before. A file, a folder (every .h5 in it and below), the name of a "
-        "recording that ships with this package, or all of those; needs no TensorFlow",
+        help="compare with earlier recordings instead of SRC; needs no TensorFlow. A file, a folder (every .h5 in it "
+        "and below), the name of a recording that ships with this package, or all; may be repeated",
     )
-    for command in (parity, verify):
-        command.add_argument("--port", default=OURS, metavar="MODULE:CLASS", help=f"whom to test; default: {OURS}")
-        command.add_argument("--device", help="where the port runs, such as cuda or cuda:1; default: cpu")
-        command.add_argument(
-            "--precision",
-            choices=PRECISIONS,
-            help="of the port's float32 matrix products: all but highest let a GPU use TF32; default: highest",
-        )
-        command.add_argument("--threads", type=int, default=1, metavar="N", help="threads of torch; default: 1")
-    check.add_argument("certificate", metavar="CERTIFICATE", type=Path, help="certificate.json, which verify wrote")
-    check.add_argument("model", metavar="MODEL", type=Path, help="any form that weight_port takes, or a converted one")
-    check.add_argument("--member", help="which model of a .zip archive")
-    parity.add_argument("--out", type=Path, default=Path("out/parity"), help="folder for the report and all recordings")
+    _add_port(verify)
     verify.add_argument("--out", type=Path, default=Path("out/verify"), help="folder for the report and the recordings")
-    mutants.add_argument("--out", type=Path, default=Path("out/mutants"), help="folder for the score and its table")
-    alarms.add_argument("--out", type=Path, default=Path("out/false-alarms"), help="folder for the rate and its page")
-    alarms.add_argument("--form", choices=("short", "routine", "long"), default="routine", help="how much is recorded")
-    alarms.add_argument(
-        "--model", action="append", default=[], type=Path, metavar="SRC", help="record this model as well; repeatable"
+
+
+def _add_port(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--port", default=OURS, metavar="MODULE:CLASS", help=f"the port to test; default: {OURS}")
+    command.add_argument("--device", help="device of the port, such as cuda or cuda:1; default: cpu")
+    command.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="precision of the port's float32 matrix products; high and medium allow TF32 on a GPU; default: highest",
     )
-    mutants.add_argument("--scaled", action="store_true", help="measure how small a change of each part is found")
+    command.add_argument("--threads", type=int, default=1, metavar="N", help="threads of torch; default: 1")
+
+
+def _add_check(check: argparse.ArgumentParser) -> None:
+    check.add_argument("certificate", metavar="CERTIFICATE", type=Path, help="certificate.json, written by verify")
+    check.add_argument(
+        "model", metavar="MODEL", type=Path, help="a converted model, or any form that weight_port takes"
+    )
+    check.add_argument("--member", help="name of the model, if a .zip archive holds several")
+
+
+def _add_mutants(mutants: argparse.ArgumentParser) -> None:
+    mutants.add_argument("--out", type=Path, default=Path("out/mutants"), help="folder for the score and its table")
+    mutants.add_argument(
+        "--scaled", action="store_true", help="instead measure how small a change of each part is found"
+    )
     mutants.add_argument("--fresh", action="store_true", help="start over; default: continue an interrupted run")
+
+
+def _add_false_alarms(alarms: argparse.ArgumentParser) -> None:
+    alarms.add_argument("--out", type=Path, default=Path("out/false-alarms"), help="folder for the rate and its page")
+    alarms.add_argument(
+        "--form", choices=("short", "routine", "long"), default="routine", help="number of recordings; default: routine"
+    )
+    alarms.add_argument(
+        "--model", action="append", default=[], type=Path, metavar="SRC", help="also record this model; may be repeated"
+    )
+
+
+def _add_curves(curves: argparse.ArgumentParser) -> None:
     curves.add_argument("--out", type=Path, default=Path("out/curves"), help="folder for tables, pictures, recordings")
-    curves.add_argument("--quick", action="store_true", help="shorter and fewer runs: a look at whether all works")
-    record.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
-    return result
+    curves.add_argument("--quick", action="store_true", help="fewer and shorter runs, to see whether everything works")
 
 
 def main(argv: list[str]) -> int:
-    """Run the command line; returns 0 where all is equal, 1 where something differs."""
+    """Run the command line; returns 0 if all is equal, 1 if something differs."""
+    if argv[:1] == [WHY]:
+        from parity_tests.causes.command import main as why
+
+        return why(argv[1:])
     arguments = parser().parse_args(argv)
     if arguments.command in ("parity", "verify", "mutants", "curves"):
         import torch
 
-        # these tensors are small: a second thread costs more than it gives, the more so beside the official processes
+        # the tensors are small: a second thread costs more time than it saves, and competes with the official processes
         threads = getattr(arguments, "threads", 1)
         if not 1 <= threads <= MOST_THREADS:
             raise BadInput(f"--threads is {threads}, expected 1 to {MOST_THREADS}")
@@ -90,13 +132,13 @@ def main(argv: list[str]) -> int:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
-    from parity_tests.commands.live import SEED, run_parity
+    from parity_tests.commands.live import run_parity
 
     report = run_parity(
         arguments.out,
         arguments.port,
         seed=SEED if arguments.seed is None else _seed(arguments.seed),
-        options=_options(arguments),
+        options=_port_options(arguments),
         models=arguments.only != "training",
         trainings=arguments.only != "models",
     )
@@ -104,53 +146,45 @@ def _parity(arguments: argparse.Namespace) -> int:
 
 
 def _seed(text: str) -> int:
-    """The number, where NumPy, TensorFlow and `random` all take it for a seed."""
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LARGEST_SEED):
         raise BadInput(f"--seed is {text!r}, expected a whole number from 0 to {LARGEST_SEED}")
     return int(text)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from parity_tests.commands.certificate import write_certificate
-    from parity_tests.commands.one_model import verify, verify_recordings
-    from weight_port.__main__ import parse_setting
+    from parity_tests.commands.one_model import UserModel, verify, verify_recordings
+    from parity_tests.report.certificate import write_certificate
+    from weight_port.settings_flag import parse_setting
 
+    out, port, options = arguments.out, arguments.port, _port_options(arguments)
     if (arguments.source is None) == (arguments.recording is None):
-        raise BadInput("expected either a model SRC, or --recording FILE; see --help")
+        raise BadInput("expected either a model SRC or --recording FILE; see --help")
     if arguments.recording is not None:
         if arguments.member or arguments.set or arguments.data:
-            raise BadInput("--member, --set and --data belong to a model SRC; a recording has its own")
-        report = verify_recordings(arguments.recording, arguments.out, spec=arguments.port, options=_options(arguments))
-        return _finish(report, arguments.out)
+            raise BadInput("--member, --set and --data apply to a model SRC, not to a recording")
+        return _finish(verify_recordings(arguments.recording, out, spec=port, options=options), out)
     flags = dict(parse_setting(setting) for setting in arguments.set)
-    report, model = verify(
-        arguments.source,
-        arguments.out,
-        member=arguments.member,
-        data=arguments.data,
-        flags=flags,
-        spec=arguments.port,
-        options=_options(arguments),
-    )
-    code = _finish(report, arguments.out)
-    path = write_certificate(arguments.out, report, model)
+    model = UserModel(arguments.source, arguments.member, arguments.data, flags)
+    report, described = verify(model, out, spec=port, options=options)
+    code = _finish(report, out)
+    path = write_certificate(out, report, described)
     print(f"wrote {path}; check a model against it: python -m parity_tests check {path} MODEL")
     return code
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, str | None]:
-    """What the port's constructor is given; None is not given."""
+def _port_options(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """Arguments of the port's constructor; None is not passed on."""
     return {"device": arguments.device, "precision": arguments.precision}
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from parity_tests.commands.certificate import check
+    from parity_tests.commands.check import check
 
     differences = check(arguments.certificate, arguments.model, arguments.member)
-    for difference in differences[:20]:
+    for difference in differences[:SHOWN_DIFFERENCES]:
         print(difference)
-    if len(differences) > 20:
-        print(f"... and {len(differences) - 20} more")
+    if len(differences) > SHOWN_DIFFERENCES:
+        print(f"... and {len(differences) - SHOWN_DIFFERENCES} more")
     print(f"{'DIFFERS' if differences else 'THE SAME'}: {arguments.model} and the model of {arguments.certificate}")
     return 1 if differences else 0
 
@@ -173,7 +207,8 @@ def _false_alarms(arguments: argparse.Namespace) -> int:
 
 
 def _curves(arguments: argparse.Namespace) -> int:
-    from parity_tests.curves.run import FULL, quick, run_curves
+    from parity_tests.curves.plan import FULL, quick
+    from parity_tests.curves.run import run_curves
 
     return run_curves(arguments.out, quick() if arguments.quick else FULL)
 
@@ -187,8 +222,8 @@ def _fixtures(arguments: argparse.Namespace) -> int:
 
 
 def _finish(report: Report, out: Path) -> int:
-    print("\n" + report.text())
-    print("wrote " + ", ".join(map(str, report.save(out))))
+    print("\n" + text_of(report))
+    print("wrote " + ", ".join(map(str, save_report(report, out))))
     return 0 if report.passed else 1
 
 

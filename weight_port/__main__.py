@@ -1,16 +1,16 @@
 """``python -m weight_port convert SRC OUT`` and ``python -m weight_port inspect SRC``."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from pytorch_sketch_rnn.errors import BadInput, run_command
+from pytorch_sketch_rnn.errors import run_command
 from weight_port.convert import Plan
 from weight_port.folder import convert_source, examine, scale_factor_of
 from weight_port.infer import Inferred
 from weight_port.scale_factor import scale_factor_of_sets
+from weight_port.settings_flag import parse_setting
 from weight_port.source import ACCEPTED_FORMS, Source, open_source
 
 
@@ -63,17 +63,6 @@ def main(argv: list[str]) -> int:
     print(f"wrote {arguments.out}")
     print(f"next: python -m pytorch_sketch_rnn sample {arguments.out} -o sketches.svg --count 12 --temperature 0.4")
     return 0
-
-
-def parse_setting(setting: str) -> tuple[str, Any]:
-    """``NAME=VALUE`` as a name and a value; raises BadInput for another form."""
-    name, equals, text = setting.partition("=")
-    if not equals:
-        raise BadInput(f"--set {setting}: expected NAME=VALUE, such as max_seq_len=250")
-    try:
-        return name, json.loads(text)
-    except (ValueError, RecursionError):
-        return name, text  # a string, such as lstm
 
 
 def _inspect(source: Source, flags: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""The commands of the harness: the live proof, the proof of one model, the certificate."""
+"""The commands that prove: the live proof, the proof of one model, and the check of a certificate."""

@@ -1,8 +1,10 @@
-"""``python -m parity_tests verify SRC``: the official code run on a user's own model, and a port held against it.
+"""``python -m parity_tests verify``: a port compared with the official code on one model, or on earlier recordings.
 
-``verify --recording FILE`` holds a port against what was recorded before; it needs neither TensorFlow nor a model.
+``verify SRC`` runs the official code on a user's model. ``verify --recording FILE`` compares a port with what was
+recorded before, and needs neither TensorFlow nor a model.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,26 +12,33 @@ from typing import Any
 import numpy as np
 
 from parity_tests.adapter import OURS, Adapter, load_adapter
-from parity_tests.commands.certificate import hashes
-from parity_tests.commands.live import SEED, SKETCHES, compare_converted, conditions, report_of
+from parity_tests.judge.conditions import conditions
+from parity_tests.judge.conversion import compare_converted
 from parity_tests.judge.proof import Findings, prove
-from parity_tests.record.configurations import Configuration
+from parity_tests.record.configurations import LIVE_SKETCHES, MODEL_VARIANTS, SEED, Configuration
 from parity_tests.record.form import check_form
 from parity_tests.record.launch import OFFICIAL_SHA256, record_task, require_oracle, run_official
 from parity_tests.record.recording import FOLDER, Recording
 from parity_tests.record.shipped import fixture_paths
-from parity_tests.report.report import Report, remove_stale, start_report
-from parity_tests.report.score import FalseAlarms, Score
+from parity_tests.report.certificate import hashes
+from parity_tests.report.collecting import Collected, report_of
+from parity_tests.report.out_folder import remove_results, start_folder
+from parity_tests.report.report import Report
+from parity_tests.report.score import Scores
+from parity_tests.report.writing import STALE
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import read_npz, write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
+from weight_port.convert import Plan
 from weight_port.folder import examine
+from weight_port.infer import Inferred
 from weight_port.source import Source, open_source
 
 BATCH = 4  # sketches recorded
+STEPS = 32
 
-# What shapes the graph, and what changes its numbers; the other hyperparameters only guide a training.
+# Hyperparameters that shape the graph or change what it computes; the others only guide a training run.
 STRUCTURE = (
     *(name for name in HParams.SHAPE if name not in HYPER_SIZES),
     "kl_tolerance", "grad_clip", "use_recurrent_dropout", "recurrent_dropout_prob", "use_input_dropout",
@@ -37,68 +46,62 @@ STRUCTURE = (
 )  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True)
+class UserModel:
+    """A model of the user's, and how it is recorded."""
+
+    path: Path  # in any form that weight_port takes
+    member: str | None = None  # its name in an archive of several
+    data: Path | None = None  # a stroke set to run it on; None: kanji
+    flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # hyperparameters the weights do not determine
+
+
 def verify(
-    path: Path,
+    model: UserModel,
     out: Path,
     *,
-    member: str | None = None,
-    data: Path | None = None,
-    flags: Mapping[str, Any] | None = None,
     spec: str = OURS,
     options: Mapping[str, str | None] | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[Report, dict[str, Any]]:
-    """Compare one model with the official code run on it, its weights as they are and moved by noise.
+    """Compare a port with the official code on one model, with its weights as they are and moved by noise.
 
-    It runs on sketches that the official code draws from the model itself, where costs and gradients are those of real
-    use, and on a stroke set, which may be strange to it.
+    The model runs on sketches that the official code samples from the model itself, which gives costs and gradients
+    like those of real use, and on a stroke set, which it need not have been trained on.
 
-    A checkpoint is read by TensorFlow itself on the official side; a sketch-rnn-js model never was one, so its weights
-    are put into the official graph.
+    TensorFlow itself reads a checkpoint on the official side. The weights of a sketch-rnn-js model, which never was a
+    checkpoint, are put into the official graph.
 
     Args:
-        path: any form that weight_port takes.
-        out: folder for the report and the recordings.
-        member: which model of an archive.
-        data: a stroke set to run it on; None: kanji.
-        flags: hyperparameters that the weights do not tell.
+        model: what is compared.
+        out: folder for the recordings and the converted model.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
-        options: what the port is given, see there.
+        options: arguments of the port's constructor, see there.
         say: where progress goes.
 
     Returns:
-        The report, and what the certificate says of the model.
+        The report, and the description of the model for its certificate.
 
     Raises:
         BadInput: when the model cannot be read, or the official side cannot run.
     """
     port = load_adapter(spec, **options or {})
-    remove_stale(out)
+    remove_results(out, STALE)
     require_oracle()
-    with open_source(path, member) as source:
-        inferred, plan = examine(source, flags)
+    with open_source(model.path, model.member) as source:
+        inferred, plan = examine(source, model.flags)
         if source.missing:
             raise BadInput(f"{source.location}: {', '.join(source.missing)} is missing; put it beside the index")
-        start_report(out)
+        start_folder(out, STALE)
         strokes = out / "strokes.npz"
-        write_npz(strokes, kanji_splits(SKETCHES, seed=SEED) if data is None else _fit_to_run(data))
-        weights = _official_weights(source, plan.weights, inferred.hparams, out)
-        configuration = _configuration(inferred.hparams)
-        defaults = [f"{n}={v}" for n, v in inferred.named("default").items() if n in STRUCTURE]
-        if defaults:
-            say(f"not known, Magenta's default taken (change with --set): {', '.join(defaults)}")
-        say(f"running the official code on {source.location}")
-        names = ("model-own", "model")  # on sketches that it draws itself, and on those of a stroke set
-        paths = [out / f"{name}-{variant}.h5" for name in names for variant in ("as_is", "moved")]
-        for stale in paths:
-            stale.unlink(missing_ok=True)
-        run_official([record_task(configuration, weights, strokes, out, SEED, own=True)], out, "verify")
-        recordings = [Recording.load(path) for path in paths]
+        write_npz(strokes, kanji_splits(LIVE_SKETCHES, seed=SEED) if model.data is None else _usable(model.data))
+        recordings = _recorded(source, inferred, plan, strokes, out, say)
         findings = Findings()
         if port.uses_weight_port:
-            findings.rows += compare_converted(source, out / "pytorch", recordings[0], flags)
-        model = {"source": source.location, "sha256": hashes(source, plan), "hparams": inferred.hparams.to_dict()}
-    return _report(f"Parity of {model['source']} with official Magenta 2.1.4", recordings, findings, port, spec), model
+            findings.rows += compare_converted(source, out / "pytorch", recordings[0], model.flags)
+        described = {"source": source.location, "sha256": hashes(source, plan), "hparams": inferred.hparams.to_dict()}
+    title = f"Parity of {described['source']} with official Magenta 2.1.4"
+    return _report(title, Collected(recordings, findings), port), described
 
 
 def verify_recordings(
@@ -110,37 +113,26 @@ def verify_recordings(
         names: files, folders, or names of recordings that ship with this package.
         out: folder for the report.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
-        options: what the port is given, see there.
+        options: arguments of the port's constructor, see there.
 
     Raises:
         BadInput: when a recording is missing, damaged or of another version.
     """
     port = load_adapter(spec, **options or {})
     paths = [path for name in names for path in recording_paths(name)]
-    remove_stale(out)
+    remove_results(out, STALE)
     recordings = [_official(path) for path in paths]
-    start_report(out)
-    titles = ", ".join(recording.name for recording in recordings)
-    return _report(f"Parity with recordings of official Magenta 2.1.4: {titles}", recordings, Findings(), port, spec)
-
-
-def _official(path: Path) -> Recording:
-    """A recording, where it is one of the official code that this package knows."""
-    recording = Recording.load(path)
-    if not isinstance(recording.provenance, dict) or recording.provenance.get("sha256") != OFFICIAL_SHA256:
-        raise BadInput(f"{path}: recorded from other files than those of magenta 2.1.4; record it anew")
-    try:
-        check_form(recording)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-    return recording
+    start_folder(out, STALE)
+    title = f"Parity with recordings of official Magenta 2.1.4: {', '.join(recording.name for recording in recordings)}"
+    return _report(title, Collected(recordings), port)
 
 
 def recording_paths(name: str) -> list[Path]:
-    """The file of that name, the shipped recording of that name, or all recordings in that folder and below.
+    """The recordings that a name stands for.
 
     Args:
-        name: of a file, a shipped recording or a folder; ``all`` is all that ship.
+        name: of a file, of a recording that ships, or of a folder, which is searched with the folders below it;
+            ``all`` stands for all recordings that ship.
 
     Raises:
         BadInput: when there is none.
@@ -158,33 +150,61 @@ def recording_paths(name: str) -> list[Path]:
             raise BadInput(f"--recording {name}: no recording (*.h5) in this folder or below it")
         return found
     raise BadInput(
-        f"--recording {name}: no such file or folder, and none of the recordings in {FOLDER}; these are "
+        f"--recording {name}: no such file or folder, and none of the recordings in {FOLDER}; expected one of "
         f"{', '.join(shipped)}, or all"
     )
 
 
-def _report(title: str, recordings: list[Recording], findings: Findings, port: Adapter, spec: str) -> Report:
-    for recording in recordings:
-        findings += prove(recording, port)
-    met = conditions(_in_both_variants(recordings))
-    # of one model not every part need be there, so the margin is shown, not judged
-    scores = Score.load(), FalseAlarms.load()
-    return report_of(title, recordings, findings, met, port, scores, margin_wanted=False)
+def _official(path: Path) -> Recording:
+    """A recording, which must be one of the official code that this package knows."""
+    recording = Recording.load(path)
+    if not isinstance(recording.provenance, dict) or recording.provenance.get("sha256") != OFFICIAL_SHA256:
+        raise BadInput(f"{path}: recorded from files that are not those of magenta 2.1.4; record it again")
+    try:
+        check_form(recording)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    return recording
+
+
+def _report(title: str, collected: Collected, port: Adapter) -> Report:
+    for recording in collected.recordings:
+        collected.findings += prove(recording, port)
+    collected.conditions |= conditions(_in_both_variants(collected.recordings))
+    # one model need not have every part, so the margin is shown but not required
+    return report_of(title, collected, port, Scores.load(), margin_wanted=False)
 
 
 def _in_both_variants(recordings: list[Recording]) -> list[Recording]:
-    """The models that were recorded as they are and moved: only they can have met all conditions."""
+    """The models that were recorded in both variants of their weights; others cannot have met all conditions."""
     names = {recording.name for recording in recordings}
-    variants = ("as_is", "moved")
-    return [r for r in recordings if names >= {f"{r.name.split('/')[0]}/{variant}" for variant in variants}]
+    return [r for r in recordings if names >= {f"{r.name.split('/')[0]}/{variant}" for variant in MODEL_VARIANTS}]
 
 
-def _fit_to_run(data: Path) -> dict[str, list[np.ndarray]]:
-    """A user's stroke set, where a batch can be made of it."""
+def _usable(data: Path) -> dict[str, list[np.ndarray]]:
+    """A user's stroke set, which must be enough for a batch."""
     splits = read_npz(data)
     if len(splits["train"]) < BATCH or not any(np.ptp(sketch[:, :2]) for sketch in splits["train"]):
         raise BadInput(f"{data}: expected at least {BATCH} training sketches that are not all one point")
     return splits
+
+
+def _recorded(
+    source: Source, inferred: Inferred, plan: Plan, strokes: Path, out: Path, say: Callable[[str], None]
+) -> list[Recording]:
+    """Run the official code on a model, and load what it recorded."""
+    weights = _official_weights(source, plan.weights, inferred.hparams, out)
+    defaults = [f"{name}={value}" for name, value in inferred.named("default").items() if name in STRUCTURE]
+    if defaults:
+        say(f"not known, Magenta's default taken (change with --set): {', '.join(defaults)}")
+    say(f"running the official code on {source.location}")
+    names = ("model-own", "model")  # on sketches that it samples itself, and on those of the stroke set
+    paths = [out / f"{name}-{variant}.h5" for name in names for variant in MODEL_VARIANTS]
+    for earlier in paths:
+        earlier.unlink(missing_ok=True)
+    task = record_task(_configuration(inferred.hparams), weights, strokes, out, SEED, own=True)
+    run_official([task], out, "verify")
+    return [Recording.load(path) for path in paths]
 
 
 def _configuration(hparams: HParams) -> Configuration:
@@ -194,12 +214,12 @@ def _configuration(hparams: HParams) -> Configuration:
         {name: values[name] for name in STRUCTURE},
         hyper={name: values[name] for name in HYPER_SIZES},
         batch=BATCH,
-        steps=32,
+        steps=STEPS,
     )
 
 
-def _official_weights(source: Source, names: dict[str, str], hparams: HParams, out: Path) -> str:
-    """Where the official side finds the weights: the checkpoint's prefix, or a file with the model's variables."""
+def _official_weights(source: Source, names: Mapping[str, str], hparams: HParams, out: Path) -> str:
+    """Where the official side reads the weights: the prefix of the checkpoint, or a file that is written here."""
     if source.format == "tensor bundle":
         index = next(file.path for file in source.files if file.path.suffix == ".index")
         return str(index.with_suffix(""))

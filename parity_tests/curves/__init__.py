@@ -1,1 +1,1 @@
-"""Training curves of both sides with independent randomness, and the test that compares them."""
+"""Training curves of both sides with independent random numbers, and the permutation test that compares them."""

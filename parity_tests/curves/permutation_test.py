@@ -1,10 +1,10 @@
-"""Whether our training curves are Magenta's: their means, against the band that Magenta against Magenta gives.
+"""A permutation test of training curves: do the mean curves of both sides differ by more than chance?
 
-Both sides train several times from the same weights, each run with random numbers of its own. Were ours Magenta's,
-then which runs are called ours would be a mere name; so every way of naming half of all runs "ours" shows how far two
-means of Magenta's own runs can be from each other. That is a permutation test: exact for any distribution of the costs
-(R. A. Fisher 1935; the largest of several studentised distances as in Westfall and Young 1993). What counts was fixed
-before a comparison was run, in the constants below.
+Both sides train several times from the same weights, each run with its own random numbers. If both trainers are the
+same, it is arbitrary which runs are labelled "ours"; so the distances between the means of every other way to label
+half of all runs "ours" show which distances chance produces. The test is exact for any distribution of the costs
+(R. A. Fisher 1935); the statistic is the largest of several studentised distances (Westfall and Young 1993). The
+constants below were fixed before any comparison was run.
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 COSTS = ("cost", "r_cost", "kl_cost")
-# By split: in training the costs of every step, in validation those of each validation.
+# In training the costs of every step, in validation those of every validation.
 QUANTITIES = tuple(f"{split}/{name}" for split in ("train", "valid") for name in COSTS)
-# Steps whose mean is one point of a curve: a batch's cost is mostly the luck of its sketches, that of 10 steps is not.
+# Steps averaged into one point of a curve: the cost of a single batch depends mostly on which sketches it holds.
 BLOCK = 10
-# How likely the whole test, all cells together, may call equal trainers different. It is split over the cells
-# (Bonferroni). Within a cell it is the largest distance of all points of all quantities that is judged, so that many
-# points need no further correction.
+# Probability that the whole test, with all cells together, calls equal trainers different. It is divided by the number
+# of cells (Bonferroni). Within a cell the statistic is the largest distance of all points of all quantities, so no
+# further correction for the number of points is needed.
 ALPHA = 0.01
-# A standard error is at least this part of the largest value of its curve: where all runs agree almost (a KL cost at
-# its floor), the rounding of float32 (1e-7) must not count.
+# Smallest standard error, relative to the largest value of the curve: where all runs nearly agree (a KL cost at its
+# floor), the rounding of float32 (1e-7) must not count.
 FLOOR = 1e-4
 
 Runs = Mapping[str, np.ndarray]  # quantity -> [runs, steps], or [runs, validations]
@@ -33,7 +33,7 @@ Runs = Mapping[str, np.ndarray]  # quantity -> [runs, steps], or [runs, validati
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What must be there of each side."""
+    """The sizes that the curves of each side must have."""
 
     runs: int
     steps: int
@@ -42,35 +42,35 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """The points of one quantity's curves that are judged: its blocks, and the mean of the whole run as the last."""
+    """The points of one quantity that are compared: the blocks of the curve, and as the last the whole run."""
 
     quantity: str
-    first: list[int]  # the step, or the validation, with which each begins
-    theirs: np.ndarray  # [points], means of the runs
+    first: list[int]  # first step, or validation, of each block
+    theirs: np.ndarray  # [points], mean over the runs
     ours: np.ndarray
     error: np.ndarray  # [points], standard error of the difference of the two means
 
     @property
     def distance(self) -> np.ndarray:
-        """Of the means, in standard errors."""
+        """Distance of the two means in standard errors, [points]."""
         return np.abs(self.ours - self.theirs) / self.error
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What the test says of one cell."""
+class Comparison:
+    """The outcome of the test for one cell."""
 
     equal: bool
-    problems: list[str]  # what is missing or is no number; then nothing else is known
+    problems: list[str]  # curves that are missing or not finite; then the fields below are meaningless
     alpha: float = 0.0
-    partitions: int = 0  # ways to part the runs into two halves
+    partitions: int = 0  # ways to split the runs into two halves
     statistic: float = math.inf  # the largest distance, in standard errors
-    critical: float = 0.0  # the largest that is still called equal
-    p: float = 0.0  # share of the partitions with a distance as large
+    critical: float = 0.0  # the largest distance that is still called equal
+    p: float = 0.0  # share of the partitions with a distance at least as large
     points: list[Points] = dataclasses.field(default_factory=list)
 
     def table(self) -> list[dict[str, Any]]:
-        """A line for each quantity; distances and widths of the band relative to Magenta's mean."""
+        """One line for each quantity; distances and half widths of the band are relative to Magenta's mean."""
         return [self._line(points) for points in self.points]
 
     def _line(self, points: Points) -> dict[str, Any]:
@@ -89,58 +89,61 @@ class Judgement:
         }
 
 
-def judge(theirs: Runs, ours: Runs, sizes: Sizes, alpha: float) -> Judgement:
-    """Hold our curves against Magenta's.
+def compare_curves(theirs: Runs, ours: Runs, sizes: Sizes, alpha: float) -> Comparison:
+    """Test whether our curves differ from Magenta's.
 
     Args:
         theirs: the official runs.
-        ours: as many of ours.
-        sizes: what must be there; whatever is missing makes the two different.
+        ours: the same number of our runs.
+        sizes: that the curves must have; anything missing makes the two sides different.
         alpha: probability of calling equal trainers different.
+
+    Raises:
+        ValueError: when there are too few runs for a test at this level.
     """
     problems = [*_problems("Magenta's", theirs, sizes), *_problems("our", ours, sizes)]
     if problems:
-        return Judgement(equal=False, problems=problems, alpha=alpha)
-    partitions = halves(sizes.runs)
+        return Comparison(equal=False, problems=problems, alpha=alpha)
+    partitions = all_partitions(sizes.runs)
     points, largest = [], np.zeros(len(partitions))
     for quantity in QUANTITIES:
         both = np.concatenate([theirs[quantity], ours[quantity]]).astype(np.float64)
-        first, values = _points(both, 1 if quantity.startswith("valid/") else BLOCK)
-        one, other, error = _means(values, partitions)
+        first, values = _block_means(both, 1 if quantity.startswith("valid/") else BLOCK)
+        one, other, error = _group_means(values, partitions)
         largest = np.maximum(largest, (np.abs(one - other) / error).max(axis=1))
         points.append(Points(quantity, first, one[0], other[0], error[0]))
-    # rounding must not part a distance from that of the same runs summed in another order
+    # the same runs summed in another order give a distance that differs by rounding
     as_large = largest >= largest[0] * (1 - 1e-9)
-    allowed = allowed_partitions(alpha, len(partitions))
-    return Judgement(
-        equal=int(as_large.sum()) > allowed,
+    limit = rejection_limit(alpha, len(partitions))
+    return Comparison(
+        equal=int(as_large.sum()) > limit,
         problems=[],
         alpha=alpha,
         partitions=len(partitions),
         statistic=float(largest[0]),
-        critical=float(np.sort(largest)[::-1][allowed]),
+        critical=float(np.sort(largest)[::-1][limit]),
         p=float(as_large.mean()),
         points=points,
     )
 
 
-def allowed_partitions(alpha: float, partitions: int) -> int:
-    """So many partitions with a distance at least as large may there be, and it is still called different.
+def rejection_limit(alpha: float, partitions: int) -> int:
+    """Largest number of partitions that may be at least as extreme while the test still rejects equality.
 
     Raises:
-        ValueError: when there is none: the test could never call anything different.
+        ValueError: when it is zero, so that the test could never call anything different.
     """
-    allowed = math.floor(alpha * partitions + 1e-9)
-    if allowed < 1:
+    limit = math.floor(alpha * partitions + 1e-9)
+    if limit < 1:
         raise ValueError(f"{partitions} partitions cannot show anything at a level of {alpha}: more runs are needed")
-    return allowed
+    return limit
 
 
-def halves(runs: int) -> np.ndarray:
-    """Every way to part twice so many runs into two halves, [ways, 2 runs], True for one half.
+def all_partitions(runs: int) -> np.ndarray:
+    """Every way to split 2 * runs runs into two halves, bool [partitions, 2 * runs]; True marks one half.
 
-    The half is the one that holds the first run, as swapping them changes no distance. The first way is that of the
-    first runs and the last ones.
+    The marked half always holds the first run, because swapping the halves changes no distance. The first partition
+    separates the first ``runs`` runs from the others.
     """
     chosen = np.array([(0, *rest) for rest in combinations(range(1, 2 * runs), runs - 1)])
     result = np.zeros((len(chosen), 2 * runs), dtype=bool)
@@ -148,17 +151,18 @@ def halves(runs: int) -> np.ndarray:
     return result
 
 
-def _points(values: np.ndarray, block: int) -> tuple[list[int], np.ndarray]:
-    """Where each block begins, and the means of the blocks and of the whole, [runs, blocks + 1]; a last block may be
-    shorter.
+def _block_means(values: np.ndarray, block: int) -> tuple[list[int], np.ndarray]:
+    """The first index of each block, and the means of the blocks and of the whole, [runs, blocks + 1].
+
+    The last block may be shorter than the others.
     """
     first = list(range(0, values.shape[1], block))
     blocks = [values[:, begin : begin + block].mean(axis=1) for begin in first]
     return first, np.stack([*blocks, values.mean(axis=1)], axis=1)
 
 
-def _means(values: np.ndarray, partitions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each partition the means of both halves and the standard error of their difference, [partitions, points]."""
+def _group_means(values: np.ndarray, partitions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The means of both halves and the standard error of their difference, each [partitions, points]."""
     runs = len(values) // 2
     centre = values.mean(axis=0)
     values = values - centre
@@ -173,7 +177,7 @@ def _means(values: np.ndarray, partitions: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _problems(whose: str, runs: Runs, sizes: Sizes) -> list[str]:
-    """What of one side's curves cannot be judged."""
+    """Curves of one side that are missing, of another shape or not finite."""
     result = []
     for quantity in QUANTITIES:
         split = quantity.split("/")[0]

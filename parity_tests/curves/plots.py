@@ -1,4 +1,4 @@
-"""Pictures of training curves, both sides laid over each other; PNG."""
+"""Pictures (PNG) of training curves, with both sides in one panel."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,77 +11,77 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from parity_tests.curves.permutation_test import BLOCK, COSTS, Judgement, Points, Runs
+from parity_tests.curves.permutation_test import BLOCK, COSTS, Comparison, Points, Runs
 from parity_tests.judge.training import Curves
 from pytorch_sketch_rnn.files import atomic_path
 
 MAGENTA, OURS, OFFICIAL = "#c2185b", "#1565c0", "#9e9e9e"
 LABELS = {"cost": "cost", "r_cost": "reconstruction cost", "kl_cost": "KL cost"}
-# logarithms of likelihoods: the reconstruction's is a mean over points, the KL cost one over latent numbers
-UNITS = {"cost": "nats", "r_cost": "nats a point", "kl_cost": "nats a latent number"}
-COLOURS = 64  # of a picture
-ZERO = 1e-18  # where a difference of 0 stands on a logarithmic scale
+# the reconstruction cost is a mean over points, the KL cost a mean over the elements of the latent vector
+UNITS = {"cost": "nats", "r_cost": "nats a point", "kl_cost": "nats an element of z"}
+COLOURS = 64  # in the palette of a picture
+ZERO = 1e-18  # place of a difference of 0 on the logarithmic scale
 SETTINGS = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10}
 
 
 def replayed_picture(path: Path, title: str, curves: Curves, official_drift: Mapping[str, Sequence[float]]) -> None:
-    """Curves of a replayed run, and below each how far ours is from the official one.
+    """Draw the curves of a replayed run, and below each the difference between the two sides.
 
     Args:
         path: of the PNG.
-        title: above all.
+        title: of the picture.
         curves: of both sides.
-        official_drift: for each cost and step how far the official code is from itself, its first weights perturbed by
+        official_drift: for each cost and step, the difference between official runs whose initial weights differ by
             1e-15, relative to the cost's largest value.
     """
-    with _page(path, title) as panels:
+    with _picture(path, title) as panels:
         for column, name in enumerate(COSTS):
             theirs, ours = np.array(curves.theirs[name]), np.array(curves.ours[name])
             top, bottom = panels[0, column], panels[1, column]
             top.plot(theirs, color=MAGENTA, linewidth=4, alpha=0.4, label="Magenta")
             top.plot(ours, color=OURS, linewidth=1.2, label="ours")
-            _dress(top, LABELS[name], UNITS[name])
+            _label(top, LABELS[name], UNITS[name])
             difference = np.abs(ours - theirs) / np.abs(theirs).max()
             bottom.semilogy(
                 np.maximum(official_drift[name], ZERO),
                 color=OFFICIAL,
                 linewidth=4,
                 alpha=0.6,
-                label="Magenta from itself, weights perturbed by 1e-15",
+                label="Magenta, weights perturbed by 1e-15",
             )
-            bottom.semilogy(np.maximum(difference, ZERO), color=OURS, linewidth=1.2, label="ours from Magenta")
+            bottom.semilogy(np.maximum(difference, ZERO), color=OURS, linewidth=1.2, label="ours")
             bottom.set_ylim(ZERO / 2, max(1.0, float(np.nanmax(difference))))
-            _dress(bottom, f"difference in {LABELS[name]}, run free", "part of the largest value; 0 at the bottom")
+            _label(bottom, f"difference in {LABELS[name]}, free run", "relative to the largest value; 0 at the bottom")
         panels[0, 0].legend(frameon=False)
         panels[1, 0].legend(frameon=False, loc="upper left", fontsize=8)
 
 
 def independent_picture(
-    path: Path, title: str, theirs: Runs, ours: Runs, judgement: Judgement, save_every: int
+    path: Path, title: str, theirs: Runs, ours: Runs, comparison: Comparison, save_every: int
 ) -> None:
-    """Runs with random numbers of their own: means, smallest and largest of both sides, and the band of the test.
+    """Draw runs with independent random numbers: mean, minimum and maximum of both sides, and the band of the test.
 
     Args:
         path: of the PNG.
-        title: above all.
+        title: of the picture.
         theirs: the official runs, quantity -> [runs, steps or validations].
         ours: our runs.
-        judgement: of the test, whose band is drawn.
+        comparison: outcome of the test, whose band is drawn.
         save_every: steps between two validations.
     """
-    by_quantity = {points.quantity: points for points in judgement.points}
-    with _page(path, title) as panels:
+    by_quantity = {points.quantity: points for points in comparison.points}
+    with _picture(path, title) as panels:
         for column, name in enumerate(COSTS):
             for row, split in enumerate(("train", "valid")):
                 quantity, axes = f"{split}/{name}", panels[row, column]
                 block = BLOCK if split == "train" else 1
                 for label, colour, runs in (("Magenta", MAGENTA, theirs), ("ours", OURS, ours)):
                     if quantity in runs:
-                        _band(axes, label, colour, _blocks(runs[quantity], block), split, save_every)
+                        _draw_runs(axes, label, colour, _blocks(runs[quantity], block), split, save_every)
                 if quantity in by_quantity:
-                    _limits(axes, by_quantity[quantity], judgement.critical, split, save_every)
+                    _draw_band(axes, by_quantity[quantity], comparison.critical, split, save_every)
                 what = f"training, mean of {BLOCK} steps" if split == "train" else "validation"
-                _dress(axes, f"{LABELS[name]}, {what}", UNITS[name])
+                _label(axes, f"{LABELS[name]}, {what}", UNITS[name])
         panels[0, 0].legend(frameon=False, fontsize=8)
 
 
@@ -91,11 +91,11 @@ def _blocks(values: np.ndarray, block: int) -> np.ndarray:
 
 
 def _steps(count: int, split: str, save_every: int) -> np.ndarray:
-    """The step at which each point of a curve stands."""
+    """The training step at which each point of a curve is drawn."""
     return (np.arange(count) + 0.5) * BLOCK if split == "train" else (np.arange(count) + 1) * save_every
 
 
-def _band(axes: Axes, label: str, colour: str, values: np.ndarray, split: str, save_every: int) -> None:
+def _draw_runs(axes: Axes, label: str, colour: str, values: np.ndarray, split: str, save_every: int) -> None:
     steps = _steps(values.shape[1], split, save_every)
     axes.fill_between(
         steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0,
@@ -104,8 +104,8 @@ def _band(axes: Axes, label: str, colour: str, values: np.ndarray, split: str, s
     axes.plot(steps, values.mean(axis=0), color=colour, linewidth=1.4, label=f"{label}, mean")
 
 
-def _limits(axes: Axes, points: Points, critical: float, split: str, save_every: int) -> None:
-    """Between which lines our mean has to lie."""
+def _draw_band(axes: Axes, points: Points, critical: float, split: str, save_every: int) -> None:
+    """Draw the two lines between which our mean must lie."""
     steps = _steps(len(points.first), split, save_every)
     for sign in (-1, 1):
         axes.plot(
@@ -114,7 +114,7 @@ def _limits(axes: Axes, points: Points, critical: float, split: str, save_every:
         )  # fmt: skip
 
 
-def _dress(axes: Axes, title: str, unit: str) -> None:
+def _label(axes: Axes, title: str, unit: str) -> None:
     axes.set_title(title)
     axes.set_xlabel("training step")
     axes.set_ylabel(unit)
@@ -122,8 +122,8 @@ def _dress(axes: Axes, title: str, unit: str) -> None:
 
 
 @contextmanager
-def _page(path: Path, title: str) -> Iterator[np.ndarray]:
-    """A page of two rows of three panels, which becomes a PNG."""
+def _picture(path: Path, title: str) -> Iterator[np.ndarray]:
+    """Yield two rows of three panels, and write them as a PNG."""
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(12, 6.6), layout="constrained")
         figure.suptitle(title)

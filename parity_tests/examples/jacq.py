@@ -2,14 +2,15 @@
 
 The port is one script, which reads its data set and sets its global sizes ``hp`` and ``Nmax`` when it is imported. As
 published it does not run: a bracket is missing, a name is not imported, and it indexes a loss as PyTorch 0.3 allowed.
-The adapter closes the bracket, supplies the name, and hands the script a data set of one sketch. It does not call the
-training loop as a whole, but its parts, in the same order: encoder, decoder, both losses, the two clips and the two
+The adapter closes the bracket, supplies the name, and gives the script a data set of one sketch. It does not call the
+training loop as a whole, but its parts in the same order: encoder, decoder, both losses, the two clips and the two
 optimizers.
 
 The script's decoder takes ``Nmax + 1`` steps and its loss divides by ``Nmax``; here ``Nmax`` is one less than the
-number of steps asked for. There is a single loss, which counts the pen of the padding; it is given for validation too.
+number of steps asked for. There is a single loss, which counts the pen of the padding; it is also used for validation.
 
-What the port lacks is left out: all dropout, cells other than the plain one, unconditional models, greedy sampling.
+Not offered, because the port lacks it: all dropout, cells other than the plain one, unconditional models, greedy
+sampling.
 """
 
 import random
@@ -150,7 +151,7 @@ class Adapter(TorchPort):
         return arrays(self._costs(torch.tensor(targets)))
 
     def _costs(self, targets: Tensor) -> dict[str, Tensor]:
-        """Of the model's mixture and latent; the masks are what the port's ``make_target`` makes of the lengths."""
+        """The costs of the model's mixture and latent vector, with the masks that the port's ``make_target`` makes."""
         self.port.Nmax, self.port.hp.batch_size = targets.shape[1] - 1, len(targets)
         self.port.hp.Nz = self.hparams["z_size"]
         steps = targets.transpose(0, 1)
@@ -211,7 +212,7 @@ class Adapter(TorchPort):
         return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
 
     def schedules(self, hparams: Mapping[str, Any], step: int) -> tuple[float, float]:
-        """What ``lr_decay`` makes of the rate; the KL weight, which ``Model.train`` sets alike at each step."""
+        """The rate after ``lr_decay``, and the KL weight, which ``Model.train`` sets to the same value at each step."""
         hp = self.port.hp
         hp.min_lr, hp.lr_decay, hp.eta_min = (
             hparams["min_learning_rate"],
@@ -235,7 +236,7 @@ class Adapter(TorchPort):
 
 
 def model_layout(hparams: Mapping[str, Any]) -> Layout:
-    """Where the port keeps Magenta's variables: of the output a block for each component, the pen last."""
+    """The port's layout of Magenta's variables; the output has one block for each component, the pen last."""
     units, z_size, m = hparams["dec_rnn_size"], hparams["z_size"], hparams["num_mixture"]
     c, h = np.arange(2 * units).reshape(2, units)
     output = np.concatenate([3 + np.arange(6 * m).reshape(6, m).T.ravel(), np.arange(3)])

@@ -9,8 +9,8 @@ a user would take for the other two decoders. What the port's ``Configs.step`` d
 called here in the same order: encoder, decoder, both losses, the two clips, the optimizer.
 
 The port's encoder reads the start token before the strokes, and the adapter puts it there, as the port's data set does.
-The loss is the same in training and in validation. What the port lacks is left out: all dropout, a floor of the KL
-cost, unconditional models, greedy sampling.
+The loss is the same in training and in validation. Not offered, because the port lacks it: all dropout,
+a floor of the KL cost, unconditional models, greedy sampling.
 """
 
 import random

@@ -1,7 +1,7 @@
-"""Sketch-RNN in plain NumPy, as its equations stand on paper: a second opinion, and an example of an adapter.
+"""Sketch-RNN in plain NumPy, written as its equations: a second implementation, and an example of an adapter.
 
-It computes all that needs no gradient. The precision is that of the weights and inputs: constants are Python's own
-numbers, which NumPy gives the precision of the array that they meet.
+It computes everything that needs no gradient, in the precision of the weights and inputs: constants are Python numbers,
+which take the precision of the array that they are combined with.
 
 Sources: Magenta ``rnn.py`` (the cells) and ``model.py`` (all else), ``sketch_rnn_train.py`` (the schedules); Ha & Eck
 2017, "A Neural Representation of Sketch Drawings"; Ha et al. 2016, "HyperNetworks".
@@ -23,7 +23,15 @@ FORGET_BIAS = 1.0
 NORM_EPSILON = 1e-3
 DENSITY_EPSILON = 1e-6
 START = (0, 0, 1, 0, 0)
-SAMPLED = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")  # what is shown of each step of a sampled sketch
+SAMPLED = (
+    "pi",
+    "mu1",
+    "mu2",
+    "sigma1",
+    "sigma2",
+    "corr",
+    "pen",
+)  # quantities returned for each step of a sampled sketch
 
 
 # Elementary functions ----------------------------------------------------------------------------------------------
@@ -31,7 +39,7 @@ SAMPLED = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")  # what is sho
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """The logistic function."""
-    with np.errstate(over="ignore"):  # where exp(-x) is infinite, the 0 that comes of it is right
+    with np.errstate(over="ignore"):  # if exp(-x) is infinite, the result 0 is right
         return 1 / (1 + np.exp(-x))
 
 
@@ -48,7 +56,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def linear(w: Weights, scope: str, x: np.ndarray) -> np.ndarray:
-    """Magenta's super_linear with a bias."""
+    """Magenta's ``super_linear`` with a bias."""
     return x @ w[f"{scope}/super_linear_w"] + w[f"{scope}/super_linear_b"]
 
 
@@ -61,11 +69,11 @@ def layer_norm(w: Weights, scope: str, x: np.ndarray, groups: int = 1) -> np.nda
     return w[f"{scope}/ln_gamma"] * normal + w[f"{scope}/ln_beta"]
 
 
-# The cells: weights, input [B, input], packed state [B, s] and mask [B, n] to everything that a step computes -------
+# The cells: from weights, input [B, input], packed state [B, s] and mask [B, n] to all values of a step -------
 
 
 def memory(gates: np.ndarray, c: np.ndarray, mask: np.ndarray | None) -> Arrays:
-    """What all cells share: from the gates, before their activations, and the old c to the new c."""
+    """The update of c, which all cells share, from the gates before their activations."""
     i, j, f, o = np.split(gates, 4, axis=1)
     g = np.tanh(j) if mask is None else np.tanh(j) * mask
     new_c = c * sigmoid(f + FORGET_BIAS) + sigmoid(i) * g
@@ -73,7 +81,7 @@ def memory(gates: np.ndarray, c: np.ndarray, mask: np.ndarray | None) -> Arrays:
 
 
 def normalised_memory(w: Weights, total: np.ndarray, c: np.ndarray, mask: np.ndarray | None) -> Arrays:
-    """What the cells with layer norm share: c is normalised only on its way to h."""
+    """The update that the cells with layer norm share: c is normalised only where h is computed from it."""
     values = {"total": total} | memory(layer_norm(w, "ln_all", total, groups=4), c, mask)
     values["normal_c"] = layer_norm(w, "ln_c", values["c"])
     return values | {"h": np.tanh(values["normal_c"]) * sigmoid(values["o"])}
@@ -95,7 +103,7 @@ def layer_norm_lstm(w: Weights, x: np.ndarray, state: np.ndarray, mask: np.ndarr
 
 
 def hyper_lstm(w: Weights, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
-    """HyperLSTMCell: a small cell beside it, which knows no dropout, scales its gates anew at each step."""
+    """HyperLSTMCell: at each step, a small inner cell without dropout computes scales for the gates."""
     inner_weights = below(w, "LayerNormLSTMCell/")
     units, inner_units = len(w["W_hh"]), len(inner_weights["W_hh"])
     h, hyper_h, c, hyper_c = np.split(state, np.cumsum([units, inner_units, units]), axis=1)
@@ -113,7 +121,7 @@ def hyper_lstm(w: Weights, x: np.ndarray, state: np.ndarray, mask: np.ndarray | 
 
 
 def hyper_norm(w: Weights, scope: str, signal: np.ndarray, layer: np.ndarray) -> np.ndarray:
-    """Scale a gate's layer [B, n] by what the inner cell's output says; on the side of h shift it as well."""
+    """Scale a gate's layer [B, n] by the inner cell's output; on the side of h, also shift it."""
     alpha = linear(w, f"{scope}/zw", signal) @ w[f"{scope}/alpha/super_linear_w"]
     if scope.endswith("x"):
         return alpha * layer
@@ -132,14 +140,14 @@ CELLS = {
 
 
 def below(w: Weights, prefix: str) -> Arrays:
-    """The weights of one scope, by what is left of their names."""
+    """The weights below one scope, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in w.items() if name.startswith(prefix)}
 
 
 def unroll(
     kind: str, w: Weights, inputs: np.ndarray, state: np.ndarray, masks: np.ndarray | None, lengths: np.ndarray
 ) -> Arrays:
-    """A cell along its inputs [B, T, n]: behind the end of a sketch its values are 0 and its state stays."""
+    """Run a cell over its inputs [B, T, n]; after a sketch ends, its values are zero and its state is frozen."""
     steps = []
     for t in range(inputs.shape[1]):
         values = CELLS[kind][1](w, inputs[:, t], state, None if masks is None else masks[t])
@@ -156,13 +164,13 @@ def zero_state(w: Weights, inputs: np.ndarray) -> np.ndarray:
 
 
 def reverse(strokes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Each sketch from its last point to its first, the padding where it was."""
+    """Reverse the points of each sketch; the padding stays at the end."""
     pairs = zip(strokes, lengths, strict=True)
     return np.stack([np.concatenate([sketch[:n][::-1], sketch[n:]]) for sketch, n in pairs])
 
 
 def mixture_of(outputs: np.ndarray) -> Arrays:
-    """The mixture and pen that the numbers [..., 3 + 6 M] of the output layer mean."""
+    """The mixture and pen probabilities from the output layer [..., 3 + 6 M]."""
     pen_logits, rest = outputs[..., :3], outputs[..., 3:]
     pi, mu1, mu2, sigma1, sigma2, corr = np.split(rest, 6, axis=-1)
     return {
@@ -178,7 +186,7 @@ def mixture_of(outputs: np.ndarray) -> Arrays:
 
 
 def density(mixture: Arrays, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """Of offsets [..., 1] under each component [..., M], a correlated normal distribution of two dimensions."""
+    """The density of offsets [..., 1] under each component [..., M], a bivariate normal distribution."""
     s1, s2, corr = mixture["sigma1"], mixture["sigma2"], mixture["corr"]
     n1, n2 = (dx - mixture["mu1"]) / s1, (dy - mixture["mu2"]) / s2
     z = np.square(n1) + np.square(n2) - 2 * corr * n1 * n2
@@ -189,7 +197,7 @@ def density(mixture: Arrays, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
 def costs(
     mixture: Arrays, targets: np.ndarray, latent: Weights | None, *, kl_tolerance: float, is_training: bool
 ) -> Arrays:
-    """Reconstruction and KL cost; both are means over all that there is, padding included."""
+    """Reconstruction and KL cost; the reconstruction cost is a mean over all steps, padding included."""
     dx, dy, pen = targets[..., 0:1], targets[..., 1:2], targets[..., 2:5]
     drawn = 1 - pen[..., 2]
     likelihood = (mixture["pi"] * density(mixture, dx, dy)).sum(axis=-1)
@@ -204,7 +212,7 @@ def costs(
 
 
 def pick(x: float, pdf: np.ndarray, temperature: float, greedy: bool) -> int:
-    """The index at which the cumulated pdf reaches x, at a temperature; the last one where rounding keeps it below."""
+    """The index at which the cumulated pdf reaches x, at a temperature; the last one if rounding keeps it below x."""
     if greedy:
         return int(pdf.argmax())
     with np.errstate(divide="ignore"):  # a probability of 0 stays 0
@@ -215,7 +223,7 @@ def pick(x: float, pdf: np.ndarray, temperature: float, greedy: bool) -> int:
 def draw_offset(
     mixture: Arrays, component: int, temperature: float, greedy: bool, normal: np.random.RandomState
 ) -> np.ndarray:
-    """dx and dy from one component: its mean when greedy."""
+    """dx and dy drawn from one component; its mean if greedy."""
     mean = np.array([mixture["mu1"][component], mixture["mu2"][component]])
     if greedy:
         return mean
@@ -229,23 +237,23 @@ def draw_offset(
 
 
 class Adapter(adapter.Adapter):
-    """The equations above behind the harness's door."""
+    """The equations above, as an adapter of the harness."""
 
     name = "plain equations in NumPy"
 
     @property
     def offers(self) -> frozenset[str]:
-        """What is overridden here, and every value in between as well."""
+        """All methods of this class, and the intermediate values."""
         return super().offers | {adapter.INTERMEDIATES}
 
     def step_cell(
         self, kind: str, weights: Weights, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None
     ) -> Arrays:
-        """Output, new state, and every value in between."""
+        """Output, new state, and all intermediate values."""
         return CELLS[kind][1](weights, x, state, mask)
 
     def load(self, hparams: Mapping[str, Any], variables: Weights) -> None:
-        """Magenta's variables serve as they are."""
+        """Keep Magenta's variables as they are."""
         self.hparams = hparams
         self.weights = below(variables, "vector_rnn/")
 
@@ -300,7 +308,7 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """One sketch: for each step two uniform numbers, for component and pen, and unless greedy a normal offset."""
         dtype = self.weights["RNN/output_w"].dtype
-        z = normal.randn(1, self.hparams["z_size"]).astype(dtype)  # also where the model has no use for it
+        z = normal.randn(1, self.hparams["z_size"]).astype(dtype)  # Magenta also draws it for an unconditional model
         latent = z if self.hparams["conditional"] else None
         point = np.array(START, np.float32)  # whatever the precision, drawn points are rounded to float32
         state = self._first_state(point.reshape(1, 1, 5).astype(dtype), latent)

@@ -1,10 +1,10 @@
 """rfeinman/Sketch-RNN, from the folder that ``RFEINMAN_SKETCH_RNN`` names (a clone; commit 38e4d9b was used).
 
-What is asked of the port is computed by its own code: cells, encoder, decoder, output layer, losses, sampling, its data
-set, and torch's Adam and clipping as its training script calls them. The adapter carries weights over, and hands in
-what would be drawn at random.
+The port's own code computes everything: cells, encoder, decoder, output layer, losses, sampling, its data set, and
+torch's Adam and clipping as its training script calls them. The adapter converts the weights, and replaces what would
+be drawn at random.
 
-What the port lacks is left out: the bias of a hyper cell; the rows of the inner cell's W_xh that would read h; dropout
+Not offered, because the port lacks it: the bias of a hyper cell; the rows of the inner cell's W_xh that read h; dropout
 in the encoder, on the decoder's input and on its output; encoders other than the plain one; unconditional models;
 greedy sampling. Its inner hyper cell has recurrent dropout, for which Magenta has no mask: it is off in
 :class:`Adapter`, and on in :class:`WithInnerDropout`, which shows what it does.
@@ -77,7 +77,7 @@ class Adapter(TorchPort):
         return arrays({"output": output, "state": pack(kind, h, c)})
 
     def _hand_in(self, cell: nn.Module, masks: np.ndarray | None) -> None:
-        """Give a cell its masks [T, B, n]; the inner one has none, or those of the outer, repeated to its width."""
+        """Give a cell its masks [T, B, n]; its inner cell gets none, or the same ones repeated to its width."""
         cell.r_dropout.forward = Masks(masks)
         if hasattr(cell, "hyper_cell"):
             inner = None
@@ -96,7 +96,7 @@ class Adapter(TorchPort):
         self.take(self.model, [torch.optim.Adam(self.model.parameters())], variables)
 
     def _make(self, hparams: Mapping[str, Any]) -> nn.Module:
-        """The port's model, freshly initialised. Of an encoder that it has not, it says so when it is asked for."""
+        """The port's model, freshly initialised; an encoder that it lacks is reported when it is used."""
         if not hparams["conditional"]:
             raise NotImplementedError("the port has no unconditional model")
         keep_prob = hparams["recurrent_dropout_prob"] if hparams["use_recurrent_dropout"] else 1.0
@@ -127,7 +127,7 @@ class Adapter(TorchPort):
 
     @torch.no_grad()
     def decode(self, inputs: np.ndarray, z: np.ndarray | None, draws: Mapping[str, np.ndarray]) -> Arrays:
-        """Mixture, initial state and outputs; of the masks that of the recurrent dropout alone has a place."""
+        """Mixture, initial state and outputs; of the masks only that of the recurrent dropout is used."""
         self._hand_in(self.model.cell, draws.get("decoder/recurrent"))
         encoder = lambda *_: (torch.tensor(z), None, None)  # noqa: E731
         with precision(self.dtype), mock.patch.object(self.model.encoder, "forward", encoder):
@@ -135,7 +135,7 @@ class Adapter(TorchPort):
         return {name: value for name, value in answer.items() if name != "z"}
 
     def _decoded(self, forward: Callable[[], tuple[Any, ...]], steps: int) -> tuple[tuple[Any, ...], Arrays]:
-        """What the port's forward pass gives, and the decoder's part of it under Magenta's names."""
+        """The result of the port's forward pass, and the decoder's values under Magenta's names."""
         seen: dict[str, Tensor] = {}
         kind = self.hparams["dec_model"]
 
@@ -222,10 +222,10 @@ class Adapter(TorchPort):
         return {"strokes": strokes} | {name: np.stack([step[name] for step in steps]) for name in steps[0]}
 
     def schedules(self, hparams: Mapping[str, Any], step: int) -> tuple[float, float]:
-        """torch's exponential decay; the weight that the port's KL loss has come to after that many batches."""
+        """torch's exponential decay, and the weight of the port's KL loss after this number of batches."""
         weight, start = hparams["kl_weight"], hparams["kl_weight_start"]
         loss = self.port.KLLoss(weight, eta_min=start, R=hparams["kl_decay_rate"])
-        weights = [loss.weight for _ in range(step + 1)]  # reading it moves it on
+        weights = [loss.weight for _ in range(step + 1)]  # reading it advances it
         return hparams["learning_rate"] * hparams["decay_rate"] ** step, weights[-1]
 
     def data(
@@ -235,8 +235,11 @@ class Adapter(TorchPort):
         rng: np.random.RandomState,
         order: Mapping[str, np.ndarray],
     ) -> Data:
-        """The port's data sets. Batches hold the sketches that Magenta's permutation picks, for the port's own choice
-        is that of torch's ``DataLoader``; what it draws besides comes from the same stream, in the port's order."""
+        """The port's data sets.
+
+        Batches hold the sketches that Magenta's permutation selects, because the port leaves the selection to torch's
+        ``DataLoader``; augmentation draws from the same stream, in the port's order.
+        """
         return rfeinman_data.load(self.port, sets, hparams, rng, order)
 
     def dropout_mask(self, size: int, keep_prob: float) -> np.ndarray:
@@ -244,7 +247,7 @@ class Adapter(TorchPort):
         return nn.Dropout(1 - keep_prob)(torch.ones(size)).numpy()
 
     def initial(self, hparams: Mapping[str, Any], seed: int) -> Arrays:
-        """What the port draws; without W_hh, whose orthogonal blocks torch draws and NumPy cannot."""
+        """The port's initial weights, without the orthogonal blocks of W_hh, which torch draws by another method."""
         torch.manual_seed(seed)
         model = self._make(hparams)
         layout = model_layout(hparams)
@@ -253,7 +256,7 @@ class Adapter(TorchPort):
 
 
 class WithInnerDropout(Adapter):
-    """The port as it trains: the inner hyper cell has dropout too, here under the outer cell's masks."""
+    """The port as it trains: the inner hyper cell has dropout too, here with the masks of the outer cell."""
 
     name = "rfeinman/Sketch-RNN, inner dropout on"
     inner_dropout = True

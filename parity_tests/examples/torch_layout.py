@@ -37,7 +37,7 @@ class Layout:
     forget: Mapping[str, slice] = dataclasses.field(default_factory=dict)  # bias -> where its forget gate is
 
     def to_port(self, variables: Mapping[str, np.ndarray], *, weights: bool = True) -> Arrays:
-        """Parameters from official variables; or, where ``weights`` is false, gradients and slots."""
+        """Parameters from official variables; if ``weights`` is false, gradients or slots."""
         result: Arrays = {}
         for block in self.blocks:
             whole = np.concatenate([variables[name] for name in block.official], axis=-1)[: block.rows]
@@ -50,7 +50,7 @@ class Layout:
         return result
 
     def to_official(self, parameters: Mapping[str, np.ndarray], *, weights: bool = True) -> Arrays:
-        """The way back. Of twins the gradients and slots are those of the first; the two are the same."""
+        """The inverse of :meth:`to_port`. Twins have equal gradients and slots, so those of the first are taken."""
         values = dict(parameters)
         if weights:
             values |= {name: values[name] + values[twin] for name, twin in self.twins.items()}

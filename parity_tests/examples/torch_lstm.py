@@ -1,8 +1,8 @@
-"""``torch.nn.LSTM`` in the place of Magenta's plain LSTM cell: an example of an adapter, and of a port that departs.
+"""``torch.nn.LSTM`` instead of Magenta's plain LSTM cell: an example of an adapter, and of a port that departs.
 
-Without dropout the two are the same function, once the gates are put in another order and the forget bias is folded
-into the bias. But Magenta drops out the candidate inside the cell, for which ``torch.nn.LSTM`` has no door: the masks
-are ignored here, and the harness must find that whatever is trained so departs.
+Without dropout the two are the same function, once the gates are reordered and the forget bias is added to the bias.
+But Magenta applies dropout to the candidate inside the cell, where ``torch.nn.LSTM`` cannot apply a mask: the masks are
+ignored here, and the harness must find that everything in training mode departs.
 
 Sources: Magenta ``rnn.py`` (``LSTMCell``) and ``model.py``; the documentation of ``torch.nn.LSTM``.
 """
@@ -44,7 +44,7 @@ def in_torch_order(weight: np.ndarray) -> np.ndarray:
 
 
 def make_lstm(parameters: dict[str, Tensor]) -> torch.nn.LSTM:
-    """A layer with these weights, in both directions where there are weights for both."""
+    """A layer with these weights; bidirectional if there are weights for both directions."""
     gates, inputs = parameters["weight_ih_l0"].shape
     lstm = torch.nn.LSTM(
         inputs,
@@ -58,7 +58,7 @@ def make_lstm(parameters: dict[str, Tensor]) -> torch.nn.LSTM:
 
 
 class Adapter(adapter.Adapter):
-    """Models whose cells are plain LSTMs; there is neither training nor sampling here."""
+    """Models with plain LSTM cells, without training and sampling."""
 
     name = "torch.nn.LSTM as the plain LSTM cell"
 
@@ -75,7 +75,7 @@ class Adapter(adapter.Adapter):
         return {"output": output[:, 0].numpy(), "state": torch.cat([c[0], h[0]], dim=1).numpy()}
 
     def load(self, hparams: Mapping[str, Any], variables: Weights) -> None:
-        """Plain LSTMs alone."""
+        """Build the layers; raises NotImplementedError for other cells than plain LSTMs."""
         cells = [hparams["dec_model"]] + [hparams["enc_model"]] * bool(hparams["conditional"])
         if set(cells) != {"lstm"}:
             raise NotImplementedError(f"cells {cells}")

@@ -1,4 +1,4 @@
-"""What the adapters of PyTorch ports share: precision, weights, Adam's slots, and a step of training."""
+"""Shared code of the adapters of PyTorch ports: precision, weights, Adam's slots, and a training step."""
 
 import contextlib
 import math
@@ -21,7 +21,7 @@ SLOTS = {"m": "exp_avg", "v": "exp_avg_sq"}
 
 @contextlib.contextmanager
 def precision(dtype: torch.dtype) -> Iterator[None]:
-    """Computes in that precision, also where a port makes tensors of the default type or calls ``.float()``."""
+    """Compute in this precision, even if a port makes tensors of the default type or calls ``.float()``."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -32,7 +32,7 @@ def precision(dtype: torch.dtype) -> Iterator[None]:
 
 
 def given(name: str, value: np.ndarray) -> contextlib.AbstractContextManager:
-    """``torch.<name>`` answers that value instead of drawing numbers."""
+    """Make ``torch.<name>`` return this value instead of random numbers."""
     return mock.patch.object(torch, name, return_value=torch.tensor(value))
 
 
@@ -42,7 +42,7 @@ def arrays(values: Mapping[str, Tensor]) -> Arrays:
 
 
 class TorchPort(adapter.Adapter):
-    """A port made of modules; :meth:`take` gives them Magenta's variables."""
+    """A port made of modules; :meth:`take` loads Magenta's variables into them."""
 
     layout: Layout
     dtype: torch.dtype
@@ -50,12 +50,12 @@ class TorchPort(adapter.Adapter):
     def take(
         self, modules: nn.Module, optimizers: Sequence[torch.optim.Optimizer], variables: Mapping[str, np.ndarray]
     ) -> None:
-        """Load weights, and Adam's slots where there are any.
+        """Load the weights, and Adam's slots if there are any.
 
         Args:
-            modules: all of the port's, as one.
-            optimizers: torch's Adam, each of some of the parameters.
-            variables: the model's, by their official names.
+            modules: all modules of the port as one.
+            optimizers: instances of torch's Adam, each for some of the parameters.
+            variables: of the model, by official names.
         """
         self.parameters = dict(modules.named_parameters())
         self.optimizers = optimizers
@@ -84,7 +84,7 @@ class TorchPort(adapter.Adapter):
                     }
 
     def optimize(self, cost: Tensor, clip: Callable[[], Any], lr: float) -> Arrays:
-        """Gradients of the cost, clipped gradients, and what a step leaves."""
+        """Take one step; returns gradients, clipped gradients, and the weights, slots and powers after it."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         cost.backward()

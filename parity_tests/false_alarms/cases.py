@@ -1,4 +1,4 @@
-"""Which models are recorded for the study of false alarms, and under which conditions they are judged."""
+"""The models recorded for the study of false alarms, and the conditions under which they are judged."""
 
 import dataclasses
 from typing import Any
@@ -6,23 +6,23 @@ from typing import Any
 from parity_tests.record.configurations import ALL_DROPOUT, HYPER_SMALL, NOISE
 from parity_tests.record.machine import vector_instructions
 
-LEVELS = (0, 10, 200, 1000)  # official training steps before a model is recorded
+LEVELS = (0, 10, 200, 1000)  # official training steps after which a model is recorded
 SAMPLE_LEN = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """A kind of model."""
+    """A kind of model, recorded with several seeds and at several levels of training."""
 
     name: str
-    hparams: dict[str, Any]  # official names; the rest stays at its default
+    hparams: dict[str, Any]  # official names; others keep their default
     hyper: dict[str, int]
     levels: tuple[int, ...] = LEVELS
-    weights: str | None = None  # a recording with the weights of a model that is not trained here
+    weights: str | None = None  # a recording with the weights, for a model that is not trained here
     padding: int = 0
 
     def job(self, **more: Any) -> dict[str, Any]:
-        """A task for the official process, but for what it is to do."""
+        """A task of kind ``study`` for the official process, with further entries."""
         common = {"noise": NOISE, "sample_len": SAMPLE_LEN}
         return dataclasses.asdict(self) | common | {"do": "study"} | more
 
@@ -30,7 +30,8 @@ class Case:
 def _case(name: str, enc: str, dec: str, sizes: tuple[int, int, int, int], **more: Any) -> Case:
     names = ("enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture")
     hparams = dict(zip(names, sizes, strict=True)) | {"enc_model": enc, "dec_model": dec}
-    # at its default of 1e-3 official training on so few points often ends in NaN: straight strokes are correlated by 1
+    # at the default rate of 1e-3, official training on so few points often ends in NaN: the two offsets of a straight
+    # stroke are perfectly correlated
     hparams |= {"batch_size": 4, "max_seq_len": 16, "learning_rate": 3e-4} | more.pop("hparams", {})
     return Case(name, hparams, {"hyper_num_units": 12, "hyper_embedding_size": 4}, **more)
 
@@ -50,7 +51,7 @@ QUICK = (dataclasses.replace(CASES[1], name="quick", hparams=CASES[4].hparams, h
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """Under which a subject answers."""
+    """How a subject runs while it answers the recordings."""
 
     name: str
     subject: str  # "official" or "ours"
@@ -59,7 +60,7 @@ class Condition:
     shuffle: bool = False
 
     def possible(self) -> bool:
-        """Whether this processor has the vector instructions."""
+        """Whether this processor has the vector instructions that the condition needs."""
         wanted = self.environment.get("ATEN_CPU_CAPABILITY", "default")
         found = vector_instructions().split()
         return wanted == "default" or any(name.startswith(wanted) for name in found)
@@ -69,7 +70,7 @@ OURS = "ours"
 CONDITIONS = (
     Condition(OURS, "ours"),
     Condition("official, 2 threads", "official", {"OFFICIAL_THREADS": "2"}),
-    # one of these is how the recordings themselves ran: TensorFlow's default follows the processor
+    # one of these two is how the recordings themselves ran, because TensorFlow's default depends on the processor
     Condition("official, oneDNN off", "official", {"TF_ENABLE_ONEDNN_OPTS": "0"}),
     Condition("official, oneDNN on", "official", {"TF_ENABLE_ONEDNN_OPTS": "1"}),
     Condition("official, graph optimiser on", "official", {"OFFICIAL_OPTIMISER": "1"}),

@@ -1,6 +1,6 @@
-"""Judges recordings in a process of its own, whose environment chooses vector instructions and threads.
+"""Judges recordings in a process of its own, whose environment sets the vector instructions and threads.
 
-``python -m parity_tests.false_alarms.judging JOB.json`` writes what it found as JSON.
+``python -m parity_tests.false_alarms.judging JOB.json`` writes its results as JSON.
 """
 
 import dataclasses
@@ -22,10 +22,13 @@ from parity_tests.replay.answers import Answers
 
 
 def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """A result for each recording: what was called different, what was not judged, and how close the rest came.
+    """Judge recordings, and summarise each.
 
     Args:
-        job: ``recordings`` (paths), and ``answers`` (a folder with what the official code answered, or None: ours).
+        job: ``recordings`` (paths), and ``answers`` (a folder of official answers, or None: ours answers).
+
+    Returns:
+        For each recording its :func:`summary`, and the linear algebra library that it was ``recorded_with``.
     """
     results = []
     for path in map(Path, job["recordings"]):
@@ -35,7 +38,7 @@ def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
 
             rows = prove(recording, Adapter()).rows
         else:
-            rows = _of_answers(recording, Recording.load(Path(job["answers"]) / path.name))
+            rows = _official_rows(recording, Recording.load(Path(job["answers"]) / path.name))
         official = str(recording.provenance.get("linear algebra", "an unknown library"))
         results.append(summary(recording.name, rows) | {"recorded_with": official})
         print(f"judged {recording.name}", flush=True)
@@ -43,15 +46,15 @@ def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @np.errstate(all="ignore")
-def _of_answers(recording: Recording, answers: Recording) -> list[Row]:
+def _official_rows(recording: Recording, answers: Recording) -> list[Row]:
     rows = []
     for precision in ("float64", "float32"):
         rows += judge(recording, precision, Answers(answers[precision]), EVERYTHING).rows
-    return [_as_official(row, recording) for row in rows]
+    return [without_overflow_alarm(row, recording) for row in rows]
 
 
-def _as_official(row: Row, recording: Recording) -> Row:
-    """A port must be finite where the official float32 overflows; the official code itself need not be."""
+def without_overflow_alarm(row: Row, recording: Recording) -> Row:
+    """Where the recorded official run is not finite, a port must be finite, but another official run need not be."""
     name = row.quantity.removeprefix(FED)
     groups = [recording.groups.get(group, {}) for group in (row.precision, f"{row.precision}_local")]
     official = next((group[name] for group in groups if name in group), None)
@@ -61,7 +64,7 @@ def _as_official(row: Row, recording: Recording) -> Row:
 
 
 def summary(name: str, rows: Iterable[Row]) -> dict[str, Any]:
-    """For JSON: counts, alarms, and for each kind of row the share of its allowance that the closest used."""
+    """Counts of verdicts, alarms, and for each kind of row the one closest to its allowance; ready for JSON."""
     rows = list(rows)
     closest: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -82,7 +85,7 @@ def summary(name: str, rows: Iterable[Row]) -> dict[str, Any]:
 
 
 def kind_of(row: Row) -> str:
-    """By which rule a row was judged."""
+    """The rule by which a row was judged: local or accumulated with its precision, or exact, or distribution."""
     if row.precision not in ("float64", "float32"):
         return row.precision
     return f"{'local' if row.quantity.startswith(FED) else 'accumulated'} {row.precision}"

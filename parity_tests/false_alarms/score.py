@@ -1,6 +1,7 @@
-"""What came of the study of false alarms: a file for machines, and a page for people."""
+"""The results of the study of false alarms: counts, the confidence limit, and the fitted tail."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,40 +10,42 @@ import numpy as np
 from parity_tests.false_alarms.tail import by_kind, checked, fit, predicted, upper_limit
 from parity_tests.record.configurations import LIVE, MODEL_VARIANTS
 from parity_tests.record.machine import in_words
-from parity_tests.report.our_side import our_provenance
+from parity_tests.report.provenance import our_provenance
 
-# the kinds of model that `make parity` records, each as it is and moved
+# The kind of each model recording of `make parity`; every model is recorded as it is and moved.
 PARITY_RECORDINGS = [configuration.name for configuration in LIVE for _ in MODEL_VARIANTS]
-ENOUGH = 16  # units from which a tail is fitted
+ENOUGH = 16  # units from which on a tail is fitted
+_SHARE_OF_NAN = 10.0  # share of the allowance that an alarm without a finite number counts as
+
+Results = Sequence[dict[str, Any]]  # of each recording under each condition, see parity_tests/false_alarms/judging.py
 
 
-def content(results: Sequence[dict[str, Any]], skipped: Sequence[str], diverged: int = 0) -> dict[str, Any]:
-    """Everything, ready for JSON.
+def content(results: Results, skipped: Sequence[str], diverged: int = 0) -> dict[str, Any]:
+    """Everything, ready for strict JSON.
 
     Args:
-        results: of each recording under each condition, see :mod:`parity_tests.false_alarms.judging`.
-        skipped: conditions that this machine does not have.
-        diverged: recordings that were not made, since the official training ended in NaN.
+        results: of each recording under each condition.
+        skipped: conditions that this machine lacks.
+        diverged: number of recordings that are missing because official training ended in NaN.
     """
     units: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         units.setdefault(result["recording"], []).append(result)
-    different = [name for name, found in units.items() if any(result["alarms"] for result in found)]
-    used = np.array([_used(found) for found in units.values()])
-    verdicts: dict[str, int] = {}
+    different = sum(any(result["alarms"] for result in unit) for unit in units.values())
+    used = {name: _used(unit) for name, unit in units.items()}
+    verdicts: Counter[str] = Counter()
     for result in results:
-        for verdict, count in result["counts"].items():
-            verdicts[verdict] = verdicts.get(verdict, 0) + count
+        verdicts.update(result["counts"])
     found: dict[str, Any] = {
         "recordings": len(units),
         "judgements": len(results),
-        "rows": sum(verdicts.values()),
-        "different": len(different),
-        "not_judged": verdicts.get("not judged", 0),
-        "overflow": verdicts.get("official overflow", 0),
-        "upper_limit": upper_limit(len(different), len(units)),
+        "rows": verdicts.total(),
+        "different": different,
+        "not_judged": verdicts["not judged"],
+        "overflow": verdicts["official overflow"],
+        "upper_limit": upper_limit(different, len(units)),
         "predicted": None,
-        "closest": float(used.max()) if used.size else 0.0,
+        "closest": max(used.values(), default=0.0),
         "machine": in_words(our_provenance()),
         "recorded_with": sorted({result["recorded_with"] for result in results}),
         "skipped": list(skipped),
@@ -55,35 +58,42 @@ def content(results: Sequence[dict[str, Any]], skipped: Sequence[str], diverged:
             for result in results
             for alarm in result["alarms"]
         ],
-        "used": {name: _used(results) for name, results in units.items()},
+        "used": used,
     }
     if len(units) >= ENOUGH:
-        scaled, medians = by_kind(found["used"])
-        tail = fit(scaled)
-        halves = np.array([_seed(name) % 2 == 0 for name in units])
-        if not halves.any() or halves.all():  # one seed
-            halves = np.arange(len(units)) % 4 < 2
-        found["tail"] = {"threshold": tail.threshold, "share": tail.share, "rate": tail.rate}
-        found["medians"] = medians
-        found["tail_checked"] = checked(scaled, halves)
-        found["predicted"] = predicted(tail, medians, PARITY_RECORDINGS)
+        found |= _tail(used)
     return found | {"summary": summary(found)}
 
 
+def _tail(used: Mapping[str, float]) -> dict[str, Any]:
+    """The fitted tail, its cross-check, and the probability of an alarm that follows from it."""
+    scaled, medians = by_kind(used)
+    tail = fit(scaled)
+    halves = np.array([_seed(name) % 2 == 0 for name in used])
+    if not halves.any() or halves.all():  # there is only one seed
+        halves = np.arange(len(used)) % 4 < 2
+    return {
+        "tail": {"threshold": tail.threshold, "share": tail.share, "rate": tail.rate},
+        "medians": medians,
+        "tail_checked": checked(scaled, halves),
+        "predicted": predicted(tail, medians, PARITY_RECORDINGS),
+    }
+
+
 def _seed(name: str) -> int:
-    """Of a recording; 0 without one."""
+    """The seed in the name of a recording; 0 without one."""
     found = re.search(r"-seed(\d+)-", name)
     return int(found[1]) if found else 0
 
 
-def _used(results: Sequence[dict[str, Any]]) -> float:
-    """The largest share of an allowance that any row of a unit used under any condition; 1 and more is an alarm."""
+def _used(results: Results) -> float:
+    """The largest share of an allowance that any row used under any condition; 1 and more is an alarm."""
     shares = [kind["used"] for result in results for kind in result["closest"].values()]
-    shares += [alarm["used"] or 10.0 for result in results for alarm in result["alarms"]]
-    return max(shares, default=0.0)
+    shares += [alarm["used"] or _SHARE_OF_NAN for result in results for alarm in result["alarms"]]
+    return float(max(shares, default=0.0))
 
 
-def _conditions(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _conditions(results: Results) -> list[dict[str, Any]]:
     lines = []
     for name in dict.fromkeys(result["condition"] for result in results):
         some = [result for result in results if result["condition"] == name]
@@ -93,9 +103,9 @@ def _conditions(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
-def _models(units: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Of each kind of model: recordings are named by it, its seed, its training steps and its variant."""
-    kinds: dict[str, list[Sequence[dict[str, Any]]]] = {}
+def _models(units: Mapping[str, Results]) -> list[dict[str, Any]]:
+    """One line for each kind of model: the name of a recording starts with its kind, followed by its seed."""
+    kinds: dict[str, list[Results]] = {}
     for name, found in units.items():
         kinds.setdefault(name.partition("-seed")[0], []).append(found)
     return [
@@ -112,8 +122,8 @@ def _models(units: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any
     ]
 
 
-def _kinds(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each rule, how close the closest row came, and which it was."""
+def _kinds(results: Results) -> dict[str, dict[str, Any]]:
+    """For each rule of judgement, the row closest to its allowance."""
     kinds: dict[str, dict[str, Any]] = {}
     for result in results:
         for kind, closest in result["closest"].items():
@@ -122,8 +132,8 @@ def _kinds(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return kinds
 
 
-def summary(found: dict[str, Any]) -> str:
-    """One line."""
+def summary(found: Mapping[str, Any]) -> str:
+    """The results in one line."""
     line = (
         f"{found['different']} of {found['recordings']} recordings were called different under "
         f"{len(found['conditions'])} conditions ({found['rows']} rows, {found['not_judged']} of them not judged): at "
@@ -133,103 +143,3 @@ def summary(found: dict[str, Any]) -> str:
         return line + "."
     often = f"1 in {1 / found['predicted']:,.0f}" if found["predicted"] > 1e-12 else "less than 1 in a trillion"
     return f"{line}; the fitted tail predicts an alarm in {often} runs of `make parity`."
-
-
-def markdown(found: dict[str, Any]) -> str:
-    """The page."""
-    lines = [
-        "# False alarms",
-        "",
-        f"**{found['summary']}**",
-        "",
-        "Pairs that are known to be equal are judged as everything else is: official Magenta against recordings of "
-        "itself, run on another number of threads, without oneDNN, with TensorFlow's graph optimiser, or with hidden "
-        "units and batch rows in another order; and this port under other vector instructions and on more threads. The "
-        "models are of every kind, freshly initialised and after 10, 200 and 1000 official training steps, with their "
-        'weights as they are and moved by noise. Every "different" is a false alarm. The unit is a recording (a '
-        "model and its seed), because rows of one recording are not independent; the first "
-        "condition is tried on all of them, each other on those of one seed.",
-        "",
-        "Reproduce with `make false-alarms` (one seed) or `make false-alarms-long` (four seeds). `--model FILE` adds a "
-        "model of your own, on one seed and under fewer conditions; kinds with few recordings below were added so.",
-        "",
-        f"Machine: {found['machine']}. The official recordings ran with {' and '.join(found['recorded_with'])}; the "
-        "condition of that name, if there is one, runs the same program once more."
-        + (f" Not to be had here: {', '.join(found['skipped'])}." if found["skipped"] else "")
-        + (
-            f" {found['diverged']} recordings are missing, because the official training ended in NaN before them."
-            if found["diverged"]
-            else ""
-        ),
-        "",
-        "| condition | recordings | called different | closest row used of its allowance |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {c['name']} | {c['recordings']} | {c['different']} | {100 * c['closest']:.0f} % |"
-            for c in found["conditions"]
-        ),
-        "",
-        "| model | recordings | called different | rows | not judged | official overflow | closest row used |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {m['name']} | {m['recordings']} | {m['different']} | {m['rows']} | {m['not_judged']} | "
-            f"{m['overflow']} | {100 * m['closest']:.0f} % |"
-            for m in found["models"]
-        ),
-        "",
-        "| rule | closest | of its allowance | recording, condition |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {kind} | `{row['quantity']}` ({row['measure']}) | {_percent(row['used'])} | {row['recording']}, "
-            f"{row['condition']} |"
-            for kind, row in sorted(found["kinds"].items())
-        ),
-        "",
-    ]
-    if found["predicted"] is not None:
-        lines += _tail_lines(found)
-    if found["alarms"]:
-        lines += [
-            "## Alarms",
-            "",
-            "| recording | condition | quantity | used | note |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {a['recording']} | {a['condition']} | `{a['quantity']}` ({a['precision']}, {a['measure']}) | "
-            f"{'-' if a['used'] is None else format(a['used'], '.2f')} | {a['note']} |"
-            for a in found["alarms"]
-        ]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
-
-
-def _tail_lines(found: dict[str, Any]) -> list[str]:
-    tail = found["tail"]
-    lines = [
-        "## The tail",
-        "",
-        "Seeing no alarm in this many recordings bounds the rate only loosely. How close each recording came says "
-        "more. Large tensors average more, so each recording's closest row is taken over the median of its kind "
-        f"({', '.join(f'{kind} {100 * median:.0f} %' for kind, median in found['medians'].items())}). The largest "
-        f"quarter of these numbers falls off as a power law, P(r > x) = {tail['share']:.2f} "
-        f"(x / {tail['threshold']:.2f})^-{tail['rate']:.1f}. An alarm is r > 1 / median: for the "
-        f"{len(PARITY_RECORDINGS)} recordings of one `make parity` together {found['predicted']:.1e}. A kind that was "
-        "not studied is taken for the one with the largest median.",
-        "",
-        "Fitted on every other seed and checked on the rest, and the reverse:",
-        "",
-        "| rate | beyond | expected | seen | beyond | expected | seen |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {check['rate']:.1f} | {check['threshold']:.2f} | {100 * check['expected beyond threshold']:.0f} % | "
-        f"{100 * check['seen beyond threshold']:.0f} % | {check['far']:.2f} | "
-        f"{100 * check['expected beyond far']:.1f} % | {100 * check['seen beyond far']:.1f} % |"
-        for check in found["tail_checked"]
-    ]
-    return [*lines, ""]

@@ -1,7 +1,8 @@
-"""How probable an alarm is that was not seen: an upper confidence limit, and a tail that was fitted and checked.
+"""The probability of a false alarm when none was seen: an upper confidence limit, and a fitted and checked tail.
 
-A unit is a recording (model x seed): rows of one recording are not independent. Of each unit counts the share of its
-allowance that its closest row used, over all rows and all conditions; for the tail, over the median of its kind.
+The unit is a recording (a model and its seed), because rows of one recording are not independent. The number of a unit
+is the largest share of its allowance that any of its rows used under any condition; for the tail it is divided by the
+median of its kind of model.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,25 +11,26 @@ from typing import NamedTuple
 import numpy as np
 
 CONFIDENCE = 0.95
-STEEPEST = 1000.0  # rate, where all of the largest are alike
-FEW, FROM_FILES = 4, "models from files"
-TAIL = 0.25  # the share of the largest units that the tail is fitted to
+STEEPEST = 1000.0  # the rate of the tail if all of the largest units are alike
+FEW = 4  # kinds with fewer recordings are one kind together
+FROM_FILES = "models from files"
+TAIL = 0.25  # share of the units, the largest ones, that the tail is fitted to
 
 
 class Tail(NamedTuple):
-    """An exponential tail of log(used) above a threshold: P(used > u) = share (u / threshold)^-rate."""
+    """A power law above a threshold: P(used > u) = share (u / threshold)^-rate."""
 
     threshold: float
     share: float
     rate: float
 
     def beyond(self, used: float) -> float:
-        """The probability that a unit uses more than this."""
+        """The probability that a unit uses more than this share."""
         return float(min(1.0, self.share * (used / self.threshold) ** -self.rate))
 
 
 def upper_limit(alarms: int, units: int) -> float:
-    """The rate of alarms a unit that is excluded with 95 % confidence (Clopper and Pearson, one-sided)."""
+    """The upper 95 % confidence limit of the rate of alarms per unit (Clopper and Pearson, one-sided)."""
     if units == 0 or alarms >= units:
         return 1.0
     low, high = alarms / units, 1.0
@@ -67,12 +69,16 @@ def fit(used: np.ndarray) -> Tail:
 
 
 def by_kind(used: Mapping[str, float]) -> tuple[np.ndarray, dict[str, float]]:
-    """How close each recording came, over the median of its kind; and these medians.
+    """Divide the used share of each recording by the median of its kind.
 
-    Large tensors average more: their share is higher, and scatters less. So what scatters alike is fitted together.
+    Larger tensors average over more numbers, so their shares are higher and scatter less. Shares are only fitted
+    together after this scaling.
 
     Args:
-        used: the largest used share of each recording, named ``<kind>-seed<n>-step<n>/<variant>``.
+        used: the largest used share of each recording, by its name ``<kind>-seed<n>-step<n>/<variant>``.
+
+    Returns:
+        The scaled shares [recordings], and the median of each kind.
     """
     kinds: dict[str, list[float]] = {}
     for name, share in used.items():
@@ -82,7 +88,7 @@ def by_kind(used: Mapping[str, float]) -> tuple[np.ndarray, dict[str, float]]:
 
 
 def kind_of(name: str, names: Collection[str]) -> str:
-    """The kind of model; those of which there are few, from files, are one kind together."""
+    """The kind of model of a recording; kinds with few recordings, which come from files, are one kind."""
     kind = name.partition("-seed")[0]
     return kind if sum(other.startswith(f"{kind}-seed") for other in names) >= FEW else FROM_FILES
 
@@ -91,9 +97,9 @@ def predicted(tail: Tail, medians: Mapping[str, float], recordings: Sequence[str
     """The probability that at least one of some recordings is called different.
 
     Args:
-        tail: of shares over the median of their kind.
-        medians: of each kind.
-        recordings: their kinds; one that was not studied is taken for that with the largest shares.
+        tail: of the scaled shares.
+        medians: of the shares of each kind.
+        recordings: the kind of each; a kind that was not studied counts as the one with the largest median.
     """
     largest = max(medians.values())
     alarms = np.array([tail.beyond(1.0 / medians.get(kind, largest)) for kind in recordings])
@@ -101,11 +107,14 @@ def predicted(tail: Tail, medians: Mapping[str, float], recordings: Sequence[str
 
 
 def checked(used: np.ndarray, first: np.ndarray) -> list[dict[str, float]]:
-    """Fit on one half, and compare with what the other did at the fitted threshold and further out; and the reverse.
+    """Cross-check the tail: fit it on one half of the units, and compare with the other half; then the reverse.
 
     Args:
-        used: shares, one of each unit.
-        first: whether a unit belongs to the first half.
+        used: scaled shares [units].
+        first: bool [units], whether a unit belongs to the first half.
+
+    Returns:
+        For each fit, the expected and the observed share of units beyond the threshold, and beyond a point further out.
     """
     return [_checked(used[half], used[~half]) for half in (first, ~first)]
 

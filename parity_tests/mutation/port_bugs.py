@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity_tests.commands.live import compare_converted
+from parity_tests.judge.conversion import compare_converted
 from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import Row, failures
@@ -31,7 +31,7 @@ from parity_tests.ours import Adapter
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
 from parity_tests.replay.training import state_before, with_step
-from parity_tests.report.report import part_of
+from parity_tests.report.parts import part_of
 from weight_port.source import ArrayVariables, Source
 
 # Recordings whose names begin so come first and in this order: other recordings contain what they record. Then come

@@ -15,15 +15,15 @@ from parity_tests.mutation.bugs import HarnessMutant, Mutant, ProductMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
-from parity_tests.mutation.output import start, write
 from parity_tests.mutation.port_bugs import Result, judge_all, judged_rows, load_recordings
 from parity_tests.mutation.progress import Progress, fingerprint
 from parity_tests.mutation.summary import all_caught, summary
 from parity_tests.mutation.table import markdown, score_line
 from parity_tests.mutation.unit_tests import TestsFailError, run_against_tests
 from parity_tests.record.recording import Recording
-from parity_tests.report.report import describe
+from parity_tests.report.out_folder import start_folder, write_results
 from parity_tests.report.score import FILE
+from parity_tests.report.sentences import describe
 
 TABLE = "mutants.md"
 UNFINISHED = "unfinished.json"  # results of an interrupted run
@@ -70,7 +70,7 @@ def run_mutants(
         with mutant.planting.planted():  # a bug that does not fit the code is noticed now, not after minutes
             pass
     started = time.monotonic()
-    start(out, FILE, TABLE)
+    start_folder(out, (FILE, TABLE))
     progress = Progress(out / UNFINISHED, fingerprint("mutants", only), fresh=fresh)
     if progress.note:
         log(progress.note)
@@ -89,7 +89,7 @@ def run_mutants(
         log(f"without any bug planted the self-tests fail already:\n{error}")
         return 1
     content = summary(results, caught, found, sound)
-    write(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
+    write_results(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
     progress.finish()
     log(f"{score_line(content)} ({time.monotonic() - started:.0f} s)")
     log(f"wrote {out / FILE}, {out / TABLE}")

@@ -5,8 +5,7 @@ from typing import Any
 
 from parity_tests.judge.row import Row
 from parity_tests.mutation.port_bugs import Result
-from parity_tests.report.parts import in_order
-from parity_tests.report.report import PARTS, part_of
+from parity_tests.report.parts import PARTS, in_order, part_of
 
 
 def summary(

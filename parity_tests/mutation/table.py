@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from parity_tests.mutation.catalogue.port import LEFT_OUT
+from parity_tests.report.markdown import markdown_table
 
 
 def score_line(content: dict[str, Any]) -> str:
@@ -69,9 +70,7 @@ def _caught_by(row: dict[str, Any]) -> str:
 
 def _folded(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     """A table that opens when its title is clicked."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    table = "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
-    return [f"<details><summary>{title}</summary>", table, "</details>"]
+    return [f"<details><summary>{title}</summary>", markdown_table(head, rows), "</details>"]
 
 
 def _number(value: float | None) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 
 HYPER_DEFAULT = {"hyper_num_units": 256, "hyper_embedding_size": 32}
 HYPER_SMALL = {"hyper_num_units": 10, "hyper_embedding_size": 4}
+SEED = 1  # of all random numbers of the official runs, unless another is asked for
+LIVE_SKETCHES = 400  # kanji of `make parity`; enough for a batch of every split
 NOISE = 0.3  # scale of the noise on the weights of the "moved" variant, see official/inputs.py
 ALL_DROPOUT = {
     "use_input_dropout": True,

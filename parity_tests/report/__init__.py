@@ -1,1 +1,1 @@
-"""Presents a verdict: text, Markdown, JSON and HTML."""
+"""Turns what was judged into a verdict, and presents it as text, Markdown, JSON and HTML."""

@@ -1,7 +1,7 @@
-"""The report as one HTML page that needs no network: tables by Jinja2, plots by matplotlib as SVG within the page.
+"""The report as one HTML page that needs no network: tables made by Jinja2, plots made by matplotlib as inline SVG.
 
-The page says nothing that is not in :meth:`parity_tests.report.report.Report.content`. It works from disk and without
-JavaScript; a script draws only the list of all tensors, at the end.
+The page shows only what :func:`parity_tests.report.writing.content_of` returns. It works from disk and without
+JavaScript, except for the searchable list of all tensors at its end.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from parity_tests.judge.conditions import is_strict
 from parity_tests.judge.limits import (
     CHAOTIC32,
     CHAOTIC64,
@@ -28,15 +29,16 @@ from parity_tests.report.plots import plots_of
 
 TEMPLATE = "report.html.j2"
 
-BAR = (24.0, 216.0)  # from 1e-17 to 1, in a bar's own units
+BAR = (24.0, 216.0)  # the two ends of a bar, 1e-17 and 1, in the units of its viewBox
 BAR_DECADES = 17
-KEY = {  # a line of the table as it should be
+KEY = {  # an ideal line of the table, for the explanation
     "float64": {"error": 2e-15, "noise": 5e-14, "allowed": FLOAT64_ALLOWED},
     "smallest_bug": {"effect": 3e-6},
 }
 RULES = {
     "allowed": FLOAT64_ALLOWED,
-    "local": round(LOCAL_FACTORS["function"][0] * 2**0.5, 1),  # the official error is counted twice, see judge/local.py
+    # the official errors of a pool and of the tensor are added in squares, for sums a third one, see judge/local.py
+    "local": round(LOCAL_FACTORS["function"][0] * 2**0.5, 1),
     "sum": round(LOCAL_FACTORS["sum"][0] * 3**0.5, 1),
     "spread64": SPREAD_FACTOR64,
     "spread32": SPREAD_FACTOR32,
@@ -46,7 +48,8 @@ RULES = {
     "drift": DRIFT_FACTOR,
     "members": MEMBERS,
 }
-NUMBERS = {
+# What the column of float64 errors holds for parts in which it is not the error of a float64 tensor.
+OTHER_NUMBERS = {
     "distribution": "distance of distributions, 0 to 1",
     "initial": "the numbers themselves, in float32",
     "drift": "against the drift of official runs",
@@ -58,11 +61,11 @@ def page(content: Mapping[str, Any]) -> str:
     """The whole page.
 
     Args:
-        content: what ``Report.content()`` returns, or what ``json.load`` makes of ``parity.json``.
+        content: from :func:`parity_tests.report.writing.content_of`, or ``parity.json`` as ``json.load`` reads it.
     """
     rows = content.get("rows") or []
     failed = [row for row in rows if row["verdict"] in FAILED]
-    kinds = _kinds(rows)
+    other_numbers = _other_numbers(rows)
     lines = content.get("parts") or ()
     return _template().render(
         content,
@@ -74,7 +77,7 @@ def page(content: Mapping[str, Any]) -> str:
         answer=_answer(content, rows, failed),
         recordings=len({row["recording"] for row in rows}),
         failed=failed,
-        lines=[{**line, "bar": _bar(line), "kind": kinds.get(line["part"], "")} for line in lines],
+        lines=[{**line, "bar": _bar(line), "kind": other_numbers.get(line["part"], "")} for line in lines],
         scale=[(_place(10.0**power), f"1e{power}" if power else "1") for power in (-15, -10, -5, 0)],
         key=_bar(KEY)[0],
         plots=plots_of(content.get("profiles") or {}, content.get("training") or ()),
@@ -99,12 +102,12 @@ def _template() -> jinja2.Template:
 
 
 def number(value: float | None) -> str:
-    """An error, short; a dash where there is none."""
+    """An error in two digits; a dash for None."""
     return "–" if value is None else "0" if value == 0 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def times(larger: float | None, smaller: float | None) -> str:
-    """How many times one stands above the other, in two digits; empty where that says nothing."""
+    """The factor between two numbers in two digits; empty if either is missing or zero."""
     if not larger or not smaller:
         return ""
     factor = larger / smaller
@@ -117,14 +120,14 @@ def times(larger: float | None, smaller: float | None) -> str:
 
 
 def _exactly(value: Any) -> str:
-    """A number with all its digits, a dash for none, a list in brackets."""
+    """A number with all its digits, a list in brackets; a dash for None."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_exactly, value))}]"
     return "–" if value is None else str(value)
 
 
 def _measured(value: float) -> str:
-    """A number of any kind: an error short, anything else in six digits."""
+    """A small number as an error, any other in six digits."""
     return number(value) if abs(value) < 1e-3 else f"{value:.6g}"
 
 
@@ -137,22 +140,24 @@ def _where(row: Mapping[str, Any]) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Our error over the official one."""
+    """Our error over the official one, in short."""
     return number(value) if value is None or value >= 1000 else f"{value:.2f}"
 
 
 def _columns(table: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The names that occur in any line of a table, in the order in which they come."""
+    """The keys that occur in any line of a table, in order of first appearance."""
     return list(dict.fromkeys(name for line in table for name in line))
 
 
-def _kinds(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """For each part what the number under float64 is, where it is no error of a float64 tensor."""
+def _other_numbers(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """For each part, the entry of :data:`OTHER_NUMBERS` that applies to all its rows; empty if none does."""
     found: dict[str, set[str]] = {}
     for row in rows:
         if row["verdict"] != UNTESTED:
             found.setdefault(row["part"], set()).add(_kind(row))
-    return {part: next((text for kind, text in NUMBERS.items() if each == {kind}), "") for part, each in found.items()}
+    return {
+        part: next((text for kind, text in OTHER_NUMBERS.items() if each == {kind}), "") for part, each in found.items()
+    }
 
 
 def _kind(row: Mapping[str, Any]) -> str:
@@ -170,34 +175,54 @@ def _state(content: Mapping[str, Any]) -> str:
 def _answer(
     content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Whether the difference is normal, in plain sentences."""
+    """Sentences on whether the differences are normal."""
     if failed:
         lost = sum(row["verdict"] == NOT_COMPARED for row in failed)
         differ, compared = len(failed) - lost, content["counts"]["compared"]
-        said = f"{_count(differ)} of {_count(compared)} tensors {'differs' if differ == 1 else 'differ'} by more than "
+        found = f"{_count(differ)} of {_count(compared)} tensors {'differs' if differ == 1 else 'differ'} by more than "
         more = f", and {_count(lost)} {'was' if lost == 1 else 'were'} not compared" if lost else ""
-        return [f"No: {said}rounding explains{more}."]
+        return [f"No: {found}rounding explains{more}."]
     if not content["passed"]:
         unmet = [condition for condition, met in content["conditions"].items() if not met]
-        lacks = [f"not seen: {'; '.join(unmet)}"] if unmet else []
-        lacks += [f"untested: {', '.join(content['untested'])}"] if content.get("untested") else []
-        return ["Not proven. Nothing that was compared differs, but the proof has a hole.", *map(_sentence, lacks)]
-    sentences = ["Yes." if not content.get("untested") else "Yes, in what was tested; the rest is not known."]
+        holes = [f"Not seen: {'; '.join(unmet)}."] if unmet else []
+        holes += [f"Untested: {', '.join(content['untested'])}."] if content.get("untested") else []
+        return ["Not proven. Nothing that was compared differs, but the proof has a hole.", *holes]
+    sentences = [
+        "Yes." if not content.get("untested") else "Yes, for what was tested; nothing is known about the rest."
+    ]
     equal = [row for row in rows if row["verdict"] == EQUAL and row["allowed"]]
     if local := [row for row in equal if row["kind"] == LOCAL and row["precision"] == "float64"]:
-        sentences.append(
-            "Computed from official values, no step or function is off by more than "
-            f"{number(max(row['error'] for row in local))} of its size in float64; {FLOAT64_ALLOWED:g} is allowed."
-        )
+        sentences += _local_sentences(local)
     for kind, words in ((LOCAL, "the official code's own rounding"), (ACCUMULATED, "the drift of official runs")):
         if share := _shares(row for row in equal if row["kind"] == kind):
-            whole = "Steps and functions alone" if kind == LOCAL else "Whole runs"
-            sentences.append(f"{whole} use at most {share} of the room that {words} leaves them.")
+            whole = "Single steps and functions" if kind == LOCAL else "Whole runs"
+            sentences.append(f"{whole} use at most {share} of what {words} allows.")
+    return sentences
+
+
+def _local_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Sentences on the local float64 errors, apart for those with the strict allowance and those with a wider one."""
+    strict, wider = [], []
+    for row in rows:
+        (strict if is_strict(row["allowed"]) else wider).append(row)
+    sentences = []
+    if strict:
+        sentences.append(
+            "Computed from official values, no step or function is off by more than "
+            f"{number(max(row['error'] for row in strict))} of its size in float64; {FLOAT64_ALLOWED:g} is allowed."
+        )
+    if wider:
+        share = math.ceil(100 * max(row["error"] / row["allowed"] for row in wider))
+        tensors = "tensor, whose function amplifies" if len(wider) == 1 else "tensors, whose functions amplify"
+        sentences.append(
+            f"{_count(len(wider))} {tensors} rounding, may be off by more, up to "
+            f"{number(max(row['allowed'] for row in wider))}: at most {share} % of the allowance is used."
+        )
     return sentences
 
 
 def _shares(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The largest used share of an allowance in each precision; float64 is named where its allowance was measured."""
+    """The largest used share of an allowance in each precision; local float64 has a fixed allowance and is left out."""
     shares: dict[str, float] = {}
     for row in rows:
         if row["precision"] == "float32" or row["kind"] == ACCUMULATED:
@@ -207,21 +232,17 @@ def _shares(rows: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
-
-
-# --- the bar of a line: noise, error, allowance and smallest bug, from 1e-17 to 1
+# --- the bar of a line: noise, error, allowance and smallest bug on a logarithmic scale from 1e-17 to 1
 
 
 def _place(value: float | None) -> float:
-    """Where a value stands in a bar; None is an error beyond measure."""
+    """The horizontal place of a value in a bar; None is an infinite error, at the right end."""
     share = 1.0 if value is None else 0.0 if value <= 0 else 1 + math.log10(value) / BAR_DECADES
     return round(BAR[0] + (BAR[1] - BAR[0]) * min(max(share, 0.0), 1.0), 1)
 
 
 def _bar(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A lane for each precision: where its marks stand. Data, which are held exactly, have no allowance to show."""
+    """The places of all marks, one lane for each precision. Data, which must be exact, have no allowance to show."""
     lanes = []
     bug = (line.get("smallest_bug") or {}).get("effect")
     for precision, below in (("float64", "noise"), ("float32", "official")):
@@ -242,11 +263,11 @@ def _bar(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     return lanes
 
 
-# --- every tensor, for the script
+# --- all rows, for the page's script
 
 
 def _every_row(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """All rows for the page's script: texts once each, rows by their numbers in these lists."""
+    """All rows in a compact form: each distinct text once, and the rows with indices into these texts."""
     texts: dict[str, int] = {}
     names = ("part", "recording", "quantity", "precision", "verdict")
     table = [

@@ -1,4 +1,4 @@
-"""Where a row belongs in the report: to which part of the model, and to which kind of judgement."""
+"""The part of the model and the kind of judgement that a row of the report belongs to."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from parity_tests.judge.row import Row
 from parity_tests.record.quantities import FED
 
-# The first pattern that a quantity matches names its part; the order is that of the table.
+# Pattern of a quantity -> its part; None: the quantity names its own part. The first match counts. The order is that of
+# the table.
 PARTS = (
     (r"converted/.*/Adam(_1)?|converted/.*(power|step)", "checkpoint: optimizer state as converted"),
     (r"converted/.*", "checkpoint: weights as converted"),
@@ -70,27 +71,25 @@ def part_of(row: Row) -> str:
     return name
 
 
-def unnamed_place(part: str, names: list[str]) -> float:
-    """Where a part stands that takes its name from the quantity: at its pattern, in the order in which it was met."""
-    for index, (pattern, title) in enumerate(PARTS):
-        if title is None and re.fullmatch(pattern, f"train/{part}"):
-            return index + names.index(part) / 1000
-    return len(PARTS)
-
-
 def in_order(parts: Iterable[str]) -> list[str]:
     """Parts in the order of the table."""
-    names = list(parts)
-    order = {part: index for index, (_, part) in enumerate(PARTS) if part}
-    unnamed = [part for part in names if part not in order]
-    return sorted(names, key=lambda part: order.get(part, unnamed_place(part, unnamed)))
+    return sorted(parts, key=_place)  # the sort is stable: parts of one pattern stay in the order in which they came
+
+
+def _place(part: str) -> int:
+    """The index of a part in :data:`PARTS`; parts that match nothing come last."""
+    named = [index for index, (_, title) in enumerate(PARTS) if title == part]
+    if named:
+        return named[-1]
+    own = (i for i, (pattern, title) in enumerate(PARTS) if title is None and re.fullmatch(pattern, f"train/{part}"))
+    return next(own, len(PARTS))
 
 
 LOCAL, ACCUMULATED, EXACT, DRAWN = KINDS = ("local", "accumulated", "exact", "drawn")
 
 
 def kind_of(row: Row) -> str:
-    """By which kind of rule a row is judged."""
+    """The kind of rule by which a row is judged; see :mod:`parity_tests.judge.compare`."""
     if row.precision == "distribution":
         return DRAWN
     if row.precision == "exact" or re.fullmatch(r"(steps|resumed)/(sketches|lengths)", row.quantity):

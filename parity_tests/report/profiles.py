@@ -1,4 +1,4 @@
-"""Error against time step of each quantity that has steps: what the report draws."""
+"""The error of each quantity at each time step, which the report draws."""
 
 import math
 from collections.abc import Iterable
@@ -9,17 +9,21 @@ from parity_tests.record.quantities import FED
 from parity_tests.report.parts import LOCAL, kind_of
 
 Values = list[float | None]
-Lines = dict[str, Values]  # whose -> one number a step
+Lines = dict[str, Values]  # name of a line -> one number a step
 FREE = ("ours", "spread", "allowed")
 
 
 def profiles(rows: Iterable[Row]) -> dict[str, dict[str, Lines]]:
-    """Of each quantity with steps: quantity -> precision -> whose -> one number a step.
+    """The lines of each quantity with steps: quantity -> precision -> name of a line -> one number a step.
 
-    Relative to the largest magnitude of the tensor; the largest element in float64, the root of the mean square in
-    float32. ``ours`` runs freely, ``spread`` is how far official runs have drifted from each other so far, and
-    ``allowed`` what the rule allows (NaN where a step is not judged). ``fed`` is our error in each step alone, from the
-    official state, ``official`` the official float32 error in that step. For several recordings see :func:`merged`.
+    Numbers are relative to the largest magnitude of the tensor: the largest element in float64, the root mean square in
+    float32. Several recordings of a quantity are :func:`merged`. The lines are:
+
+    ``ours``: our error in a free run.
+    ``spread``: the largest drift between official runs up to the step.
+    ``allowed``: the allowance; NaN where a step is not judged.
+    ``fed``: our error in each step alone, from the official state.
+    ``official``: the official float32 error in the same step alone.
     """
     result: dict[str, dict[str, Lines]] = {}
     for row in rows:
@@ -42,10 +46,10 @@ def _lines(row: Row) -> Lines:
 
 
 def merged(several: Iterable[Lines]) -> Lines:
-    """The lines of several recordings or quantities as one.
+    """Merge the lines of several recordings or quantities.
 
-    Of what runs freely the one counts that comes closest to its allowance at any step, so that the error crosses the
-    allowance in the picture if and only if one does so somewhere. Of all else it is the largest number at each step.
+    The lines of free runs are those of the run that comes closest to its allowance at any step, so that the error
+    crosses the allowance in the plot if and only if some run does. Every other line is the maximum at each step.
     """
     several = list(several)
     free = [{name: lines[name] for name in FREE if name in lines} for lines in several if "ours" in lines]
@@ -56,7 +60,7 @@ def merged(several: Iterable[Lines]) -> Lines:
 
 
 def _largest(several: Iterable[Lines]) -> Lines:
-    """Of each line the largest number at each step; the longer line goes on alone."""
+    """The maximum at each step, over the lines that reach the step."""
     found: dict[str, list[Values]] = {}
     for lines in several:
         for whose, values in lines.items():
@@ -71,17 +75,17 @@ def _closest(several: list[Lines]) -> Lines:
 
 
 def _used(ours: float | None, allowed: float | None) -> tuple[float, float]:
-    """The used share of the allowance, below all others where the step is not judged; then the error."""
+    """The used share of the allowance, then the error; a step that is not judged ranks below all others."""
     if allowed is None or math.isnan(allowed):
         return -1.0, _size(ours)
     return (_size(ours) / allowed if allowed else _size(ours) * math.inf if ours else 0.0), _size(ours)
 
 
 def _by_step(lines: list[list[Any]]) -> list[list[Any]]:
-    """What several lines hold at each step, as far as each goes."""
+    """The values at each step, of the lines that reach it."""
     return [[line[step] for line in lines if step < len(line)] for step in range(max(map(len, lines), default=0))]
 
 
 def _size(value: float | None) -> float:
-    """An error beyond measure, which JSON holds as None, is larger than all others."""
+    """A value for comparison: None, which stands for infinity in JSON, and NaN are larger than all others."""
     return math.inf if value is None or math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Both scores of the harness: how small a bug it has been seen to catch, and how often it called equal code different.
+"""The two scores of the harness: how small a bug it catches, and how often it calls equal code different.
 
 ``make mutants`` measures the first, ``make false-alarms`` the second; both are committed beside the recordings.
 """
@@ -6,7 +6,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from parity_tests.record.recording import FOLDER
 from pytorch_sketch_rnn.errors import BadInput
@@ -18,11 +18,11 @@ ALARMS_FILE = "false_alarms.json"
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """How many planted bugs were caught, and for each part the smallest one that showed in it."""
+    """The number of planted bugs that were caught, and the smallest one that showed in each part."""
 
     planted: int
     killed: int
-    located: int  # of the killed ones, those where the harness named the right part
+    located: int  # of the killed ones, those for which the harness named the right part
     smallest: dict[str, dict[str, Any]]  # part -> {"bug": name, "effect": relative error in float64}
 
     def summary(self) -> dict[str, Any]:
@@ -35,10 +35,10 @@ class Score:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self | None:
-        """The committed score, or None where there is none.
+        """The committed score, or None if there is none.
 
         Raises:
-            BadInput: when the file is not what ``make mutants`` writes.
+            BadInput: when the file is not one that ``make mutants`` wrote.
         """
         path = FOLDER / FILE if path is None else path
         if not path.is_file():
@@ -58,13 +58,13 @@ class Score:
 class FalseAlarms:
     """How often pairs that are known to be equal were called different."""
 
-    recordings: int  # the units that were judged: a model and its seed, under all conditions
+    recordings: int  # judged, each a model and its seed; under several conditions it still counts once
     rows: int
     different: int  # recordings that were called different
     not_judged: int  # rows
-    upper_limit: float  # of the rate a recording, with 95 % confidence
-    predicted: float | None  # probability of an alarm in one `make parity`; None where no tail was fitted
-    closest: float  # the largest share of an allowance that any row used
+    upper_limit: float  # of the rate of alarms per recording, with 95 % confidence
+    predicted: float | None  # probability of an alarm in one `make parity`; None if no tail was fitted
+    closest: float  # largest share of its allowance that any row used
     machine: str
     conditions: list[dict[str, Any]]  # {"name", "recordings", "different", "closest"}
 
@@ -90,7 +90,7 @@ class FalseAlarms:
         return dataclasses.asdict(self)
 
     def line(self) -> str:
-        """For the report; bounds are rounded to the safe side."""
+        """For the report; bounds are rounded so that they stay true."""
         limit = f"below {_rounded(100 * self.upper_limit, up=True):g} % a recording with 95 % confidence"
         tail = ""
         if self.predicted is not None:
@@ -104,10 +104,10 @@ class FalseAlarms:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self | None:
-        """The committed measurement, or None where there is none.
+        """The committed measurement, or None if there is none.
 
         Raises:
-            BadInput: when the file is not what ``make false-alarms`` writes.
+            BadInput: when the file is not one that ``make false-alarms`` wrote.
         """
         path = FOLDER / ALARMS_FILE if path is None else path
         if not path.is_file():
@@ -122,12 +122,28 @@ class FalseAlarms:
             raise BadInput(f"{path}: expected what `make false-alarms` writes, but {error!r}") from None
 
 
+class Scores(NamedTuple):
+    """Both scores; None where one was not measured."""
+
+    mutants: Score | None = None
+    false_alarms: FalseAlarms | None = None
+
+    @classmethod
+    def load(cls) -> Self:
+        """The committed scores.
+
+        Raises:
+            BadInput: when a file is damaged.
+        """
+        return cls(Score.load(), FalseAlarms.load())
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def _rounded(value: float, *, up: bool) -> float:
-    """In two significant digits."""
+    """Rounded to two significant digits."""
     if value == 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)

@@ -22,7 +22,7 @@ from parity_tests.judge.row import Row, failures
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
-from parity_tests.report.report import part_of
+from parity_tests.report.parts import part_of
 from parity_tests.sensitivity.catalogue import SCALED_BUGS
 from parity_tests.sensitivity.scaling import EVERYWHERE, ScaledBug
 

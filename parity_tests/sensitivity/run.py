@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity_tests.mutation.output import start, write
 from parity_tests.mutation.progress import Progress, fingerprint
-from parity_tests.report.report import describe
+from parity_tests.report.out_folder import start_folder, write_results
+from parity_tests.report.sentences import describe
 from parity_tests.sensitivity.catalogue import SCALED_BUGS
 from parity_tests.sensitivity.measure import SIZES, Job, Sensitivity, departures_of, measure_all, recordings_of
 from parity_tests.sensitivity.scaling import ScaledBug
@@ -51,7 +51,7 @@ def run_sensitivity(
         BadInput: when the folder cannot be written, or the recordings are missing.
     """
     started = time.monotonic()
-    start(out, FILE, TABLE)
+    start_folder(out, (FILE, TABLE))
     progress = Progress(out / UNFINISHED, fingerprint("scaled"), fresh=fresh)
     if progress.note:
         log(progress.note)
@@ -69,7 +69,7 @@ def run_sensitivity(
     kept = progress.kept("scaled")
     results = [Sensitivity(**kept[job.name]) for job in jobs]
     content = summary(results)
-    write(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
+    write_results(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
     progress.finish()
     log(f"wrote {out / FILE}, {out / TABLE} ({time.monotonic() - started:.0f} s)")
     return 0 if all(result.found is not None for result in results) else 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.report.markdown import markdown_table
 from parity_tests.sensitivity.scaling import EVERYWHERE
 
 
@@ -16,10 +17,8 @@ def markdown(content: Mapping[str, Any]) -> str:
         content: what ``sensitivity.json`` holds.
     """
     rows = content["rows"]
-    lines = [
-        ("part, multiplied by 1 + size", "float64: found", "missed", "by", "float32: found", "missed", "by"),
-        ("---",) * 7,
-    ]
+    head = ("part, multiplied by 1 + size", "float64: found", "missed", "by", "float32: found", "missed", "by")
+    lines = []
     for name in dict.fromkeys(row["name"] for row in rows):
         here = {row["precision"]: row for row in rows if row["name"] == name}
         if EVERYWHERE in here:
@@ -36,7 +35,7 @@ def markdown(content: Mapping[str, Any]) -> str:
             "`python -m parity_tests mutants --scaled`, on the recordings that ship; whole bugs are in "
             "[mutants.md](mutants.md).",
             *(sentence for precision in ("float64", "float32") if (sentence := _summary(rows, precision))),
-            "\n".join(f"| {' | '.join(line)} |" for line in lines),
+            markdown_table(head, lines),
         ]
     ) + "\n"  # fmt: skip
 

@@ -15,7 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # half a minute and more, the longest first
 LONGEST = (
-    "test_distributed.py", "test_parity_fixtures.py", "test_readme.py", "test_replay_model.py",
+    "test_distributed.py", "test_parity_fixtures.py", "test_commands.py", "test_replay_model.py",
     "test_replay_departures.py", "test_curves.py", "test_mutants.py", "test_mutants_run.py",
     "test_train_resume_errors.py", "test_kill.py", "test_false_alarms.py",
 )  # fmt: skip

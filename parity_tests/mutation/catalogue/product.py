@@ -1,14 +1,16 @@
 """Bugs outside the model's equations, which unit tests must catch.
 
-They are mistakes that a refactoring may leave. Those in the trainer are here; those in batches and draws, in whole runs
-and in files are in :mod:`.batches_and_draws`, :mod:`.runs` and :mod:`.files`.
+They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
+Those of keyed draws, whole runs and files are in :mod:`~parity_tests.mutation.catalogue.draws`,
+:mod:`~parity_tests.mutation.catalogue.runs` and :mod:`~parity_tests.mutation.catalogue.files`.
 """
 
 from parity_tests.mutation.bugs import ProductMutant, Text
-from parity_tests.mutation.catalogue.batches_and_draws import BATCH_AND_DRAW_MUTANTS
+from parity_tests.mutation.catalogue.draws import DRAW_MUTANTS
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
-from pytorch_sketch_rnn.model import mixture, sketch_rnn
+from pytorch_sketch_rnn.data import batches
+from pytorch_sketch_rnn.model import mixture, sampling, sketch_rnn
 from pytorch_sketch_rnn.training import optim, trainer
 
 _STEP = ("training/test_trainer.py",)
@@ -205,4 +207,134 @@ _VALIDATION = (
     ),
 )  # fmt: skip
 
-PRODUCT_MUTANTS = (*_TRAINING, *_VALIDATION, *BATCH_AND_DRAW_MUTANTS, *RUN_MUTANTS, *FILE_MUTANTS)
+_BATCH = ("data/test_batches.py",)
+
+
+def _augmented(change: tuple[str, str]) -> Text:
+    """A change of the arguments with which the numbers of both kinds of augmentation are drawn."""
+    scale, drop = (
+        'uniform(seed, step, "augment/scale", rows, 2)',
+        'uniform(seed, step, "augment/drop", rows, lengths.max())',
+    )
+    return Text(batches.Split, "random_rows", *((call, call.replace(*change)) for call in (scale, drop)))
+
+
+_BATCHES = (
+    ProductMutant(
+        "a sketch may occur twice in a batch", "batches",
+        Text(batches.Split, "random_rows", ("batch_size, replace=False", "batch_size")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "all rows of a batch are augmented alike", "batches",
+        _augmented(("rows, ", "[0] * len(rows), ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "augmentation is the same at every step", "batches",
+        _augmented(("step, ", "0, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "augmentation is the same for every seed", "batches",
+        _augmented(("seed, ", "0, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "rows are augmented as if they were the first", "batches",
+        _augmented(("rows, ", "range(len(rows)), ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "scales and dropped points come from the same numbers", "batches",
+        Text(batches.Split, "random_rows", ("augment/drop", "augment/scale")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "one random scale for x and y", "batches",
+        Text(batches.Split, "random_rows", ("rows, 2)", "rows, 1)")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "every process takes the first rows of a batch", "batches",
+        Text(batches.Split, "random_rows", ("chosen[rows]", "chosen[: len(rows)]")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "the longest sketch is never trained on", "batches",
+        Text(batches.Split, "random_rows", ("rng.choice(len(self), ", "rng.choice(len(self) - 1, ")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "scale factor of all three splits", "batches",
+        Text(
+            batches.Sets, "from_splits",
+            (
+                "joined.scale_factor",
+                "np.float32(np.std(np.concatenate([s[:, :2] for split in kept.values() for s in split])))",
+            ),
+        ),
+        _BATCH,
+    ),
+    ProductMutant(
+        "a sketch of max_seq_len points is left out", "batches",
+        Text(batches.Sets, "from_splits", ("len(s) <= limit", "len(s) < limit")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "max_seq_len is not set to the longest sketch", "batches",
+        Text(batches.Sets, "from_splits", ("joined.hparams, left_out", "hparams, left_out")),
+        _BATCH,
+    ),
+    ProductMutant(
+        "max_seq_len of a packed set is not set to its longest sketch", "batches",
+        Text(batches.Sets, "from_packed", ("hparams = hparams.replace(max_seq_len=packed.longest)", "pass")),
+        _BATCH,
+    ),
+)  # fmt: skip
+
+_MANY = ("model/test_sampling.py",)
+_SAMPLING = (
+    ProductMutant(
+        "many: deviations scaled by the root of the temperature", "sampling of many",
+        Text(sampling, "_draw_points", ("temperature * sigma1 * e1", "temperature**0.5 * sigma1 * e1")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: the pen ignores the temperature", "sampling of many",
+        Text(sampling, "_draw_points", ('here["pen"], temperature)', 'here["pen"], 1.0)')),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: offsets without correlation", "sampling of many",
+        Text(sampling, "_draw_points", ("(corr * e1 + torch.sqrt((1 - corr.square()).clamp(min=0)) * e2)", "e2")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: one number picks component and pen", "sampling of many",
+        Text(sampling, "_draw_points", ("sample/pen/{step}", "sample/component/{step}")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: latent vectors of the first rows, not of the unfinished ones", "sampling of many",
+        Text(sampling, "sample_batch", ("z[going]", "z[: len(rows)]")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: states of the first rows, not of the unfinished ones", "sampling of many",
+        Text(sampling, "sample_batch", ("field[going] for", "field[: len(rows)] for")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: points go to the first sketches, not to the unfinished ones", "sampling of many",
+        Text(sampling, "sample_batch", ("points[rows, step, :2] = offset", "points[: len(rows), step, :2] = offset")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: the end of a sketch counts as a point", "sampling of many",
+        Text(sampling, "sample_batch", ("lengths[rows[ended].cpu()] = step", "lengths[rows[ended].cpu()] = step + 1")),
+        _MANY,
+    ),
+)  # fmt: skip
+
+PRODUCT_MUTANTS = (*_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS)

@@ -13,9 +13,9 @@ import torch
 from sample_models import checkpoint, tiny
 
 from parity_tests.__main__ import main
-from parity_tests.commands import certificate
-from parity_tests.commands.certificate import FILE, KIND, SCHEMA, check, hashes, write_certificate
-from parity_tests.judge.compare import Row
+from parity_tests.commands.check import check
+from parity_tests.judge.row import Row
+from parity_tests.report.certificate import FILE, KIND, SCHEMA, hash_of, hashes, write_certificate
 from parity_tests.report.report import Report
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
@@ -144,7 +144,7 @@ def test_a_certificate_says_who_was_tested_and_what_was_not(tmp_path, model):
     assert content["verdict"].startswith("EQUAL IN 1 OF 2: ")
 
 
-def test_an_archive_of_several_models_needs_to_be_told_which(model, certified, tmp_path, capsys):
+def test_an_archive_of_several_models_needs_the_name_of_one(model, certified, tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "models.zip", "w") as archive:
         for name, variables in (("owl", VARIABLES), ("cat", with_changed(MU_W, one_ulp))):
             for path in write_model(tmp_path / name, variables).iterdir():
@@ -235,11 +235,11 @@ def test_the_same_numbers_in_another_type_or_shape_are_other_numbers(change, mod
 
 def test_what_is_stored_in_another_byte_order_has_the_same_hash():
     value = np.arange(6, dtype="<f4").reshape(2, 3)
-    expected = certificate._sha256(value)
-    assert certificate._sha256(value.astype(">f4")) == expected
-    assert certificate._sha256(np.asfortranarray(value)) == expected
-    assert certificate._sha256(value.astype("<f8")) != expected
-    assert certificate._sha256(value.reshape(3, 2)) != expected
+    expected = hash_of(value)
+    assert hash_of(value.astype(">f4")) == expected
+    assert hash_of(np.asfortranarray(value)) == expected
+    assert hash_of(value.astype("<f8")) != expected
+    assert hash_of(value.reshape(3, 2)) != expected
 
 
 def test_of_many_differences_the_first_are_shown_and_the_rest_counted(certified, tmp_path, capsys):
@@ -265,21 +265,21 @@ def test_two_models_of_one_kind_differ_in_each_weight(certified, tmp_path):
 # What cannot be checked ---------------------------------------------------------------------------------------------
 
 
-def assert_refused(capsys, told, *arguments):
+def assert_refused(capsys, message, *arguments):
     code, out, err = run(capsys, *arguments)
     assert (code, out, len(err)) == (2, [], 1)
     assert err[0].startswith("error: ")
-    assert told in err[0], err[0]
+    assert message in err[0], err[0]
 
 
-def test_a_certificate_that_is_not_there_is_told(model, tmp_path, capsys):
+def test_a_missing_certificate_is_refused(model, tmp_path, capsys):
     assert_refused(capsys, f"{tmp_path / 'owl.json'}: cannot be read (No such file", tmp_path / "owl.json", model)
     assert_refused(capsys, f"{tmp_path}: cannot be read (Is a directory)", tmp_path, model)
     assert_refused(capsys, "expected a certificate.json that verify wrote", tmp_path / "owl.json", model)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "expected JSON, but "),
         (b'{"kind": ', "expected JSON, but "),
@@ -292,31 +292,31 @@ def test_a_certificate_that_is_not_there_is_told(model, tmp_path, capsys):
         (b'{"kind": ["a"], "schema": 1}', "expected a certificate.json that verify wrote, found other JSON"),
     ],
 )
-def test_what_is_no_certificate_is_told(content, told, model, tmp_path, capsys):
+def test_a_file_that_is_no_certificate_is_refused(content, message, model, tmp_path, capsys):
     path = tmp_path / "owl.json"
     path.write_bytes(content)
-    assert_refused(capsys, f"{path}: {told}", path, model)
+    assert_refused(capsys, f"{path}: {message}", path, model)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"kind": "certificate of owls"}, "found other JSON"),
-        ({"schema": SCHEMA + 1}, f"a certificate of schema {SCHEMA + 1}, expected {SCHEMA}; verify anew"),
-        ({"schema": None}, f"a certificate of schema None, expected {SCHEMA}; verify anew"),
-        ({"model": None}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"model": {}}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"model": {"sha256": {}}}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"model": {"sha256": ["a"]}}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"equal": "yes"}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"equal": None}, "lacks the hashes of the model or the verdict; verify anew"),
-        ({"equal": False}, "says that the model was found different; nothing is certified by it"),
+        ({"schema": SCHEMA + 1}, f"a certificate of schema {SCHEMA + 1}, expected {SCHEMA}; run verify again"),
+        ({"schema": None}, f"a certificate of schema None, expected {SCHEMA}; run verify again"),
+        ({"model": None}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"model": {}}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"model": {"sha256": {}}}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"model": {"sha256": ["a"]}}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"equal": "yes"}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"equal": None}, "lacks the hashes of the model or the verdict; run verify again"),
+        ({"equal": False}, "says that the model was found different, so it certifies nothing"),
     ],
 )
-def test_a_certificate_that_certifies_nothing_is_told(change, told, model, certified, capsys):
+def test_a_certificate_that_certifies_nothing_is_refused(change, message, model, certified, capsys):
     certified.write_text(json.dumps(json.loads(certified.read_text()) | change))
     assert_refused(capsys, f"{certified}: ", certified, model)
-    assert_refused(capsys, told, certified, model)
+    assert_refused(capsys, message, certified, model)
 
 
 def test_a_model_that_was_found_different_gets_no_certificate_that_holds(model, tmp_path, capsys):
@@ -325,7 +325,7 @@ def test_a_model_that_was_found_different_gets_no_certificate_that_holds(model, 
     assert_refused(capsys, "says that the model was found different", path, model)
 
 
-def test_a_model_that_is_not_there_is_told(certified, tmp_path, capsys):
+def test_a_missing_model_is_refused(certified, tmp_path, capsys):
     assert_refused(capsys, f"{tmp_path / 'owl'}: does not exist", certified, tmp_path / "owl")
     (tmp_path / "empty").mkdir()
     assert_refused(capsys, f"{tmp_path / 'empty'}", certified, tmp_path / "empty")
@@ -333,7 +333,7 @@ def test_a_model_that_is_not_there_is_told(certified, tmp_path, capsys):
     assert_refused(capsys, f"{tmp_path / 'text'}", certified, tmp_path / "text")
 
 
-def test_a_model_that_is_damaged_is_told(model, certified, tmp_path, capsys):
+def test_a_damaged_model_is_refused(model, certified, tmp_path, capsys):
     converted = convert(model, tmp_path / "converted")
     data = model / "vector-5.data-00000-of-00001"
     content = bytearray(data.read_bytes())
@@ -354,7 +354,7 @@ def test_a_model_that_is_damaged_is_told(model, certified, tmp_path, capsys):
     assert_refused(capsys, f"{converted / 'config.json'}", certified, converted)
 
 
-def test_weights_of_a_type_that_numpy_lacks_are_told(model, certified, tmp_path, capsys):
+def test_weights_of_a_type_that_numpy_lacks_are_refused(model, certified, tmp_path, capsys):
     converted = convert(model, tmp_path / "converted")
     weights = safetensors.torch.load_file(converted / "model.safetensors")
     halved = {name: value.to(torch.bfloat16) for name, value in weights.items()}

@@ -29,7 +29,7 @@ from parity_tests.judge.proof import prove
 from parity_tests.judge.training import Curves, judge_resumed, judge_training
 from parity_tests.record.draws import draws_of
 from parity_tests.replay.training import recorded_draws, state_before, with_step
-from parity_tests.report.report import part_of
+from parity_tests.report.parts import part_of
 from weight_port.names import GLOBAL_STEP, slot_name
 
 

@@ -27,7 +27,7 @@ from parity_tests import ours
 from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.row import failures
 from parity_tests.judge.training import judge_training
-from parity_tests.report.report import part_of
+from parity_tests.report.parts import part_of
 from pytorch_sketch_rnn.training import optim
 from weight_port.names import GLOBAL_STEP
 

@@ -16,7 +16,7 @@ from parity_tests.mutation.catalogue.port import FAMILIES, LEFT_OUT, MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import judge, judged_rows
 from parity_tests.ours import Adapter
-from parity_tests.report.report import PARTS, part_of
+from parity_tests.report.parts import PARTS, part_of
 from pytorch_sketch_rnn.model import cells, initializers, sketch_rnn
 from weight_port import names
 

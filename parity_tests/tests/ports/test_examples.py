@@ -147,7 +147,7 @@ def test_numpy_schedules_equal_ours(step):
     assert numpy_port.Adapter().schedules(hparams, step) == pytest.approx(expected, rel=1e-15)
 
 
-def test_numpy_port_stands_on_numpy_alone():
+def test_numpy_port_imports_numpy_alone():
     tree = ast.parse(Path(numpy_port.__file__).read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {f"{n.module}.{a.name}" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}

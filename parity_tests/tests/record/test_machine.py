@@ -6,8 +6,8 @@ import torch
 
 from parity_tests.record import machine
 from parity_tests.record.machine import in_words, processor, vector_instructions
-from parity_tests.report import our_side
-from parity_tests.report.our_side import linear_algebra, our_provenance
+from parity_tests.report import provenance
+from parity_tests.report.provenance import linear_algebra, our_provenance
 
 INTEL = """processor\t: 0
 model name\t: Owl(R) 7
@@ -77,12 +77,12 @@ def test_our_provenance_is_that_of_this_process():
 
 def test_tf32_is_told_where_there_is_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert our_side.our_provenance()["TF32"] == {
+    assert provenance.our_provenance()["TF32"] == {
         "matrix products": torch.backends.cuda.matmul.allow_tf32,
         "cuDNN": torch.backends.cudnn.allow_tf32,
     }
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "TF32" not in our_side.our_provenance()
+    assert "TF32" not in provenance.our_provenance()
 
 
 def test_a_side_in_one_line():

@@ -13,7 +13,7 @@ import pytest
 from shipped import shipped
 
 from parity_tests.__main__ import main
-from parity_tests.commands.live import conditions
+from parity_tests.judge.conditions import conditions
 from parity_tests.judge.proof import prove
 from parity_tests.ours import Adapter
 from parity_tests.record.form import PRECISIONS

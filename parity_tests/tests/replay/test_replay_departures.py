@@ -24,7 +24,8 @@ from parity_tests import ours
 from parity_tests.examples import numpy_port
 from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.row import failures
-from parity_tests.report.report import explain, part_of
+from parity_tests.report.parts import part_of
+from parity_tests.report.sentences import explain
 
 
 class Disguised(ours.Adapter):
@@ -88,8 +89,8 @@ class KeepsItsInput(ours.Adapter):
         return super().train_step(sketches, lengths, draws, lr, kl_weight)
 
 
-LOCAL = "  it departs from the official state as well: the error is made in this step"
-GIVEN = "  from the official state the same step is equal: the error comes from what the step is given"
+LOCAL = "  the same step departs from the official state as well: the error is made in this step"
+GIVEN = "  the same step is equal from the official state: the error comes from the step's inputs"
 
 
 @pytest.mark.parametrize("port", [WrongInitialState, WrongConcatenation])

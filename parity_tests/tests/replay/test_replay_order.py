@@ -13,7 +13,8 @@ from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import failures
 from parity_tests.replay.model import replay
-from parity_tests.report.report import Report, part_of
+from parity_tests.report.parts import part_of
+from parity_tests.report.report import Report
 
 
 def in_order(names, *expected):

@@ -102,7 +102,7 @@ def test_without_a_file_false_alarms_were_not_measured(tmp_path):
         ),
     ],
 )
-def test_false_alarms_are_told_in_one_line_whose_bounds_are_rounded_to_the_safe_side(change, line):
+def test_false_alarms_are_one_line_with_bounds_that_rounding_keeps_true(change, line):
     assert FalseAlarms(**ALARMS | change).line() == line
 
 

@@ -189,7 +189,7 @@ def test_a_non_finite_number_stops_the_run_and_the_last_checkpoint_stays(data, m
 def test_the_demo_needs_no_data(tmp_path, monkeypatch, capsys):
     pytest.importorskip("svgelements")
     pytest.importorskip("shapely")
-    # drawing them all takes half a minute; the README's command, which test_readme.py runs, does that
+    # drawing them all takes half a minute; `dataset kanjivg` does that in test_commands.py
     monkeypatch.setattr(stroke_sets, "kanji_splits", functools.partial(kanji_splits, 300))
     monkeypatch.chdir(tmp_path)
     assert run_command(main, ["--demo", "--num_steps=4", "--save_every=2", *TINY[:4]]) == 0

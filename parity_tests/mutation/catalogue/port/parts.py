@@ -1,4 +1,4 @@
-"""Parts of the report that the bugs of a port name, as :func:`parity_tests.report.report.part_of` calls them."""
+"""Parts of the report that the bugs of a port name, as :func:`parity_tests.report.parts.part_of` calls them."""
 
 LSTM, LAYER_NORM, HYPER = ("LSTM cell alone",), ("layer-norm LSTM cell alone",), ("HyperLSTM cell alone",)
 FORWARD, BACKWARD, DECODER = ("encoder, forward",), ("encoder, backward",), ("decoder",)

@@ -1,4 +1,4 @@
-"""Where our side's numbers come from: versions, command, libraries, threads and settings of this process."""
+"""The provenance of our side's numbers: versions, command, libraries, threads and settings of this process."""
 
 import platform
 import re
@@ -13,7 +13,7 @@ from parity_tests.record.machine import machine
 
 
 def our_provenance() -> dict[str, Any]:
-    """What this process is and how it computes; where a port ran (its device) the port says itself."""
+    """What this process runs on and how it computes. The device is not here: a port states it in its ``about``."""
     names = ("torch", "numpy", "h5py", "safetensors")
     return {
         "versions": {name: version(name) for name in names} | {"python": platform.python_version()},
@@ -22,17 +22,17 @@ def our_provenance() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "kernels": torch.backends.cpu.get_cpu_capability(),
         "linear algebra": linear_algebra(torch.__config__.show()),
-        "NumPy's linear algebra": _of_numpy(),
+        "NumPy's linear algebra": _numpy_blas(),
         "float32 matrix products": torch.get_float32_matmul_precision(),
-        **_of_cuda(),
+        **_cuda_settings(),
     }
 
 
 def linear_algebra(config: str) -> str:
-    """The libraries that torch multiplies matrices with on the CPU.
+    """The libraries with which torch multiplies matrices on the CPU.
 
     Args:
-        config: what ``torch.__config__.show()`` says.
+        config: the text of ``torch.__config__.show()``.
     """
     patterns = {
         "MKL": r"Math Kernel Library Version (\S+?)-",
@@ -46,13 +46,13 @@ def linear_algebra(config: str) -> str:
     return " and ".join(words)
 
 
-def _of_numpy() -> str:
+def _numpy_blas() -> str:
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     return f"{blas.get('name', '')} {blas.get('version', '')}".strip()
 
 
-def _of_cuda() -> dict[str, Any]:
-    """What else decides on a GPU; nothing where there is none."""
+def _cuda_settings() -> dict[str, Any]:
+    """Settings that decide how a GPU computes; empty without one."""
     if not torch.cuda.is_available():
         return {}
     return {

@@ -1,8 +1,8 @@
-"""What a whole proof must have seen beside equal rows."""
+"""The quantities that no recording judged strictly."""
 
 import pytest
 
-from parity_tests.commands.live import never_strict
+from parity_tests.judge.conditions import never_strict
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, OVERFLOW, Row
 
 WIDE, STRICT = 1e-9, 1e-10

@@ -1,4 +1,4 @@
-"""The study of false alarms: what it counts, the limit and the tail that it states, and a short one that runs."""
+"""The study of false alarms: its counts, the confidence limit, the fitted tail, and a short study that runs."""
 
 import dataclasses
 import json
@@ -10,9 +10,10 @@ import pytest
 
 from parity_tests.false_alarms import run as alarms_run
 from parity_tests.false_alarms.cases import CASES, CONDITIONS
-from parity_tests.false_alarms.judging import _as_official, kind_of, summary
-from parity_tests.false_alarms.run import LONG, SHORT, dealt, run_false_alarms
-from parity_tests.false_alarms.score import content, markdown
+from parity_tests.false_alarms.judging import kind_of, summary, without_overflow_alarm
+from parity_tests.false_alarms.page import markdown
+from parity_tests.false_alarms.run import LONG, SHORT, assigned, run_false_alarms
+from parity_tests.false_alarms.score import content
 from parity_tests.false_alarms.tail import Tail, by_kind, checked, fit, predicted, upper_limit
 from parity_tests.judge.row import DIFFERENT, EQUAL, NOT_JUDGED, OVERFLOW, Row
 from parity_tests.record.configurations import MODEL_VARIANTS
@@ -31,7 +32,7 @@ def test_without_an_alarm_the_limit_is_the_rule_of_three():
 
 
 @pytest.mark.parametrize(("alarms", "units"), [(1, 10), (3, 20), (5, 224)])
-def test_at_the_limit_so_few_alarms_have_a_chance_of_5_percent(alarms, units):
+def test_at_the_limit_this_few_alarms_have_a_probability_of_5_percent(alarms, units):
     rate = upper_limit(alarms, units)
     chance = sum(math.comb(units, k) * rate**k * (1 - rate) ** (units - k) for k in range(alarms + 1))
     assert chance == pytest.approx(0.05, rel=1e-9)
@@ -101,7 +102,7 @@ ROWS = [
 ]
 
 
-def test_a_recording_tells_its_verdicts_and_how_close_each_rule_came():
+def test_a_summary_has_the_verdicts_of_a_recording_and_how_close_each_rule_came():
     found = summary("some/as_is", ROWS)
     assert found["counts"] == {"equal": 4, "not judged": 1, "official overflow": 1}
     assert {kind: closest["used"] for kind, closest in found["closest"].items()} == {
@@ -117,8 +118,8 @@ def test_the_official_code_need_not_be_finite_where_it_was_not(name, group, offi
     groups = {"float32": {}, "float32_local": {}}
     groups[group][name.removeprefix("fed/")] = np.array(official)
     recording = Recording("model", "some/as_is", {}, {}, groups)
-    assert _as_official(row(name, DIFFERENT, 2.0), recording).verdict == verdict
-    assert _as_official(row(name, EQUAL, 0.5), recording).verdict == EQUAL
+    assert without_overflow_alarm(row(name, DIFFERENT, 2.0), recording).verdict == verdict
+    assert without_overflow_alarm(row(name, EQUAL, 0.5), recording).verdict == EQUAL
 
 
 def results(names, alarm=None, used=0.3):
@@ -154,7 +155,7 @@ def test_a_recording_counts_once_however_many_conditions_call_it_different():
     assert found["alarms"][0]["quantity"] == "train/z"
     page = markdown(found)
     assert page.count("train/z") == 1
-    assert "Not to be had here: ours, ATen avx512." in page
+    assert "Not available on this machine: ours, ATen avx512." in page
     assert "2 recordings are missing" in page
     json.dumps(found, allow_nan=False)
 
@@ -187,13 +188,13 @@ def test_the_long_form_has_at_least_200_recordings_of_every_kind():
 @pytest.mark.parametrize("turn", range(8))
 def test_every_recording_meets_one_condition_and_every_condition_every_kind_of_model(turn):
     paths = [Path(f"lstm-seed{seed}-step{step}-as_is.h5") for seed in (1, 2, 3, 4) for step in (0, 10)]
-    given = {condition.name: some for condition, some in dealt(CONDITIONS, (1, 2, 3, 4), turn, paths)}
+    given = {condition.name: some for condition, some in assigned(CONDITIONS, (1, 2, 3, 4), turn, paths)}
     assert given.pop("ours") == paths
     assert given.keys() == {condition.name for condition in CONDITIONS[1:]}
     assert all(len(some) == 2 for some in given.values())
     met = [path for some in given.values() for path in some]
     assert {met.count(path) for path in paths} <= {2, 3}
-    one = [some for _, some in dealt(CONDITIONS, (1,), turn, paths[:2])]
+    one = [some for _, some in assigned(CONDITIONS, (1,), turn, paths[:2])]
     assert one == [paths[:2]] * len(CONDITIONS)
 
 
@@ -201,14 +202,14 @@ def test_every_recording_meets_one_condition_and_every_condition_every_kind_of_m
 
 
 def test_a_short_study_finds_no_alarm(tmp_path):
-    said = []
-    assert run_false_alarms(tmp_path, SHORT, say=said.append) == 0
+    printed = []
+    assert run_false_alarms(tmp_path, SHORT, say=printed.append) == 0
     found = json.loads((tmp_path / "false_alarms.json").read_text())
     assert (found["recordings"], found["judgements"], found["different"]) == (4, 8, 0)
     assert found["rows"] > 2000
     assert 0 < found["closest"] < 1
     assert (tmp_path / "false_alarms.md").read_text() == markdown(found)
-    assert said[-1] == f"wrote {tmp_path / 'false_alarms.json'}, {tmp_path / 'false_alarms.md'}"
+    assert printed[-1] == f"wrote {tmp_path / 'false_alarms.json'}, {tmp_path / 'false_alarms.md'}"
 
 
 def test_an_alarm_fails_the_run(tmp_path, monkeypatch):
@@ -230,13 +231,13 @@ def test_two_models_of_one_name_are_refused(tmp_path, monkeypatch):
         run_false_alarms(tmp_path, SHORT, models=[tmp_path / "x/vector", tmp_path / "y/vector"])
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
         run_false_alarms(tmp_path / "file", SHORT)
 
 
-def test_weights_are_moved_less_where_the_official_code_finds_no_number_and_the_recording_says_so(tmp_path):
+def test_weights_are_moved_less_if_the_official_code_gives_nan_and_the_recording_says_so(tmp_path):
     case = dataclasses.replace(CASES[3], levels=(0,))
     write_npz(tmp_path / "kanji.npz", kanji_splits(20, seed=1, valid_fraction=0.1, test_fraction=0.1))
     job = case.job(seeds=[1], members=2, strokes=str(tmp_path / "kanji.npz"), out=str(tmp_path), noise=100.0)

@@ -1,0 +1,43 @@
+"""Converts a model with weight_port and compares every array it writes with what the official side read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from parity_tests.judge.compare import compare
+from parity_tests.judge.row import Row
+from parity_tests.record.recording import Recording
+from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
+from weight_port.folder import convert_source
+from weight_port.names import table
+from weight_port.source import Source
+
+
+def compare_converted(
+    source: Source, converted: Path, recording: Recording, flags: Mapping[str, Any] | None = None
+) -> list[Row]:
+    """Convert a model, and compare the files bit for bit with the variables that a recording holds.
+
+    Args:
+        source: the model in an official form.
+        converted: the folder that the conversion writes; an earlier conversion in it is replaced.
+        recording: what the official side read from the same source.
+        flags: hyperparameters that the weights do not determine.
+
+    Returns:
+        One row for each weight and each variable of the optimizer, named ``converted/<official name>``.
+    """
+    inferred, plan = convert_source(source, converted, flags, force=converted.exists())
+    ours = safetensors.numpy.load_file(converted / WEIGHTS_FILE)
+    if plan.optimizer:
+        ours |= safetensors.numpy.load_file(converted / OPTIMIZER_FILE)
+    names = table(inferred.hparams)
+    ours = {f"converted/{names.official(name)}": value for name, value in ours.items()}
+    theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name not in plan.skipped}
+    if not plan.optimizer:  # the official graph then has freshly made slots, which no file holds
+        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in names.weights}
+    bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
+    return compare(ours, bare, "exact")
