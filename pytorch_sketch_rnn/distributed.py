@@ -1,13 +1,14 @@
-"""Several processes that train one model, each on some rows of every batch.
+"""Data-parallel training: several processes train one model, each on some rows of every batch.
 
-Started by ``torchrun``, which sets RANK, WORLD_SIZE and the rest; without it there is one process. torch's own engine
-does the work: gloo on CPU, NCCL on GPU.
+``torchrun`` starts the processes and sets RANK, WORLD_SIZE and the like; without it there is one process. The backend
+is gloo on a CPU and NCCL on a GPU.
 """
 
 import dataclasses
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -17,23 +18,23 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
 
-TIMEOUT = timedelta(hours=1)  # a process that is silent for so long is lost; a download must fit
+TIMEOUT = timedelta(hours=1)  # of one operation: the other ranks wait while rank 0 downloads the data
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The processes of a training; this one is number ``rank`` of ``size``."""
+    """The processes of a training, as rank ``rank`` of ``size`` sees them. A group of one sends nothing."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether this process logs and saves."""
+        """Whether this is rank 0, which logs and saves."""
         return self.rank == 0
 
     def rows(self, batch_size: int) -> range:
-        """Which rows of a batch are this process's; where they cannot be equal, the first ones have one row more.
+        """This rank's rows of a batch. If they do not divide evenly, lower ranks get one extra.
 
         Raises:
             BadInput: when there are more processes than rows.
@@ -45,54 +46,63 @@ class Group:
         return range(first, first + each + (self.rank < more))
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes; a gradient goes back to this process's own values, as it is.
+        """The sum over all ranks. Its gradient passes unchanged to this rank's ``values``.
 
         Raises:
-            LostProcess: when another process is gone.
+            LostProcess: when another process has ended.
         """
         if self.size == 1:
             return values
-        try:
+        with _lost_process():
             total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]  # torch leaves it untyped
             return total
-        except RuntimeError as error:  # what gloo and NCCL make of a closed connection, or of a time-out
-            raise LostProcess(_reason(error)) from error
 
-    def any(self, true: bool, device: torch.device) -> bool:
-        """Whether it is true for one of the processes."""
-        return true if self.size == 1 else bool(self.sum(torch.tensor(float(true), device=device)) > 0)
-
-    def spread(self, tensors: Iterable[Tensor]) -> None:
-        """Give all processes the numbers of the leading one: what each computes may differ by its CPU's rounding."""
-        if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor.detach(), src=0)
-
-    def wait(self) -> None:
-        """Return when all processes have come here.
+    def any(self, condition: bool, device: torch.device) -> bool:
+        """Whether a condition is true on at least one rank.
 
         Raises:
-            LostProcess: when another process is gone.
+            LostProcess: when another process has ended.
         """
-        if self.size > 1:
-            try:
-                dist.barrier()
-            except RuntimeError as error:
-                raise LostProcess(_reason(error)) from error
+        return condition if self.size == 1 else bool(self.sum(torch.tensor(float(condition), device=device)) > 0)
 
-    def told(self, value: Any) -> Any:
-        """What the leading process says, to all."""
+    def broadcast(self, value: Any) -> Any:
+        """Send rank 0's object, which must be picklable, to every rank.
+
+        Raises:
+            LostProcess: when another process has ended.
+        """
         if self.size == 1:
             return value
         box = [value]
-        try:
+        with _lost_process():
             dist.broadcast_object_list(box, src=0)
-        except RuntimeError as error:
-            raise LostProcess(_reason(error)) from error
         return box[0]
+
+    def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors with rank 0's; the same computation may round differently on another machine.
+
+        Raises:
+            LostProcess: when another process has ended.
+        """
+        if self.size > 1:
+            with _lost_process():
+                for tensor in tensors:
+                    dist.broadcast(tensor.detach(), src=0)
+
+    def wait(self) -> None:
+        """Return when every rank has called this.
+
+        Raises:
+            LostProcess: when another process has ended.
+        """
+        if self.size > 1:
+            with _lost_process():
+                dist.barrier()
 
 
 class _Sum(torch.autograd.Function):
+    """All-reduce whose backward pass returns the gradient unchanged, where torch's own would sum it again."""
+
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         values = values.clone()
@@ -105,19 +115,28 @@ class _Sum(torch.autograd.Function):
 
 
 class LostProcess(RuntimeError):
-    """Another process of the training is gone."""
+    """Another process of the training has ended."""
+
+
+@contextmanager
+def _lost_process() -> Iterator[None]:
+    """Turn what gloo and NCCL raise for a closed connection or a time-out into :class:`LostProcess`."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostProcess(_reason(error)) from error
 
 
 def _reason(error: RuntimeError) -> str:
-    """The first sentence, without the place in the C++ source before it."""
+    """The first sentence of a message, without the C++ source location in front of it."""
     return re.sub(r"^\[[^]]*\] ", "", str(error).splitlines()[0]).split(". ")[0]
 
 
 def join(device: torch.device) -> Group:
-    """Join the processes that ``torchrun`` started; alone where it did not.
+    """Join the processes that ``torchrun`` started; without ``torchrun``, a group of one.
 
     Raises:
-        BadInput: when its environment variables are broken or the others cannot be reached.
+        BadInput: when torchrun's environment variables are invalid or the other processes cannot be reached.
     """
     if not under_torchrun():
         return Group()
@@ -125,12 +144,12 @@ def join(device: torch.device) -> Group:
         # with size 1 too, so that one process under torchrun is no special case
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     except (ValueError, RuntimeError) as error:
-        raise BadInput(f"torchrun's processes cannot be joined: {error}") from None
+        raise BadInput(f"cannot join torchrun's processes: {error}") from None
     return Group(dist.get_rank(), dist.get_world_size())
 
 
 def local_device(device: str) -> str:
-    """The device of this process: under ``torchrun``, ``cuda`` means the GPU of its local rank."""
+    """The device of this process: under ``torchrun``, ``cuda`` means the GPU whose number is its local rank."""
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
 
 

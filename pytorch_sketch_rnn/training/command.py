@@ -142,7 +142,7 @@ def _resume(folder: Path, trainer: Trainer, settings: Settings, num_steps: int, 
 
 def _run(run: Run, num_steps: int) -> int:
     trainer, folder = run.trainer, run.folder
-    trainer.group.spread([*trainer.model.parameters(), *trainer.optimizer.slots()])
+    trainer.group.broadcast_tensors([*trainer.model.parameters(), *trainer.optimizer.slots()])
     try:
         finished = run.train(num_steps)
     except NotFinite as error:
@@ -246,7 +246,7 @@ def _on_rank_0(group: Group, action: Callable[[], None]) -> None:
             action()
         except BadInput as found:
             error = str(found)
-    if error := group.told(error):
+    if error := group.broadcast(error):
         if not group.leads:
             raise SystemExit(2)
         raise BadInput(error)

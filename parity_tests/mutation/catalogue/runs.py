@@ -222,17 +222,17 @@ _PROCESSES = (
     ),
     ProductMutant(
         "a signal stops only the process that received it", "several processes",
-        Text(distributed.Group, "any", ("true if self.size == 1 else", "true if self.size >= 1 else")),
+        Text(distributed.Group, "any", ("condition if self.size == 1 else", "condition if self.size >= 1 else")),
         _SHARED,
     ),
     ProductMutant(
         "processes start with their own weights", "several processes",
-        Text(distributed.Group, "spread", ("if self.size > 1:", "if self.size > 99:")),
+        Text(distributed.Group, "broadcast_tensors", ("if self.size > 1:", "if self.size > 99:")),
         _SHARED,
     ),
     ProductMutant(
         "each process uses its own object instead of rank 0's", "several processes",
-        Text(distributed.Group, "told", ("if self.size == 1:", "if self.size >= 1:")),
+        Text(distributed.Group, "broadcast", ("if self.size == 1:", "if self.size >= 1:")),
         _SHARED,
     ),
 )  # fmt: skip

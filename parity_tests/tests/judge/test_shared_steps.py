@@ -1,4 +1,4 @@
-"""Processes that share a batch take the step that one process takes, and agree on what they were asked."""
+"""Processes that share a batch take the same step as a single process; sums and broadcasts reach every rank."""
 
 import multiprocessing
 import os
@@ -14,14 +14,14 @@ from training_sets import SMALL, make_trainer
 from pytorch_sketch_rnn.distributed import join
 from pytorch_sketch_rnn.model.tape import Tape
 
-SIZE = 3  # of a batch of 5 they take 2, 2 and 1 rows
+SIZE = 3  # ranks; of a batch of 5 they get 2, 2 and 1 rows
 SECONDS = 120
-ALLOWED = 1e-10  # seen 2e-13 for a KL cost, which is small, and 7e-15 for all else, in float64
+ALLOWED = 1e-10  # largest difference seen in float64: 2e-13 for a KL cost, which is small, and 7e-15 elsewhere
 KL_WEIGHT = 0.3
 
 
 def kl_of_first_batch():
-    """Of the whole batch and of the rows of each process."""
+    """The KL cost of the whole batch and of the rows of each process."""
     trainer, tape = make_trainer(SMALL.replace(kl_tolerance=0.0)), Tape()
     trainer.model(*trainer.sets.train.random_rows(5, 3, 0, range(5))[1:], tape)
     mu, presig = (tape.values()[name].detach() for name in ("mu", "presig"))
@@ -43,7 +43,7 @@ CASES = {
 
 
 def trained(group_or_none):
-    """Two steps and a validation of each case."""
+    """Two steps and one validation of each case."""
     found = {}
     for name, case in CASES.items():
         trainer = make_trainer(case, **({} if group_or_none is None else {"group": group_or_none}))
@@ -53,16 +53,16 @@ def trained(group_or_none):
     return found
 
 
-def asked(group):
-    """What a group answers."""
+def operations(group):
+    """What each operation of a group gives on this rank."""
     own = torch.full((2,), float(group.rank + 1), requires_grad=True)
     total = group.sum(own)
     total.square().sum().backward()
-    spread = torch.full((3,), float(group.rank))
-    group.spread([spread])
+    tensor = torch.full((3,), float(group.rank))
+    group.broadcast_tensors([tensor])
     return {
         "rank": group.rank, "size": group.size, "leads": group.leads, "sum": total.tolist(), "own": own.tolist(),
-        "gradient": own.grad.tolist(), "spread": spread.tolist(), "told": group.told(f"word of {group.rank}"),
+        "gradient": own.grad.tolist(), "tensor": tensor.tolist(), "object": group.broadcast(f"word of {group.rank}"),
         "any": [group.any(group.rank == 1, torch.device("cpu")), group.any(False, torch.device("cpu"))],
     }  # fmt: skip
 
@@ -72,7 +72,7 @@ def process(rank, port, answers):
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(SIZE), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     try:
         group = join(torch.device("cpu"))
-        answers.put((rank, (asked(group), trained(group)), ""))
+        answers.put((rank, (operations(group), trained(group)), ""))
         group.wait()
     except BaseException:
         answers.put((rank, None, traceback.format_exc()))
@@ -80,7 +80,7 @@ def process(rank, port, answers):
 
 @pytest.fixture(scope="module")
 def answers():
-    """Of each process what it was answered and what it trained; forked, so that they run the code of this process."""
+    """What each process got and trained. The processes are forked, so that they run mutants planted in this one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -96,7 +96,7 @@ def answers():
             assert not error, f"process {rank}: {error}"
             results[rank] = result
     except queue.Empty:
-        pytest.fail(f"of {SIZE} processes only {sorted(results)} came to an end")
+        pytest.fail(f"only the ranks {sorted(results)} of {SIZE} finished")
     finally:
         for each in processes:
             each.join(timeout=0 if len(results) < SIZE else 10)
@@ -109,24 +109,24 @@ def alone():
     return trained(None)
 
 
-def test_each_process_knows_its_place(answers):
+def test_each_process_knows_its_rank_and_the_group_size(answers):
     assert [(a["rank"], a["size"], a["leads"]) for a, _ in answers] == [(0, 3, True), (1, 3, False), (2, 3, False)]
 
 
-def test_a_sum_is_over_all_leaves_what_was_summed_and_hands_back_gradients_as_they_are(answers):
+def test_a_sum_covers_all_ranks_keeps_its_input_and_passes_gradients_unchanged(answers):
     for rank, (answer, _) in enumerate(answers):
         assert answer["sum"] == [6.0, 6.0]
         assert answer["own"] == [rank + 1.0] * 2
-        assert answer["gradient"] == [12.0, 12.0]  # of the square of the sum: twice the sum, not three times that
+        assert answer["gradient"] == [12.0, 12.0]  # the square's derivative, 2 * 6, not summed over the ranks again
 
 
-def test_what_the_leader_has_and_says_is_everyones(answers):
+def test_broadcasts_give_every_rank_the_tensors_and_the_object_of_rank_0(answers):
     for answer, _ in answers:
-        assert answer["spread"] == [0.0] * 3
-        assert answer["told"] == "word of 0"
+        assert answer["tensor"] == [0.0] * 3
+        assert answer["object"] == "word of 0"
 
 
-def test_what_is_true_for_one_is_true_for_all(answers):
+def test_any_is_true_on_all_ranks_if_it_is_true_on_one(answers):
     assert [answer["any"] for answer, _ in answers] == [[True, False]] * SIZE
 
 
@@ -135,7 +135,7 @@ def test_the_floor_of_the_kl_cost_lies_between_the_processes():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_steps_and_validations_are_those_of_one_process(answers, alone, case):
+def test_steps_and_validations_equal_those_of_one_process(answers, alone, case):
     expected_steps, expected_costs, expected_weights = alone[case]
     for _, found in answers:
         steps, costs, weights = found[case]
