@@ -41,9 +41,10 @@ test-slow: $(READY) ## the tests that take minutes: a training that is killed 50
 fixtures: $(READY) ## record the small recordings again with the official code
 	$(BIN)/python -m parity_tests fixtures
 
-lint: $(READY) ## check style and annotations with ruff
+lint: $(READY) ## check style and types with ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY) ## format the code with ruff
 	$(BIN)/ruff format .

@@ -46,7 +46,7 @@ def describe_error(error: BaseException) -> str:
 class Data(NamedTuple):
     """A port's data loader. A batch holds strokes (stroke-3 sketches), sketches [B, T + 1, 5] and lengths [B]."""
 
-    scale_factor: float
+    scale_factor: float | np.floating[Any]
     random_batch: Callable[[], Batch]  # of the training set
     valid_batch: Callable[[int], Batch]
     test_batch: Callable[[int], Batch]

@@ -16,6 +16,7 @@ from pytorch_sketch_rnn.device import device_name, usable_device
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.cells import Cell
 from pytorch_sketch_rnn.model.draws import RecordedDraws, RecordedMask, TorchDraws
+from pytorch_sketch_rnn.model.encoder import Encoder
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model.mixture import Mixture
 from pytorch_sketch_rnn.model.sampling import sample
@@ -156,7 +157,7 @@ class Adapter(adapter.Adapter):
 
     def posterior(self, fw_state: np.ndarray, bw_state: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        encoder = self.model.encoder
+        encoder = self._encoder()
         with torch.no_grad():
             mu, presig = encoder.posterior(
                 encoder.fw.unpack(self._tensor(fw_state)), encoder.bw.unpack(self._tensor(bw_state))
@@ -306,8 +307,14 @@ class Adapter(adapter.Adapter):
         return {official: model.get_parameter(ours) for official, ours in table(model.hparams).weights.items()}
 
     def _layer(self, layer: str) -> Cell:
-        encoder, decoder = self.model.encoder, self.model.decoder
-        return decoder.cell if layer == "decoder" else encoder.fw if layer == "encoder/fw" else encoder.bw
+        if layer == "decoder":
+            return self.model.decoder.cell
+        return self._encoder().fw if layer == "encoder/fw" else self._encoder().bw
+
+    def _encoder(self) -> Encoder:
+        if self.model.encoder is None:
+            raise ValueError("an unconditional model has no encoder")
+        return self.model.encoder
 
     def _stepped(self, cell: Cell, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
         tape = Tape() if self.records_intermediates else NO_TAPE

@@ -9,6 +9,7 @@ from pytorch_sketch_rnn.data import make_set_command
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
@@ -107,7 +108,7 @@ def _check_range(flag: str, value: int, least: int, most: int) -> None:
         raise BadInput(f"{flag} is {value}, expected {least} to {most}")
 
 
-def _lengths(sketches: list) -> str:
+def _lengths(sketches: "list[np.ndarray]") -> str:
     lengths = sorted(map(len, sketches))
     return f"{lengths[0]}" if lengths[0] == lengths[-1] else f"{lengths[0]} to {lengths[-1]}"
 

@@ -54,7 +54,8 @@ class Group:
         if self.size == 1:
             return values
         with _lost_process():
-            return _Sum.apply(values)
+            total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            return total
 
     def any(self, condition: bool, device: torch.device) -> bool:
         """Whether a condition is true on at least one rank.

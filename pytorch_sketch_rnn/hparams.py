@@ -182,7 +182,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return values
 
 
-def coerce(field: dataclasses.Field, value: Any) -> Any:
+def coerce(field: dataclasses.Field[Any], value: Any) -> Any:
     """Convert a value to the type of a dataclass field: 0 or 1 to bool, int to float, one file name to a list of names.
 
     Raises:
@@ -200,7 +200,7 @@ def coerce(field: dataclasses.Field, value: Any) -> Any:
         names = (value,) if isinstance(value, str) else value
         if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
             return tuple(names)
-    expected = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string"}
+    expected: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string"}
     wanted = expected.get(field.type, "a list of file names")
     raise Refused(f"{field.name} is {value!r}, expected {wanted}", name=field.name)
 

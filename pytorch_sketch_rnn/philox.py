@@ -67,5 +67,7 @@ def uniform(seed: int, step: int, name: str, rows: Iterable[int], units: int) ->
     They are the first words of Philox at the counters (unit, 0, row, name) under the key (seed, step).
     """
     row = np.fromiter(rows, np.uint32).reshape(-1, 1)
-    unit, zero, name_word = np.arange(units, dtype=np.uint32).reshape(1, -1), *np.uint32([[[0]], [[name_id(name)]]])
-    return philox((unit, zero, row, name_word), (seed, step))[0] * 2.0**-32
+    unit = np.arange(units, dtype=np.uint32).reshape(1, -1)
+    zero, name_word = np.zeros((1, 1), np.uint32), np.full((1, 1), name_id(name), np.uint32)
+    numbers: np.ndarray = philox((unit, zero, row, name_word), (seed, step))[0] * 2.0**-32
+    return numbers

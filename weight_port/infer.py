@@ -55,8 +55,8 @@ def infer_hparams(
         given, ignored = _read_config(config)
     with naming("--set"):
         flags = _check_values(dict(flags or {}))
-    for values, source in ((given, config_path), (flags, "--set")):
-        _check_against(structure, values, source)
+    for named, source in ((given, config_path), (flags, "--set")):
+        _check_against(structure, named, source)
     defaults = HParams().to_dict()
     model = {"max_seq_len": info["max_seq_len"]} if info and "max_seq_len" in info else {}
     layers = (("default", defaults), ("model", model), ("config", given), ("flag", flags), ("weights", structure))

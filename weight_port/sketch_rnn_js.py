@@ -10,9 +10,10 @@ import base64
 import binascii
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def _check_info(info: object) -> bool:
     mode = info.get("mode")
     if not (_is_integer(mode) or isinstance(mode, str)) or mode not in _IS_CONDITIONAL:
         raise Refused(f"info.mode must be 0, 1 or 'vae' (VAE), or 2 or 'gen' (decoder only), not {mode!r}")
-    checks = {
+    checks: dict[str, tuple[str, Callable[[object], bool]]] = {
         "name": ("a text", lambda value: isinstance(value, str)),
         "version": ("an integer", _is_integer),
         "max_seq_len": ("a positive integer", lambda value: _is_integer(value) and value > 0),
@@ -129,7 +130,7 @@ def _check_info(info: object) -> bool:
     return _IS_CONDITIONAL[mode]
 
 
-def _is_integer(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     # In Python, but not in JSON, true is an integer.
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -146,7 +147,7 @@ def _parse_shape(name: str, shape: object) -> tuple[int, ...]:
 
 def _check_sizes(shapes: Mapping[str, tuple[int, ...]], names: Names, conditional: bool) -> None:
     """Compare every shape with that of a model of the sizes that some of them imply."""
-    sizes = {"dec_rnn_size": _rows(shapes, names.official("decoder.cell.W_hh"))}
+    sizes: dict[str, Any] = {"dec_rnn_size": _rows(shapes, names.official("decoder.cell.W_hh"))}
     if conditional:
         sizes |= {
             "enc_rnn_size": _rows(shapes, names.official("encoder.fw.W_hh")),
@@ -190,7 +191,7 @@ def _decode_base64(name: str, blob: str) -> np.ndarray:
     return np.frombuffer(data, "<i2")
 
 
-def _decode_list(name: str, blob: list, shape: tuple[int, ...]) -> np.ndarray:
+def _decode_list(name: str, blob: list[Any], shape: tuple[int, ...]) -> np.ndarray:
     rows = blob
     if len(shape) == 2 and len(blob) == shape[0] and all(isinstance(row, list) for row in blob):
         if any(len(row) != shape[1] for row in blob):

@@ -44,7 +44,7 @@ def bytes_field(number: int, value: bytes) -> bytes:
 
 def masked(data: bytes) -> int:
     """The masked CRC32C; computed apart from the reader's, so that each of the two can be tested by the other."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
 
 

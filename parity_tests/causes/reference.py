@@ -129,7 +129,7 @@ class Reference:
         return 2 * place + (name != quantity)
 
     def _sound(self, methods: frozenset[str]) -> Arrays:
-        key = frozenset(), methods
+        key: tuple[frozenset[str], frozenset[str]] = frozenset(), methods
         if key not in self._kept:
             found = self._computed(methods)
             self._order += [name for name in found if name not in self._order]

@@ -71,5 +71,6 @@ def is_of_its_cells(recording: Recording, bug: Mutant) -> bool:
 
 def is_expected(recording: Recording, bug: Mutant, quantity: str) -> bool:
     """Whether the catalogue expects a bug to show in a quantity."""
-    cell = _CELL_PARTS.get(cell_of(recording, quantity), ())
+    kind = cell_of(recording, quantity)
+    cell = () if kind is None else _CELL_PARTS.get(kind, ())
     return not set(bug.parts).isdisjoint(cell) or quantity.rpartition("/")[2] in bug.parts

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from parity_tests.record.configurations import (
@@ -46,14 +47,14 @@ def official_runs(
         say(f"writing {TRAINING_SKETCHES['sketches']} short kanji of the package kanjivg to {strokes}")
         write_npz(strokes, short_kanji(**TRAINING_SKETCHES, seed=seed))
         for run in sorted(TRAININGS, key=lambda run: run.name != "hyper"):
-            runs[f"training-{run.name}"] = lambda r=run: _record_training(r, out / f"training-{r.name}", strokes, seed)
+            runs[f"training-{run.name}"] = partial(_record_training, run, out / f"training-{run.name}", strokes, seed)
     if models:
         strokes_of_models = out / "kanji.npz"
         say(f"writing {LIVE_SKETCHES} kanji of the package kanjivg to {strokes_of_models}")
         write_npz(strokes_of_models, kanji_splits(LIVE_SKETCHES, seed=seed, valid_fraction=0.1, test_fraction=0.1))
         for configuration in sorted(LIVE, key=lambda configuration: configuration.name not in _SLOW):
-            runs[configuration.name] = lambda c=configuration: _train_and_record(
-                c, out / c.name, strokes_of_models, seed
+            runs[configuration.name] = partial(
+                _train_and_record, configuration, out / configuration.name, strokes_of_models, seed
             )
         runs["cells"] = lambda: _record_cells(out / "cells", strokes_of_models, seed)
     return runs

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,7 +22,7 @@ LABELS = {"cost": "cost", "r_cost": "reconstruction cost", "kl_cost": "KL cost"}
 UNITS = {"cost": "nats", "r_cost": "nats a point", "kl_cost": "nats an element of z"}
 COLOURS = 64  # in the palette of a picture
 ZERO = 1e-18  # place of a difference of 0 on the logarithmic scale
-SETTINGS = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10}
+SETTINGS: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10}
 
 
 def replayed_picture(path: Path, title: str, curves: Curves, official_drift: Mapping[str, Sequence[float]]) -> None:

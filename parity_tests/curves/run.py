@@ -94,10 +94,10 @@ def _write(out: Path, result: CurvesResult) -> None:
         if each.curves is not None:
             title = f"{each.name}: training with the same random numbers, float64"
             replayed_picture(out / f"replayed-{each.name}.png", title, each.curves, each.official_drift)
-    for run, each in zip(result.plan.independent, result.independent, strict=True):
-        title = f"{each.name}: {result.plan.runs} runs of each side, each with random numbers of its own, float32"
-        path = out / f"independent-{each.name}.png"
-        independent_picture(path, title, each.theirs, each.ours, each.comparison, run.hparams["save_every"])
+    for run, found in zip(result.plan.independent, result.independent, strict=True):
+        title = f"{found.name}: {result.plan.runs} runs of each side, each with random numbers of its own, float32"
+        path = out / f"independent-{found.name}.png"
+        independent_picture(path, title, found.theirs, found.ours, found.comparison, run.hparams["save_every"])
     write_results(out, {DATA: json.dumps(content(result), allow_nan=False) + "\n", TABLE: markdown(result)})
 
 
@@ -115,8 +115,7 @@ def _official_calls(plan: CurvesPlan, out: Path, strokes: Mapping[str, Path]) ->
         arguments = (run, plan.runs, out, strokes["independent"])
         calls[f"Magenta {run.name}, {plan.runs} runs"] = (record_independent, arguments)
     for run in _slowest_first(plan.replayed):
-        arguments = (run, out / f"replayed-{run.name}", strokes["replayed"])
-        calls[f"replayed {run.name}"] = (record_and_replay, arguments)
+        calls[f"replayed {run.name}"] = (record_and_replay, (run, out / f"replayed-{run.name}", strokes["replayed"]))
     return calls
 
 

@@ -82,7 +82,7 @@ def train_ours(path: Path, strokes: Path, seed: int, changes: Mapping[str, Any])
         ``train/<cost>`` [steps] and ``valid/<cost>`` [validations] of each cost; NaN after a cost that is not finite.
     """
     recording = Recording.load(path)
-    hparams = HParams.from_dict(recording.hparams | changes)
+    hparams = HParams.from_dict(recording.hparams | dict(changes))
     sets = Sets.from_splits(read_npz(strokes), hparams)
     model = SketchRNN(sets.hparams, seed)
     weights = recording["weights"]

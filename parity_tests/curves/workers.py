@@ -48,8 +48,9 @@ def workers(say: Callable[[str], None] = print) -> Iterator[RunCalls]:
     except BaseException as error:
         for process in active_children():
             process.terminate()  # one that has not yet made a group of its own
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+            if process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
         if isinstance(error, BrokenProcessPool):
             raise BadInput("a training process was killed, perhaps because memory ran out; run it again") from None
         raise
@@ -65,5 +66,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    parent_process().join()
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
     os.killpg(0, signal.SIGTERM)

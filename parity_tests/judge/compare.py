@@ -57,7 +57,7 @@ def compare(ours: Arrays, recording: Recording, precision: str, *, offers: froze
         offers: what the port offers; a quantity that it offers and lacks is a failure. None: everything.
     """
     official = official_names(recording, precision)
-    rows = []
+    rows: list[Row] = []
     for name in ours:
         if name in official:
             explain = len(failures(rows)) < EXPLAINED

@@ -65,7 +65,8 @@ def never_strict(rows: Iterable[Row]) -> list[str]:
     A step of a training run, and the optimizer alone on official gradients, compute what a single training step does:
     if one of them is judged strictly, so is the quantity.
     """
-    wanted, strict = {}, set()
+    wanted: dict[str, None] = {}  # in order
+    strict: set[str] = set()
     for row in rows:
         is_quantity = not row.quantity.startswith("free run: ") and not row.quantity.endswith("/")
         if row.precision == "float64" and row.compared and is_quantity:

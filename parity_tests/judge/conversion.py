@@ -36,8 +36,7 @@ def compare_converted(
         ours |= safetensors.numpy.load_file(converted / OPTIMIZER_FILE)
     names = table(inferred.hparams)
     ours = {f"converted/{names.official(name)}": value for name, value in ours.items()}
-    theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name not in plan.skipped}
-    if not plan.optimizer:  # the official graph then has freshly made slots, which no file holds
-        theirs = {name: value for name, value in theirs.items() if name.removeprefix("converted/") in names.weights}
+    held = set(source.variables.names()) - set(plan.skipped)  # the official graph also has what it made itself
+    theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name in held}
     bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
     return compare(ours, bare, "exact")

@@ -5,6 +5,8 @@ random numbers, so those variables are compared as distributions: the largest di
 distribution functions (Kolmogorov-Smirnov), over many draws of each variable.
 """
 
+from functools import partial
+
 import numpy as np
 
 from parity_tests.adapter import Adapter, Arrays
@@ -27,7 +29,7 @@ def compare_initial(recording: Recording, port: Adapter) -> list[Row]:
     draws = []
     for index in range(count):
         answers = Answers()
-        answers.take("initial", lambda i=index: port.initial(dict(recording.hparams), seed + i), required=())
+        answers.take("initial", partial(port.initial, dict(recording.hparams), seed + index), required=())
         if answers.untested:
             return [_row(recording, "initial", UNTESTED, answers.untested["initial"])]
         if answers.broken:

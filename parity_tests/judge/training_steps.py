@@ -25,7 +25,8 @@ class Comparison(NamedTuple):
     theirs: np.ndarray
     error: float  # the largest element, relative to the largest magnitude
     allowed: float
-    index: tuple[np.intp, ...] | None  # of that element; None where the numbers could not be compared
+    # of that element; None where the numbers could not be compared
+    index: tuple[np.intp, ...] | None  # type: ignore[assignment]  # hides tuple.index, which is not used
     note: str = ""
     noise: float | None = None  # the spread of official runs there; None where the step was not judged
 
@@ -68,9 +69,9 @@ class StepComparison:
     def compare(self, answer: StepAnswer | ValidationAnswer) -> None:
         """Compare everything that a port answered at a step, or for a validation batch."""
         if isinstance(answer, ValidationAnswer):
-            for name, ours in answer.costs.items():
+            for name, cost in answer.costs.items():
                 theirs = self.official[f"validation/{name}"][answer.index]
-                self._compare(f"validation/{name}", answer.step, ours, theirs, float(np.abs(theirs)))
+                self._compare(f"validation/{name}", answer.step, cost, theirs, float(np.abs(theirs)))
             return
         step, ours, answered = answer
         official = {name: values[step] for name, values in self.official.items() if name.startswith("steps/")}

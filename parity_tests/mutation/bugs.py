@@ -39,7 +39,7 @@ class Text:
         self.owner, self.function, self.changes = owner, function, changes
 
     @property
-    def target(self) -> FunctionType:
+    def target(self) -> Any:  # a FunctionType, which mypy takes for a descriptor
         """The function that is changed, without its decorators.
 
         Raises:

@@ -40,8 +40,9 @@ class Progress:
     def __init__(self, path: Path, fingerprint: str, *, fresh: bool = False) -> None:
         self.path, self.fingerprint = path, fingerprint
         found = None if fresh else _read(path)
-        is_usable = found is not None and found["fingerprint"] == fingerprint
-        self._results: dict[str, dict[str, dict[str, Any]]] = found["results"] if is_usable else {}
+        self._results: dict[str, dict[str, dict[str, Any]]] = {}
+        if found is not None and found["fingerprint"] == fingerprint:
+            self._results = found["results"]
         kept = sum(map(len, self._results.values()))
         self.note = ""  # what became of an interrupted run; empty where there was none
         if kept:

@@ -66,7 +66,8 @@ def run_mutants(
     Raises:
         BadInput: when the folder cannot be written, or the self-tests or recordings are missing.
     """
-    for mutant in (*mutants, *harness, *product):
+    planted: list[Mutant | HarnessMutant | ProductMutant] = [*mutants, *harness, *product]
+    for mutant in planted:
         with mutant.planting.planted():  # a bug that does not fit the code is noticed now, not after minutes
             pass
     started = time.monotonic()

@@ -64,7 +64,13 @@ def _result(mutant: HarnessMutant | ProductMutant, finished: Finished) -> dict[s
     """For ``mutants.json``."""
     first = re.search(r"^FAILED \S*?(\w+\.py::\w+)", finished.output, flags=re.MULTILINE)
     killed = finished.returncode == 1 and first is not None
-    by = first[1] if killed else "no self-test fails" if finished.returncode == 0 else finished.output[-500:]
+    by = (
+        first[1]
+        if killed and first is not None
+        else "no self-test fails"
+        if finished.returncode == 0
+        else finished.output[-500:]
+    )
     family = {"family": mutant.family} if isinstance(mutant, ProductMutant) else {}
     return {"name": mutant.name, **family, "killed": killed, "by": by}
 

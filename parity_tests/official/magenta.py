@@ -8,6 +8,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # the cells derive from the RNNCell of Keras 2
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,7 +35,7 @@ def official_folder() -> Path:
     return Path(str(importlib.metadata.distribution("magenta").locate_file(SOURCE_FOLDER)))
 
 
-def _import_official() -> tuple[types.ModuleType, ...]:
+def _import_official() -> tuple[Any, ...]:  # modules; names in them are replaced
     package = types.ModuleType("magenta")
     package.__path__ = [str(official_folder().parents[1])]
     sys.modules["magenta"] = package

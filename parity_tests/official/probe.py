@@ -210,7 +210,7 @@ def _wrap(owner: Any, name: str, around: Callable) -> None:
 
 
 class _Current:
-    probe: Probe | None = None
+    probe: Any = None  # the attached Probe
     depth = 0
 
 

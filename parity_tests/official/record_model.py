@@ -1,6 +1,7 @@
 """Records a model: an evaluation, some sampling and a training step, with given weights, in both precisions."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def record_model(job: dict[str, Any]) -> list[Recording]:
     as_is = read_weights(job["weights"], recorder.double)
     if job.get("own"):
         batches["-own"] = own_batch(recorder.double, as_is, values["batch_size"], values["max_seq_len"], seed)
-    recordings = []
+    recordings: list[Recording] = []
     for suffix, (sketches, lengths) in batches.items():
         # neither number is exact in float32, so float64 must not have rounded them
         inputs = {"sketches": sketches, "lengths": lengths, "lr": np.float64(0.0123), "kl_weight": np.float64(0.3)}
@@ -244,7 +245,7 @@ def _floor_and_clip(
     return {name: value for name, value in changes.items() if np.isfinite(value)}
 
 
-def _as_float32(value: float) -> float:
+def _as_float32(value: float | np.ndarray) -> float:
     """A number that both precisions hold exactly."""
     return float(np.float32(value))
 
@@ -255,7 +256,7 @@ def read_weights(source: str, session: Session) -> Arrays:
     A recording is for models without a checkpoint; slots that it lacks keep their initial values.
     """
     if source.endswith(".h5"):
-        weights = Recording.load(source)["weights"]
+        weights = Recording.load(Path(source))["weights"]
     else:
         reader = tf.train.load_checkpoint(source)
         weights = {name: reader.get_tensor(name) for name in session.variables if reader.has_tensor(name)}

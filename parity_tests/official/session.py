@@ -146,7 +146,7 @@ class Session:
 
     def prefixes(self, feed: dict[Any, Any], draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """mu and presig of the first few points alone, which are nearly local even in a chaotic model."""
-        result = {}
+        result: dict[str, np.ndarray] = {}
         for length in PREFIXES if self.hparams.conditional else ():
             lengths = np.minimum(feed[self.eval.sequence_lengths], length)
             short = feed | {self.eval.sequence_lengths: lengths}

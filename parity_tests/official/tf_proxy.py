@@ -69,7 +69,7 @@ def install(listener: Listener, dtype: str) -> None:
     proxy = tf_proxy(listener, dtype)
     rnn.tf = proxy
     model.tf = proxy
-    wrappers = sys.modules[tf.nn.rnn_cell.DropoutWrapper.__module__]
+    wrappers: Any = sys.modules[tf.nn.rnn_cell.DropoutWrapper.__module__]
     wrappers.tf = Forward(_wrappers_tf, nn=Forward(_wrappers_tf.nn, dropout=proxy.nn.dropout))
 
 

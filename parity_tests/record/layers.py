@@ -50,7 +50,8 @@ class Steps(NamedTuple):
 
     def flat(self) -> "Steps":
         """All steps as one batch, [B T, ...]."""
-        return Steps(*(None if value is None else value.reshape(-1, value.shape[-1]) for value in self))
+        x, state = (value.reshape(-1, value.shape[-1]) for value in (self.x, self.state))
+        return Steps(x, state, None if self.mask is None else self.mask.reshape(-1, self.mask.shape[-1]))
 
 
 def steps_of(layer: Layer, official: Arrays, inputs: Arrays, draws: Arrays, dtype: Any) -> Steps:

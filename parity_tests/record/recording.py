@@ -65,8 +65,8 @@ def check_seal(path: Path) -> None:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); expected a recording") from None
     if not text.startswith(SEAL):
         other = re.match(rb"sketch-rnn recording, schema (\d+),", text)
-        found = f"one of schema {int(other[1])}" if other and int(other[1]) != SCHEMA else "another kind of file"
-        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {found}; record it anew")
+        instead = f"one of schema {int(other[1])}" if other and int(other[1]) != SCHEMA else "another kind of file"
+        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {instead}; record it anew")
     if text != found:
         raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
 
@@ -89,7 +89,7 @@ class Recording:
         sha = hashlib.sha256(json.dumps(self._claims(), sort_keys=True).encode())
         for name, array in self._arrays():
             sha.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            sha.update(np.ascontiguousarray(array))
+            sha.update(np.ascontiguousarray(array).data)
         return sha.hexdigest()
 
     def _claims(self) -> dict[str, Any]:

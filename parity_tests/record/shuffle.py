@@ -69,7 +69,7 @@ LATENT_WEIGHTS: dict[str, Axes] = {
 }
 HEAD = "pen mixture mixture mixture mixture mixture mixture"  # pi, mu1, mu2, sigma1, sigma2, corr
 HEAD_WEIGHTS: dict[str, Axes] = {"vector_rnn/RNN/output_w": ("decoder/units", HEAD), "vector_rnn/RNN/output_b": (HEAD,)}
-LATENT_QUANTITIES = dict.fromkeys(("mu", "presig", "z"), ("rows", "z"))
+LATENT_QUANTITIES: dict[str, Axes] = dict.fromkeys(("mu", "presig", "z"), ("rows", "z"))
 MODEL_QUANTITIES: dict[str, Axes] = {
     **{name: ("rows", STEPS, "pen" if name.startswith("pen") else "mixture") for name in PARAMETERS},
     "head": ("rows", STEPS, HEAD),
@@ -255,10 +255,10 @@ def _draw_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
 
 def _quantity_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
     """The axes of what a forward pass computes, by its name without ``train/`` or ``eval/``."""
-    table = MODEL_QUANTITIES | {f"keep_prob/{name}": SCALAR for name in _draw_axes(hparams)}
+    table: dict[str, Axes] = MODEL_QUANTITIES | {f"keep_prob/{name}": SCALAR for name in _draw_axes(hparams)}
     for layer in layers_of(hparams):
         kind = hparams[layer.model]
-        inside = {name: ("rows", STEPS, last) for name, last in _cell_quantities(kind).items()}
+        inside: dict[str, Axes] = {name: ("rows", STEPS, last) for name, last in _cell_quantities(kind).items()}
         inside |= {"final_state": ("rows", STATES[kind])}
         table |= {f"{layer.name}/{name}": _resolved(axes, _blocks(layer, hparams)) for name, axes in inside.items()}
     if hparams["conditional"]:

@@ -6,6 +6,8 @@ early error carries into everything after it. Single steps and functions on offi
 """
 
 import random
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -134,12 +136,12 @@ class ModelReplay(Replay):
             if f"sample/{mode}/strokes" not in self.official:
                 continue  # the official code could not sample from this model; the recording's provenance says so
             seq_len = len(self.official[f"sample/{mode}/strokes"])
-            temperature, greedy = options["temperature"], options["greedy_mode"]
+            temperature, greedy = options["temperature"], bool(options["greedy_mode"])
             uniform = random.Random(SAMPLING_SEEDS["uniform"])
             normal = np.random.RandomState(SAMPLING_SEEDS["normal"])
             drawn = self.answers.take(
                 f"sample ({mode})",
-                lambda n=seq_len, t=temperature, g=greedy, u=uniform, r=normal: self.port.sample(n, t, g, u, r),
+                partial(self.port.sample, seq_len, temperature, greedy, uniform, normal),
                 required=("strokes", *DENSITY_PARAMETERS),
                 prefix=f"sample/{mode}/",
             )
@@ -151,10 +153,12 @@ class ModelReplay(Replay):
         """Forward pass with every intermediate, costs, gradients, clipped gradients, and the state after the step."""
         port, inputs = self.port, self.inputs
         draws, sketches = self.draws(), self.sketches()
+        lr: Any = inputs["lr"]  # an array without axes, float64 in both precisions
+        kl_weight: Any = inputs["kl_weight"]
         taken = Answers()
         taken.take(
             "train_step",
-            lambda: port.train_step(sketches, inputs["lengths"].copy(), draws, inputs["lr"], inputs["kl_weight"]),
+            lambda: port.train_step(sketches, inputs["lengths"].copy(), draws, lr, kl_weight),
             required=COSTS,
         )
         lacking = self._lacking(taken.arrays)

@@ -4,11 +4,12 @@ These results are nearly local, even for a model that is chaotic over a whole sk
 offers no single steps.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from parity_tests.adapter import Adapter
+from parity_tests.adapter import Adapter, Arrays
 from parity_tests.record.draws import PREFIXES
 from parity_tests.record.mixtures import PARAMETERS
 from parity_tests.record.quantities import PREFIX
@@ -26,7 +27,7 @@ def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answ
             lengths = np.minimum(replay.inputs["lengths"], length)
             replay.answers.take(
                 f"encode (first {length})",
-                lambda n=lengths: _only(port.encode(sketches[:, 1:], n.copy(), noise), ("mu", "presig")),
+                partial(_posterior, port, sketches[:, 1:], lengths, noise),
                 ("mu", "presig"),
                 f"{PREFIX}{length}/",
             )
@@ -38,6 +39,10 @@ def replay_prefixes(recording: Recording, precision: str, port: Adapter) -> Answ
         PREFIX,
     )
     return replay.answers
+
+
+def _posterior(port: Adapter, strokes: np.ndarray, lengths: np.ndarray, draws: Arrays) -> Any:
+    return _only(port.encode(strokes, lengths, draws), ("mu", "presig"))
 
 
 def _only(answer: Any, names: tuple[str, ...]) -> Any:

@@ -31,7 +31,8 @@ class ValidationAnswer(NamedTuple):
     """What a port answered for one batch of the validation set or the test set."""
 
     step: int  # the training step before it
-    index: int  # of the batch, counted over all validations of the run
+    # of the batch, counted over all validations of the run
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used
     costs: Arrays
 
 

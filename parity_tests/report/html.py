@@ -202,7 +202,8 @@ def _answer(
 
 def _local_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Sentences on the local float64 errors, apart for those with the strict allowance and those with a wider one."""
-    strict, wider = [], []
+    strict: list[Mapping[str, Any]] = []
+    wider: list[Mapping[str, Any]] = []
     for row in rows:
         (strict if is_strict(row["allowed"]) else wider).append(row)
     sentences = []

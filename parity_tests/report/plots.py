@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import matplotlib
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from parity_tests.judge.limits import DRIFT_FACTOR, DRIFT_FLOOR, FLOAT64_ALLOWED
-from parity_tests.report.profiles import merged
+from parity_tests.report.profiles import Lines, Values, merged
 
 # Placeholders that matplotlib draws with; each becomes a CSS variable of the page, which has a light and a dark value.
 INK, FAINT, OURS, FED, OFFICIAL, SPREAD, ALLOWED = (f"#00000{digit}" for digit in range(1, 8))
@@ -28,7 +28,7 @@ LINES: dict[str, dict[str, Any]] = {  # in drawing order
     "fed": {"color": FED, "linewidth": 1.2, "linestyle": (0, (4, 2))},
     "allowed": {"color": ALLOWED, "linewidth": 1.1, "linestyle": (0, (1.2, 2))},
 }
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10.5,
     "text.color": INK,
@@ -45,8 +45,7 @@ LEFT, RIGHT, TOP, BOTTOM = 42, 8, 22, 28  # margins of a plot, in points
 # Decades that a plot of errors always shows; smaller errors are drawn at the bottom, like zeros.
 DECADES = {"float64": (-18, -9), "float32": (-10, -4)}
 
-Values = Sequence[float | None]
-Profile = Mapping[str, Mapping[str, Values]]  # precision -> name of a line -> one number a step
+Profile = Mapping[str, Lines]  # precision -> name of a line -> one number a step
 
 
 def plots_of(profiles: Mapping[str, Profile], training: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -118,7 +117,8 @@ def _largest_error(precision: str, profiles: Iterable[Profile]) -> float | None:
     """The port's largest error in some quantities; None, which stands for infinity, is the largest."""
     curves = [profile[precision] for profile in profiles if precision in profile]
     errors = [error for curve in curves for whose in ("ours", "fed") for error in curve.get(whose, ())]
-    return None if None in errors else max(errors, default=0.0)
+    numbers = [error for error in errors if error is not None]
+    return None if len(numbers) < len(errors) else max(numbers, default=0.0)
 
 
 def _span(precision: str, profiles: Iterable[Profile]) -> tuple[int, int]:
@@ -193,11 +193,11 @@ def _drift_plot(drift: Values, official: Values) -> Markup:
 
 
 def _fed_plot(errors: Values) -> Markup:
-    lines = {"fed": errors, "allowed": [FLOAT64_ALLOWED] * len(errors)}
+    lines: Lines = {"fed": errors, "allowed": [FLOAT64_ALLOWED] * len(errors)}
     return _error_plot("each step alone", lines)
 
 
-def _error_plot(title: str, lines: Mapping[str, Values]) -> Markup:
+def _error_plot(title: str, lines: Lines) -> Markup:
     figure = Figure(figsize=(WIDTH / POINTS, PAIR_HEIGHT / POINTS))
     steps = max(map(len, lines.values()))
     axes = _axes(figure, f"{title}: relative error", steps, TOP, PAIR_HEIGHT - BOTTOM)

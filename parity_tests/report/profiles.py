@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from parity_tests.judge.row import Row
 from parity_tests.record.quantities import FED
 from parity_tests.report.parts import LOCAL, kind_of
@@ -32,17 +34,17 @@ def profiles(rows: Iterable[Row]) -> dict[str, dict[str, Lines]]:
         name = row.quantity.removeprefix(FED)
         name = f"{row.recording}/{name}" if row.recording.startswith("cell/") else name
         curves = result.setdefault(name, {})
-        curves[row.precision] = merged([curves.get(row.precision, {}), _lines(row)])
+        curves[row.precision] = merged([curves.get(row.precision, {}), _lines(row, row.profile)])
     return result
 
 
-def _lines(row: Row) -> Lines:
-    if row.profile.ndim == 2:
+def _lines(row: Row, profile: np.ndarray) -> Lines:
+    if profile.ndim == 2:
         names = ("fed", "official") if kind_of(row) == LOCAL else FREE
-        return dict(zip(names, row.profile.tolist(), strict=True))
+        return dict(zip(names, profile.tolist(), strict=True))
     if kind_of(row) == LOCAL and row.precision == "float64":
-        return {"fed": row.profile.tolist(), "allowed": [row.allowed] * len(row.profile)}
-    return {"fed" if kind_of(row) == LOCAL else "ours": row.profile.tolist()}
+        return {"fed": profile.tolist(), "allowed": [row.allowed] * len(profile)}
+    return {"fed" if kind_of(row) == LOCAL else "ours": profile.tolist()}
 
 
 def merged(several: Iterable[Lines]) -> Lines:

@@ -14,9 +14,10 @@ from parity_tests.record.machine import machine
 
 def our_provenance() -> dict[str, Any]:
     """What this process runs on and how it computes. The device is not here: a port states it in its ``about``."""
-    names = ("torch", "numpy", "h5py", "safetensors")
+    versions = {name: version(name) for name in ("numpy", "h5py", "safetensors")}
     return {
-        "versions": {name: version(name) for name in names} | {"python": platform.python_version()},
+        # torch itself tells a build for CUDA from one for the CPU
+        "versions": {"torch": torch.__version__, **versions, "python": platform.python_version()},
         "command": ["python", "-m", "parity_tests", *sys.argv[1:]],
         **machine(),
         "threads": torch.get_num_threads(),

@@ -92,7 +92,7 @@ def _functions(size: float, precision: str) -> dict[str, Callable[..., Any]]:
         "scaled": scaled,
         "scaled_unit": lambda value: torch.cat([scaled(value[:, :1]), value[:, 1:]], dim=1),
         "scaled_row": lambda value: torch.cat([scaled(value[:1]), value[1:]], dim=0),
-        "scaled_gradient": lambda value: _ScaledGradient.apply(value, scaled),
+        "scaled_gradient": lambda value: _ScaledGradient.apply(value, scaled),  # type: ignore[no-untyped-call]  # torch leaves it untyped
     }
 
 

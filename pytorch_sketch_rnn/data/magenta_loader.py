@@ -3,7 +3,7 @@
 Source: Magenta ``utils.py`` (``DataLoader``, ``augment_strokes``) and ``sketch_rnn_train.py`` (``load_dataset``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,7 +106,7 @@ class DataLoader:
             raise IndexError(f"batch {index} of {self.num_batches}")
         return self._batch(range(index * self.batch_size, (index + 1) * self.batch_size))
 
-    def _batch(self, indices: Sequence[int]) -> Batch:
+    def _batch(self, indices: Iterable[int]) -> Batch:
         strokes = [self._augmented(self.strokes[i]) for i in indices]
         return padded(strokes, self.max_seq_len)
 

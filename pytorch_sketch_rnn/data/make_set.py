@@ -54,7 +54,7 @@ class Options:
     @property
     def target_count(self) -> float:
         """The number of sketches after which reading stops."""
-        limits = [] if self.count is None else [self.count]
+        limits: list[float] = [] if self.count is None else [self.count]
         if self.split is not None and are_sizes(self.split):
             limits.append(sum(self.split))
         return min(limits, default=math.inf)

@@ -242,10 +242,15 @@ class _Reader(pickle._Unpickler):
     index, which a hostile file can choose, and its instructions cannot be replaced.
     """
 
+    # Attributes that the type stubs of the standard library leave out.
+    stack: list[Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+
     def __init__(self, file: io.BytesIO, budget: _Budget) -> None:
         # Strings written by Python 2 hold bytes; latin1 maps each byte to one character.
         super().__init__(file, encoding="latin1")
-        self.dispatch = _Instructions(budget)
+        self.dispatch = _Instructions(budget)  # type: ignore[misc, assignment]  # declared as a dict of the class
 
     def find_class(self, module: str, name: str) -> _Global:
         if (module, name) not in _GLOBALS:
@@ -282,7 +287,7 @@ _STANDARD_INSTRUCTIONS = (
     "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL",
 )
 # fmt: on
-_HANDLERS: dict[int, Callable[[_Reader], None]] = {
+_HANDLERS: dict[int, Callable[[Any], None]] = {
     **{
         code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in _STANDARD_INSTRUCTIONS)
     },
@@ -292,17 +297,19 @@ _HANDLERS: dict[int, Callable[[_Reader], None]] = {
 }
 
 
+_INSTRUCTION_NAMES = {ord(known.code): known.name for known in pickletools.opcodes}
+
+
 class _Instructions:
     """Finds the handler of each instruction, and charges the budget for it."""
 
     def __init__(self, budget: _Budget) -> None:
         self.budget = budget
 
-    def __getitem__(self, code: int) -> Callable[[_Reader], None]:
+    def __getitem__(self, code: int) -> Callable[[Any], None]:
         self.budget.spend(_BYTES_PER_OBJECT)
         if code not in _HANDLERS:
-            known = pickletools.code2op.get(chr(code))
-            name = known.name if known else f"{code:#04x}"
+            name = _INSTRUCTION_NAMES.get(code, f"{code:#04x}")
             raise Refused(f"expected a pickle of NumPy arrays only, got the instruction {name}; do not trust this file")
         return _HANDLERS[code]
 

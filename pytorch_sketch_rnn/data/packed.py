@@ -18,10 +18,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from pytorch_sketch_rnn.data.magenta_loader import LIMIT
 from pytorch_sketch_rnn.data.npz import SPLITS
@@ -60,13 +61,19 @@ class PackedSplit(Sequence[np.ndarray]):
     def __init__(self, file: io.FileIO, extent: "_Extent", unit: float, longest: int) -> None:
         self._file = file
         self._extent = extent
-        self._units = np.array([unit, unit, 1.0])  # the pen column has no unit
+        self._units: NDArray[np.float64] = np.array([unit, unit, 1.0])  # the pen column has no unit
         self._longest = longest
 
     def __len__(self) -> int:
         return self._extent.sketches
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(len(self))[index]]
         position = operator.index(index)
         if position < 0:
             position += len(self)
@@ -78,7 +85,7 @@ class PackedSplit(Sequence[np.ndarray]):
             raise BadInput(f"{self._extent.name}: sketch {position}: {error}; {_ADVICE}") from None
         return (stored * self._units).astype(np.float32)
 
-    def _stored(self, index: int) -> np.ndarray:
+    def _stored(self, index: int) -> NDArray[np.int16]:
         """The points int16 [n, 3] as the file holds them."""
         extent = self._extent
         start, end = _read(self._file, extent.offsets_at, OFFSET_TYPE, index, index + 2).tolist()
@@ -214,7 +221,7 @@ def _attribute(h5: h5py.File, name: str) -> Any:
 
 def _is_type(found: h5py.h5t.TypeID, number_type: np.dtype) -> bool:
     """Whether HDF5's own type is exactly ``number_type``; the NumPy dtype that h5py reports hides differences."""
-    return found.equal(h5py.h5t.py_create(number_type))
+    return bool(found.equal(h5py.h5t.py_create(number_type)))
 
 
 @dataclass(frozen=True)
@@ -264,7 +271,7 @@ def _position(dataset: h5py.Dataset, file: io.FileIO) -> int:
     """The byte where a dataset starts, after a check that the file is long enough to hold all of it."""
     if dataset.size == 0:
         return 0  # HDF5 allocates no space for it
-    position = dataset.id.get_offset()
+    position: int | None = dataset.id.get_offset()
     size = os.fstat(file.fileno()).st_size
     if position is None or position + dataset.size * dataset.dtype.itemsize > size:
         raise Refused(

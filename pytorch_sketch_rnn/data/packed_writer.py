@@ -162,7 +162,7 @@ class _Spool:
         stored = np.empty((len(steps), 3), POINT_TYPE)
         stored[:, :2] = steps
         stored[:, 2] = pen
-        self.points.write(stored)
+        self.points.write(stored.data)
         self.sketches += 1
         self.total += len(steps)
         self.offsets.write(struct.pack("<q", self.total))

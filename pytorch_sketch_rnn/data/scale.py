@@ -25,7 +25,7 @@ class RunningDeviation:
 
     def add(self, numbers: np.ndarray) -> None:
         """Include an array of any shape; integers must be below 2**15 in size, so that int64 holds all sums."""
-        wide = numbers.astype(np.int64 if numbers.dtype.kind in "iu" else np.float64)
+        wide: np.ndarray = numbers.astype(np.int64 if numbers.dtype.kind in "iu" else np.float64)
         self._count += wide.size
         self._sum += wide.sum().item()
         self._squares += np.vdot(wide, wide).item()

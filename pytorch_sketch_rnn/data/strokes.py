@@ -71,7 +71,7 @@ def strokes_to_lines(strokes: np.ndarray) -> Lines:
 
 def lines_to_strokes(lines: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
     """Convert polylines to stroke-3 [n, 3]: int64 if all coordinates are integers, else float64."""
-    points = [[0, 0, 0]]
+    points: list[list[float]] = [[0, 0, 0]]
     for line in lines:
         points.extend([point[0], point[1], 0] for point in line)
         # For an empty line this is the point before, which is lifted already, or the origin, which is removed below.

@@ -51,7 +51,7 @@ class Cell(nn.Module):
     Each cell has W_xh [input_size, gates n] and W_hh [n, gates n].
     """
 
-    state_type: ClassVar[type]
+    state_type: ClassVar[type[LSTMState] | type[LayerNormLSTMState] | type[HyperLSTMState]]
     W_xh: nn.Parameter
     W_hh: nn.Parameter
 
@@ -124,7 +124,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [B, groups n]."""
-        blocks = x.unflatten(1, (-1, self.num_units))  # [B, groups, n]
+        blocks: Tensor = x.unflatten(1, (-1, self.num_units))  # [B, groups, n]
         # written out, since the float32 error of F.layer_norm was measured at up to three times this one
         centred = blocks - blocks.mean(dim=2, keepdim=True)
         normal = centred * torch.rsqrt(centred.square().mean(dim=2, keepdim=True) + LAYER_NORM_EPSILON)
@@ -202,6 +202,14 @@ class HyperLSTMCell(Cell):
     """
 
     state_type = HyperLSTMState
+    hyper_ix: HyperNorm
+    hyper_ih: HyperNorm
+    hyper_jx: HyperNorm
+    hyper_jh: HyperNorm
+    hyper_fx: HyperNorm
+    hyper_fh: HyperNorm
+    hyper_ox: HyperNorm
+    hyper_oh: HyperNorm
 
     def __init__(
         self, input_size: int, num_units: int, hyper_num_units: int = 256, hyper_embedding_size: int = 32
@@ -229,7 +237,8 @@ class HyperLSTMCell(Cell):
         super().reset_parameters(rng, generator)
         self.hyper_cell.reset_parameters(rng, generator)
         for gate in "ijfo":
-            self.get_submodule(f"hyper_{gate}h").reset_parameters(generator)
+            norm: HyperNorm = getattr(self, f"hyper_{gate}h")
+            norm.reset_parameters(generator)
 
     def forward(
         self, x: Tensor, state: HyperLSTMState, mask: Tensor | None = None, tape: Tape = NO_TAPE

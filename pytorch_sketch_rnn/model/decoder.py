@@ -3,6 +3,8 @@
 Source: Magenta ``model.py`` (``build_model``).
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -59,6 +61,9 @@ class Decoder(nn.Module):
             state = self.initial_state(z, len(inputs), tape)
         hidden, state = run(self.cell, inputs, state, None, masks, tape, constant=z)
         return Mixture.from_output(self.output_layer(hidden)), state
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
     def output_layer(self, hidden: Tensor) -> Tensor:
         """The mixture's raw parameters [B, T, 3 + 6 M] from the cell's outputs [B, T, n]."""

@@ -29,7 +29,10 @@ _IN_CACHE = 2**16  # counters processed at a time; their words take about 2 MB
 class Mask(Protocol):
     """A dropout mask: 1 / keep_prob with probability keep_prob, else 0."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[B, T, n]."""
+        ...
 
     def tensor(self, like: Tensor) -> Tensor:
         """Its numbers, with the dtype and device of ``like``."""
@@ -188,8 +191,8 @@ class KeyedMask:
         block = torch.arange((steps + 7) // 8, device=like.device).view(1, -1, 1)
         words = self.stream.blocks(unit, block, rows_on(self.rows, like.device).view(-1, 1, 1))
         upper = self.threshold << 16
-        kept = [kept for word in words for kept in ((word & 0xFFFF) < self.threshold, word < upper)]
-        kept = torch.stack(kept, dim=2)  # [B, T / 8, 8, n]
+        halves = [half for word in words for half in ((word & 0xFFFF) < self.threshold, word < upper)]
+        kept = torch.stack(halves, dim=2)  # [B, T / 8, 8, n]
         return kept.flatten(1, 2)[:, :steps].to(like.dtype) * (like.new_ones(()) / self.keep_prob)
 
     def _on_cpu(self, like: Tensor) -> Tensor:

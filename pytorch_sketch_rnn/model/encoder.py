@@ -3,6 +3,8 @@
 Source: Magenta ``model.py`` (``encoder``).
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +45,9 @@ class Encoder(nn.Module):
             mu and presig (log of the variance), [B, z] each.
         """
         return self.posterior(*run_both(self.fw, self.bw, strokes, lengths, masks, tape))
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
     def posterior(self, fw_state: State, bw_state: State) -> tuple[Tensor, Tensor]:
         """mu and presig [B, z] from the final states of both cells."""

@@ -16,12 +16,24 @@ from pytorch_sketch_rnn.model.mixture import Mixture
 DENSITY_EPSILON = 1e-6
 
 
+class CostValues(NamedTuple):
+    """Costs as Python floats; the fields are those of :class:`Costs`."""
+
+    cost: float
+    r_cost: float
+    kl_cost: float
+
+
 class Costs(NamedTuple):
-    """Scalars under Magenta's names: cost = r_cost + kl_weight * kl_cost."""
+    """Scalars on the device under Magenta's names: cost = r_cost + kl_weight * kl_cost."""
 
     cost: Tensor
     r_cost: Tensor
     kl_cost: Tensor
+
+    def on_host(self) -> CostValues:
+        """The costs as Python floats, without gradients; on a GPU this waits for them."""
+        return CostValues(*(float(cost.detach()) for cost in self))
 
 
 def reconstruction_cost(mixture: Mixture, targets: Tensor, *, is_training: bool) -> Tensor:

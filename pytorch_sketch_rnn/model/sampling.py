@@ -88,7 +88,7 @@ def sample(
 
 def _component(
     mixture: dict[str, np.ndarray], index: int, temperature: float
-) -> tuple[list[np.floating], list[np.floating], np.floating]:
+) -> tuple[list[np.floating] | np.ndarray, list[np.floating], np.floating]:
     """Mean, standard deviations and correlation of one component; Magenta's factor is sqrt(T) * sqrt(T)."""
     factor = np.sqrt(temperature) * np.sqrt(temperature)
     mean = [mixture["mu1"][index], mixture["mu2"][index]]

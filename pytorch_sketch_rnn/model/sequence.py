@@ -4,7 +4,7 @@ Source: TensorFlow's ``dynamic_rnn`` as Magenta ``model.py`` calls it: after a s
 output is zero. A faster path with the same results belongs here, beside :func:`run` and :func:`run_both`.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -22,6 +22,30 @@ class Masks(NamedTuple):
     output: Mask | None = None  # n: units
 
 
+@overload
+def run(
+    cell: Cell,
+    inputs: Tensor,
+    state: State,
+    lengths: Tensor | None = None,
+    masks: Masks = ...,
+    tape: Tape = ...,
+    *,
+    constant: Tensor | None = None,
+    outputs: Literal[True] = True,
+) -> tuple[Tensor, State]: ...
+@overload
+def run(
+    cell: Cell,
+    inputs: Tensor,
+    state: State,
+    lengths: Tensor | None = None,
+    masks: Masks = ...,
+    tape: Tape = ...,
+    *,
+    constant: Tensor | None = None,
+    outputs: Literal[False],
+) -> tuple[None, State]: ...
 def run(
     cell: Cell,
     inputs: Tensor,

@@ -4,7 +4,7 @@ Source: Magenta ``model.py``; Ha & Eck 2017 (arXiv 1704.03477).
 """
 
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class SketchRNN(nn.Module):
         self.hparams = hparams
         self.scale_factor: float | None = None
         z_size = hparams.z_size if hparams.conditional else None
-        self.encoder = None
+        self.encoder: Encoder | None = None
         if hparams.conditional:
             fw, bw = (make_cell(hparams.enc_model, 5, hparams.enc_rnn_size, hparams) for _ in range(2))
             self.encoder = Encoder(fw, bw, hparams.z_size)
@@ -79,6 +79,7 @@ class SketchRNN(nn.Module):
             self.encoder.bw.reset_parameters(rng, generator)
             gaussian_(self.encoder.mu.w, 0.001, generator)
             gaussian_(self.encoder.presig.w, 0.001, generator)
+        if self.decoder.initial is not None:
             gaussian_(self.decoder.initial.w, 0.001, generator)
         self.decoder.cell.reset_parameters(rng, generator)
         glorot_uniform_(self.decoder.output_w, generator)
@@ -201,6 +202,9 @@ class SketchRNN(nn.Module):
             tape(mu=mu, presig=presig, z=z)
         return Forward(self.decode(sketches[:, :-1], z, tape, draws=draws), mu, presig, z)
 
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
+
     def costs(
         self,
         sketches: ArrayLike | Tensor,
@@ -243,7 +247,7 @@ class SketchRNN(nn.Module):
             is_training = self.hparams.is_training
         r_cost = reconstruction_cost(passed.mixture, self.as_input(sketches)[:, 1:], is_training=is_training)
         r_cost = group.sum(share * r_cost)
-        if passed.mu is None:
+        if passed.mu is None or passed.presig is None:
             return Costs(r_cost, r_cost, torch.zeros_like(r_cost))
         kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance, share=share, group=group)
         return Costs(r_cost + kl * kl_weight, r_cost, kl)

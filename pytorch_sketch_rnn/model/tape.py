@@ -24,7 +24,7 @@ class Tape:
         for name, tensor in tensors.items():
             self.record.setdefault(self.prefix + name, []).append(tensor)
 
-    def scope(self, name: str) -> Self:
+    def scope(self, name: str) -> "Tape":
         """A tape that adds to the same record, with names that begin with ``name/``."""
         return type(self)(f"{self.prefix}{name}/", self.record)
 

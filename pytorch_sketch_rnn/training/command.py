@@ -18,8 +18,9 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from pytorch_sketch_rnn.training.checkpoint import OPTIMIZER_FILE, last_checkpoint, load_optimizer, load_weights
+from pytorch_sketch_rnn.training.checkpoint import last_checkpoint, load_optimizer, load_weights
 from pytorch_sketch_rnn.training.flags import changes_of, named_by_flag, parser
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 from pytorch_sketch_rnn.training.resume import check_draws, environment_changes, resume
 from pytorch_sketch_rnn.training.run import Run
 from pytorch_sketch_rnn.training.run_folder import make_folder, only_run, refuse_existing

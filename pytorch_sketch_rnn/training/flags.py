@@ -25,7 +25,7 @@ class Flag(NamedTuple):
 
 def _hyperparameter(name: str, help: str | None = None) -> Flag:
     """A flag that sets the hyperparameter of a name; ``help`` where its description does not fit the flag."""
-    kinds = {field.name: field.type for field in dataclasses.fields(HParams)}
+    kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(HParams)}
     return Flag(name, kinds[name] if kinds[name] in (int, float) else str, help or HParams.DESCRIPTION[name])
 
 
@@ -116,9 +116,9 @@ def parser() -> argparse.ArgumentParser:
             suffix = "" if default in (None, "") else f" (default {default})"
             group.add_argument(*_spellings(name), dest=name, type=flag.type, metavar="X", help=flag.help + suffix)
     group = result.add_argument_group("dropout (drop probabilities)")
-    for name, flag in DROPOUTS.items():
-        default = round(1 - defaults[flag.keep], 6) if defaults[flag.use] else 0
-        text = f"on {flag.applied_to} (default {default:g})"
+    for name, dropout in DROPOUTS.items():
+        default = round(1 - defaults[dropout.keep], 6) if defaults[dropout.use] else 0
+        text = f"on {dropout.applied_to} (default {default:g})"
         group.add_argument(*_spellings(name), dest=name, type=float, metavar="P", help=text)
     result.add_argument("--unconditional", action="store_true", default=None, help="a decoder alone, no latent vector")
     return result

@@ -8,7 +8,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pytorch_sketch_rnn.training.trainer import StepResult
+from pytorch_sketch_rnn.training.trainer import StepValues
 
 EVERY = 20  # steps between two lines where stderr is no terminal
 # Speed and time left come before the costs: a narrow terminal cuts the end of the line.
@@ -41,7 +41,7 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
 
-    def update(self, result: StepResult) -> None:
+    def update(self, result: StepValues) -> None:
         """Show a step that was just done."""
         costs = (
             f"cost {result.cost:.4f}  reconstruction {result.r_cost:.4f}  KL {result.kl_cost:.4f}  "
@@ -59,9 +59,10 @@ class Progress:
         seconds = self._seconds + now - self._resumed
         rate = self._steps / seconds if seconds else None
         self._steps, self._seconds, self._resumed = 0, 0.0, now
-        return tqdm.format_meter(
+        line: str = tqdm.format_meter(
             done, self._num_steps, seconds, unit="step", rate=rate, postfix=costs, bar_format=_LINE
         )
+        return line
 
     @contextmanager
     def paused(self) -> Iterator[None]:

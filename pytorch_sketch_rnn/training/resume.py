@@ -5,13 +5,13 @@ from pathlib import Path
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model.draws import DRAWS
 from pytorch_sketch_rnn.training.checkpoint import (
-    OPTIMIZER_FILE,
     STATE_FILE,
     last_checkpoint,
     load_optimizer,
     load_weights,
     read_state,
 )
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 from pytorch_sketch_rnn.training.run_state import Best, environment, fingerprint
 from pytorch_sketch_rnn.training.trainer import Trainer
 

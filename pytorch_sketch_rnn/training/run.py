@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from pytorch_sketch_rnn.model.losses import Costs
+from pytorch_sketch_rnn.model.losses import CostValues
 from pytorch_sketch_rnn.training.checkpoint import checkpoint_path, write_folder
 from pytorch_sketch_rnn.training.progress import Progress
 from pytorch_sketch_rnn.training.publish import Publisher, samples_path
@@ -77,7 +77,8 @@ class Run:
         device = trainer.model.decoder.output_w.device
         together = 1 if device.type == "cpu" else STEPS_IN_FLIGHT
         while trainer.steps_done < num_steps and not stopped:
-            started, results, due = time.monotonic(), [], False
+            started, due = time.monotonic(), False
+            results: list[StepResult] = []
             while len(results) < together and not due:
                 results.append(trainer.step())
                 done = trainer.steps_done
@@ -94,11 +95,12 @@ class Run:
         try:
             self.trainer.check()
         finally:
-            results = [result.on_host() for result in results if result.step < self.trainer.steps_done]
-            seconds = (time.monotonic() - started) / max(len(results), 1)
-            for result in results if log is not None else ():
-                log.train(result, seconds)
-                progress.update(result)
+            done = [result.on_host() for result in results if result.step < self.trainer.steps_done]
+            seconds = (time.monotonic() - started) / max(len(done), 1)
+            if log is not None:
+                for result in done:
+                    log.train(result, seconds)
+                    progress.update(result)
 
     def _validates(self, done: int) -> bool:
         """Whether to validate after ``done`` steps.
@@ -140,7 +142,7 @@ class Run:
         self.publisher.plot(now=last)
         self.report(self._summary(step, costs))
 
-    def _summary(self, step: int, costs: Costs | None) -> str:
+    def _summary(self, step: int, costs: CostValues | None) -> str:
         saved = f"saved {checkpoint_path(self.folder, step)}, {samples_path(step)}"
         if costs is None:
             return saved
@@ -151,6 +153,6 @@ class Run:
         )
 
 
-def _timed(compute: Callable[[], Costs]) -> tuple[Costs, float]:
+def _timed(compute: Callable[[], CostValues]) -> tuple[CostValues, float]:
     started = time.monotonic()
     return compute(), time.monotonic() - started

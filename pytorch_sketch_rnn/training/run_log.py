@@ -10,7 +10,7 @@ import types
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
-from pytorch_sketch_rnn.model.losses import Costs
-from pytorch_sketch_rnn.training.trainer import StepResult
+from pytorch_sketch_rnn.model.losses import CostValues
+from pytorch_sketch_rnn.training.trainer import StepValues
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -82,7 +82,7 @@ class RunLog:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def train(self, result: StepResult, seconds: float) -> None:
+    def train(self, result: StepValues, seconds: float) -> None:
         """Record a training step, which took ``seconds``.
 
         TensorBoard gets every 20th step except step 0, with the time since the last one it got, as in Magenta.
@@ -96,12 +96,12 @@ class RunLog:
             for name, value in zip(SCHEDULES, schedules, strict=True):
                 self._tensorboard.add_scalar(_SCHEDULE_TAGS[name], value, result.step)
 
-    def valid(self, step: int, costs: Costs, seconds: float) -> None:
+    def valid(self, step: int, costs: CostValues, seconds: float) -> None:
         """Record the mean costs of the validation split after training step ``step``."""
         self._write(step, "valid", (*costs, seconds))
         self._add_costs(step, "valid", costs, seconds)
 
-    def test(self, step: int, costs: Costs, seconds: float) -> None:
+    def test(self, step: int, costs: CostValues, seconds: float) -> None:
         """Record the mean costs of the test split after training step ``step``; its name in TensorBoard is Eval."""
         self._write(step, "test", (*costs, seconds))
         self._add_costs(step, "test", costs, seconds)
@@ -152,7 +152,9 @@ def read_curves(path: Path) -> Curves:
         BadInput: when the file is missing or is not exactly as ``RunLog`` writes it.
     """
     path = Path(path)
-    read = {split: {"step": array("q"), **{name: array("d") for name in names}} for split, names in FILLED.items()}
+    read: dict[str, dict[str, array[Any]]] = {
+        split: {"step": array("q"), **{name: array("d") for name in names}} for split, names in FILLED.items()
+    }
     for split, step, values, _ in _rows(path, may_end_early=False):
         read[split]["step"].append(step)
         for name, value in zip(FILLED[split], values, strict=True):

@@ -38,7 +38,8 @@ class Best:
             raise ValueError(values)
         if not all(value is None or type(value) in (int, float) for value in values.values()):
             raise ValueError(values)
-        return cls(**{name: math.inf if value is None else value for name, value in values.items()})
+        known: dict[str, Any] = {name: math.inf if value is None else value for name, value in values.items()}
+        return cls(**known)
 
 
 def run_state(trainer: Trainer, best: Best) -> dict[str, Any]:

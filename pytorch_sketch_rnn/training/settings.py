@@ -184,7 +184,7 @@ def _items(text: str) -> list[str]:
     return [item for item in items if item.strip()]
 
 
-def _parsed(name: str, kind: type, text: str) -> Any:
+def _parsed(name: str, kind: Any, text: str) -> Any:
     if name == "data_set":
         return tuple(part.strip() for part in text.strip("[]").split(",") if part.strip())
     readers: dict[type, Callable[[str], Any]] = {

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import fetch_sets, is_url, without_query
 from pytorch_sketch_rnn.data.kanji import kanji_splits
@@ -23,35 +25,35 @@ def read_sets(settings: Settings, files: ExitStack) -> Sets:
     hparams = settings.hparams
     if settings.data_dir is None:
         return Sets.from_splits(kanji_splits(), hparams)
-    folder = _downloaded(settings) if is_url(settings.data_dir) else _local(settings)
+    folder = (_downloaded if is_url(settings.data_dir) else _local)(settings.data_dir, settings)
     names = hparams.data_set
     if any(Path(name).suffix in PACKED_SUFFIXES for name in names):
         if len(names) > 1:
             raise BadInput(f"--data_set {','.join(names)}: a packed set stands alone; pack all sources into one")
         packed = files.enter_context(open_packed(folder / names[0]))
-        with _naming_sets(settings):
+        with _naming_sets(settings.data_dir, settings):
             return Sets.from_packed(packed, hparams)
-    splits: dict[str, list] = {split: [] for split in SPLITS}
+    splits: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for name in names:
         for split, sketches in read_npz(folder / name).items():
             splits[split] += sketches
-    with _naming_sets(settings):
+    with _naming_sets(settings.data_dir, settings):
         return Sets.from_splits(splits, hparams)
 
 
-def _downloaded(settings: Settings) -> Path:
+def _downloaded(url: str, settings: Settings) -> Path:
     """The folder in the cache that holds the sets of a URL."""
     names = settings.hparams.data_set
     if settings.sha256 and len(settings.sha256) != len(names):
         raise BadInput(f"--sha256: {len(settings.sha256)} of them for {len(names)} files of --data_set")
-    return fetch_sets(settings.data_dir, names, sha256=dict(zip(names, settings.sha256, strict=False)))
+    return fetch_sets(url, names, sha256=dict(zip(names, settings.sha256, strict=False)))
 
 
-def _local(settings: Settings) -> Path:
+def _local(folder: str, settings: Settings) -> Path:
     """The folder that holds the sets; raises BadInput when one of them is missing."""
-    data_dir = Path(settings.data_dir)
-    if "://" in settings.data_dir:
-        raise BadInput(f"--data_dir {settings.data_dir}: expected a folder, or a URL that begins with http or https")
+    data_dir = Path(folder)
+    if "://" in folder:
+        raise BadInput(f"--data_dir {folder}: expected a folder, or a URL that begins with http or https")
     if settings.sha256:
         raise BadInput("--sha256: is checked after a download, but --data_dir is a folder; leave it out")
     if not data_dir.is_dir():
@@ -69,10 +71,10 @@ def _local(settings: Settings) -> Path:
 
 
 @contextmanager
-def _naming_sets(settings: Settings) -> Iterator[None]:
+def _naming_sets(data_dir: str, settings: Settings) -> Iterator[None]:
     """Put folder and names of the sets in front of an error that concerns all of them together."""
     try:
         yield
     except BadInput as error:
-        where = f"{without_query(settings.data_dir)}: {', '.join(settings.hparams.data_set)}"
+        where = f"{without_query(data_dir)}: {', '.join(settings.hparams.data_set)}"
         raise BadInput(f"{where}: {error}", name=error.name) from None

@@ -4,7 +4,7 @@ Source: Magenta ``sketch_rnn_train.py`` (``train``, ``evaluate_model``) and ``mo
 """
 
 import dataclasses
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import coerce
 from pytorch_sketch_rnn.model.draws import Draws, KeyedDraws
-from pytorch_sketch_rnn.model.losses import Costs
+from pytorch_sketch_rnn.model.losses import Costs, CostValues
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 from pytorch_sketch_rnn.training import schedules
@@ -45,19 +45,31 @@ class Options:
             raise BadInput(f"reg_covar is {self.reg_covar}, expected 0 to {LARGEST_REG_COVAR:g}")
 
 
-class StepResult(NamedTuple):
-    """The result of a step. Costs are those before the update, scalars on the device until :meth:`on_host`."""
+class StepValues(NamedTuple):
+    """A step's result with its costs as Python floats; the fields are those of :class:`StepResult`."""
 
     step: int
-    cost: Tensor | float
-    r_cost: Tensor | float
-    kl_cost: Tensor | float
+    cost: float
+    r_cost: float
+    kl_cost: float
     learning_rate: float
     kl_weight: float
 
-    def on_host(self) -> Self:
+
+class StepResult(NamedTuple):
+    """The result of a step. Its costs are those before the update, scalars on the device."""
+
+    step: int
+    cost: Tensor
+    r_cost: Tensor
+    kl_cost: Tensor
+    learning_rate: float
+    kl_weight: float
+
+    def on_host(self) -> StepValues:
         """A copy with the costs as Python floats; on a GPU this waits for the step."""
-        return self._replace(cost=float(self.cost), r_cost=float(self.r_cost), kl_cost=float(self.kl_cost))
+        costs = float(self.cost), float(self.r_cost), float(self.kl_cost)
+        return StepValues(self.step, *costs, self.learning_rate, self.kl_weight)
 
 
 class NotFinite(ArithmeticError):
@@ -105,7 +117,7 @@ class Trainer:
         options: Options = Options(),
         group: Group = Group(),  # noqa: B008 (immutable)
     ) -> None:
-        self.model, self.sets, self.options, self.group = model, sets, options, group
+        self.model, self._sets, self.options, self.group = model, sets, options, group
         self.hparams = model.hparams
         self.steps_done = 0
         self.optimizer = TF1Adam(model.parameters(), self.hparams.learning_rate)
@@ -113,7 +125,18 @@ class Trainer:
         self.share = len(self.rows) / self.hparams.batch_size
         self._all_finite = torch.ones((), dtype=torch.bool, device=model.decoder.output_w.device)
         self._unchecked: list[_Unchecked] = []
-        self._last: _LastStep | None = None
+        self._last: _LastStep  # set by every step
+
+    @property
+    def sets(self) -> Sets:
+        """The training and validation data.
+
+        Raises:
+            ValueError: when the trainer was built without them.
+        """
+        if self._sets is None:
+            raise ValueError("this trainer has no sets: only step_on and validate_on can be used")
+        return self._sets
 
     def step(self) -> StepResult:
         """The next step of the training, with its own batch, random numbers and schedules.
@@ -180,8 +203,8 @@ class Trainer:
             if not bool(torch.isfinite(weight).all()):
                 raise NotFinite(self.steps_done - 1, f"the weight {name}, after the step,")
 
-    def validate(self, split: str) -> Costs:
-        """Mean costs of a split (floats), with dropout off and the same latent noise at every call.
+    def validate(self, split: str) -> CostValues:
+        """Mean costs of a split, with dropout off and the same latent noise at every call.
 
         With ``validate_as_magenta`` only whole batches count, each equally; otherwise every sketch counts equally. See
         also :meth:`validate_on`.
@@ -205,7 +228,7 @@ class Trainer:
             costs = self.validate_on(sketches.in_order(rows), draws)
             sums += len(rows) * torch.stack([cost.cpu().double() for cost in costs])
         sums = self.group.sum(sums.to(self.model.decoder.output_w.device))
-        return Costs(*(sums / count).tolist())
+        return CostValues(*(sums / count).tolist())
 
     @torch.no_grad()
     def validate_on(self, batch: Batch, draws: Draws, tape: Tape = NO_TAPE) -> Costs:
@@ -296,7 +319,9 @@ class Trainer:
         mixture = {field.name: getattr(passed.mixture, field.name) for field in dataclasses.fields(passed.mixture)}
         tensors |= {f"the mixture's {name}": value for name, value in mixture.items()}
         tensors |= {"r_cost": costs.r_cost, "kl_cost": costs.kl_cost, "cost": costs.cost}
-        tensors |= {f"the gradient of {name}": value.grad for name, value in self.model.named_parameters()}
+        for name, weight in self.model.named_parameters():
+            if weight.grad is not None:
+                tensors[f"the gradient of {name}"] = weight.grad
         for name, value in tensors.items():
             if not bool(torch.isfinite(value).all()):
                 return name

@@ -33,7 +33,7 @@ def shifted_by_a_step(case: Case) -> str | None:
 
 def reversed_sketches(case: Case) -> str | None:
     """The steps of each sketch reversed, up to its length."""
-    if case.before_end.all():
+    if case.lengths is None or case.before_end.all():
         return None
     steps = case.along("step", np.arange(case.size("step")))
     backwards = np.where(case.before_end, case.along("row", case.lengths) - 1 - steps, steps).astype(int)

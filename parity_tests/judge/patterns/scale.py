@@ -9,7 +9,7 @@ from parity_tests.judge.patterns.numbers import fraction_of, slope, variance_not
 def clipped_by_norm(case: Case) -> str | None:
     """The whole gradient times one factor, instead of a bound on each element."""
     gradient = case.others.get(case.name.replace("clipped/", "gradient/", 1))
-    if not case.name.startswith("clipped/") or np.shape(gradient) != case.ours.shape:
+    if gradient is None or not case.name.startswith("clipped/") or np.shape(gradient) != case.ours.shape:
         return None
     gradient = np.asarray(gradient, np.float64)
     factor, is_cut = slope(case.ours, gradient), not case.is_close(case.theirs, gradient)

@@ -45,11 +45,10 @@ class Comparison:
         if name.startswith(VARIABLES):
             self.precision = "exact"
             self.theirs = groups["weights"][name.removeprefix(VARIABLES)].astype(precision)
-            self.truth = self.theirs
+            self.truth: Any = self.theirs  # an array; None if it was not recorded, see _not_comparable
             return
-        self.theirs = groups[precision].get(self.official)
-        if self.theirs is None:
-            self.theirs = groups[f"{precision}_local"][self.official]
+        theirs = groups[precision].get(self.official)
+        self.theirs = groups[f"{precision}_local"][self.official] if theirs is None else theirs
         self.truth = self.truths.get(self.official)
         if self.is_local:
             self.truths = groups["float32_truth"] if precision == "float32" else self.truths

@@ -21,7 +21,7 @@ class Pooled(NamedTuple):
     official: float
     allowed: float
     axis: str  # what the fixed axis counts; "" for the whole tensor
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used
 
 
 def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.ndarray, scale: float) -> list[Pooled]:
@@ -49,8 +49,8 @@ def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.nda
         used = np.where(error == 0, 0.0, error / allowed)
 
     def entry(index: int) -> Pooled:
-        values = (float(array[index]) for array in (used, error, theirs, allowed))
-        return Pooled(*values, pools.axes[index], int(pools.indices[index]))
+        values = [float(array[index]) for array in (used, error, theirs, allowed)]
+        return Pooled(values[0], values[1], values[2], values[3], pools.axes[index], int(pools.indices[index]))
 
     bad = np.flatnonzero(used > 1)
-    return [entry(index) for index in (bad if bad.size else [int(used.argmax())])]
+    return [entry(int(index)) for index in (bad if bad.size else [int(used.argmax())])]

@@ -149,7 +149,7 @@ _SETS = (
     ProductMutant(
         "config.json always contains the sizes that Magenta does not have", "settings",
         Text(hparams.HParams, "save", ("if name not in extra", "if True")),
-        ("package/test_hparams.py::test_a_config_holds_the_hyper_sizes_only_where_they_are_not_magentas",),
+        ("package/test_hparams.py::test_a_config_holds_the_hyper_sizes_only_if_they_differ_from_magentas",),
     ),
 )  # fmt: skip
 

@@ -150,7 +150,7 @@ HARNESS_MUTANTS = (
     ),
     HarnessMutant(
         "draws all initial weights from one seed",
-        Text(initial_weights, "compare_initial", ("seed + i)", "seed)")),
+        Text(initial_weights, "compare_initial", ("seed + index)", "seed)")),
         ("judge/test_initial_weights.py",),
     ),
     HarnessMutant(

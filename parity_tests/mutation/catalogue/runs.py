@@ -238,7 +238,7 @@ _PROCESSES = (
 )  # fmt: skip
 
 _SET = ("training/test_settings.py",)
-_MAGENTA = settings.PRESETS["magenta"]
+_MAGENTA = dict(settings.PRESETS["magenta"])
 _SETTINGS = (
     ProductMutant(
         "dropout flags used as keep probabilities", "settings",

@@ -56,6 +56,7 @@ def test_the_wheel_holds_every_module_recording_and_template(wheel):
         modules = {path for path in modules if path.parts[:2] != ("parity_tests", "tests")}
         assert modules
         assert {str(path) for path in modules} <= names
+        assert f"{package}/py.typed" in names
     recordings = {f"parity_tests/fixtures/{path.name}" for path in fixture_paths()}
     assert len(recordings) >= 20
     assert recordings | {f"parity_tests/fixtures/{LOCK}"} <= names

@@ -27,19 +27,19 @@ def test_a_step_can_be_drawn_again():
 
 
 @pytest.mark.parametrize(("seed", "step"), [(1, 7), (0, 8)])
-def test_another_step_or_seed_is_another_batch(seed, step):
+def test_another_step_or_seed_gives_another_batch(seed, step):
     one, other = SETS.train.random_rows(5, 0, 7, range(5)), SETS.train.random_rows(5, seed, step, range(5))
     assert not np.array_equal(one.sketches, other.sketches)
 
 
-def test_rows_do_not_depend_on_who_draws_them():
+def test_rows_do_not_depend_on_the_process_that_draws_them():
     whole = SETS.train.random_rows(5, 0, 7, range(5))
     parts = [SETS.train.random_rows(5, 0, 7, rows) for rows in (range(0, 3), range(3, 4), range(4, 5))]
     np.testing.assert_array_equal(whole.sketches, np.concatenate([part.sketches for part in parts]))
     np.testing.assert_array_equal(whole.lengths, np.concatenate([part.lengths for part in parts]))
 
 
-def test_a_batch_is_different_sketches_and_all_come_equally_often():
+def test_the_sketches_of_a_batch_differ_and_all_are_equally_frequent():
     plain = Split(SETS.train.sketches, SETS.train.scale_factor, SETS.hparams.max_seq_len)
     known = {sketch.tobytes(): i for i, sketch in enumerate(plain.in_order(range(12)).strokes)}
     counts = np.zeros(12, int)
@@ -61,7 +61,7 @@ class Given:
         return float(next(self.scale)) if size is None else self.drop[:size]
 
 
-def test_a_row_is_what_magentas_loader_makes_of_that_sketch_and_its_numbers():
+def test_a_row_equals_magentas_loader_for_the_same_sketch_and_numbers():
     splits = SPLITS | {"train": [SPLITS["train"][0]] * 5}
     sets = Sets.from_splits(splits, SMALL)
     batch = sets.train.random_rows(5, 2, 9, range(5))
@@ -109,7 +109,7 @@ def test_validation_is_magentas_without_augmentation():
 
 
 @pytest.mark.parametrize("limit", [9, 11])  # no sketch has 9 points, some have 11
-def test_sketches_that_are_too_long_are_left_out_and_the_rest_sets_the_length(limit):
+def test_sketches_that_are_too_long_are_left_out_and_the_rest_set_max_seq_len(limit):
     sets = Sets.from_splits(SPLITS, SMALL.replace(max_seq_len=limit))
     lengths = [len(sketch) for split in SPLITS.values() for sketch in split]
     assert (limit in lengths) == (limit == 11)

@@ -10,7 +10,7 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 
 
-def test_max_seq_len_is_that_of_the_longest_sketch_of_all_splits(tmp_path):
+def test_max_seq_len_is_the_length_of_the_longest_sketch_of_all_splits(tmp_path):
     splits = MADE | {"test": [*MADE["test"], np.tile(MADE["test"][0], (77, 1))[:77]]}
     write_npz(tmp_path / "set.npz", splits)
     data = load_dataset(tmp_path, HParams(data_set="set.npz", batch_size=BATCH), np.random.RandomState(SEED))
@@ -67,7 +67,7 @@ def test_joined_splits_hold_the_sketches_of_every_set_scaled_by_the_training_off
             np.testing.assert_array_equal(sketch, expected)
 
 
-def test_training_alone_is_augmented_and_all_splits_draw_from_one_stream():
+def test_only_the_training_split_is_augmented_and_all_splits_share_a_stream():
     data = joined(MADE)
     assert (data.train.random_scale_factor, data.train.augment_stroke_prob) == (0.15, 0.3)
     for loader in (data.valid, data.test):
@@ -91,7 +91,7 @@ def test_an_order_is_followed_in_each_split_of_joined_sets():
         joined(MADE, OTHER, order=order | {"test": order["test"][:-1]})
 
 
-def test_joining_does_not_change_what_it_is_given():
+def test_joining_does_not_change_its_input():
     given = {split: [sketch.astype(np.float32) for sketch in MADE[split]] for split in MADE}
     before = {split: [sketch.copy() for sketch in given[split]] for split in given}
     joined(given, given).train.random_batch()

@@ -9,7 +9,7 @@ from pytorch_sketch_rnn.errors import BadInput
 
 
 # --------------------------------------------------------------------------------------------------------- loader
-def test_numpys_global_stream_gives_what_a_stream_of_its_own_gives():
+def test_numpys_global_stream_gives_the_same_batches_as_a_separate_one():
     ours = made_arrays(0.1, 0.15)
     np.random.seed(SEED)
     rng = np.random.mtrand._rand
@@ -21,7 +21,7 @@ def test_numpys_global_stream_gives_what_a_stream_of_its_own_gives():
         np.testing.assert_array_equal(value, ours[name], err_msg=name)
 
 
-def test_a_batch_is_padded_stroke_5_behind_the_start_token():
+def test_a_batch_is_padded_stroke_5_after_the_start_token():
     batch = made_loaders(0.0, 0.0)[0].get_batch(1)
     assert batch.sketches.shape == (BATCH, MAX_LEN + 1, 5)
     assert batch.sketches.dtype == np.float64
@@ -45,7 +45,7 @@ def test_sketches_that_are_too_long_are_left_out_and_large_gaps_are_clamped():
     assert train.num_batches == len(kept) // BATCH
 
 
-def test_batches_do_not_change_the_loader_nor_the_loader_what_it_was_given():
+def test_batches_do_not_change_the_loader_and_the_loader_does_not_change_its_input():
     given = [sketch.copy() for sketch in MADE["train"]]
     train, _ = made_loaders(0.9, 0.15)
     train.normalize(train.calculate_normalizing_scale_factor())
@@ -102,7 +102,7 @@ def test_too_few_sketches_for_a_batch_are_bad_input():
 
 
 @pytest.mark.parametrize("index", [-1, 3, 100])
-def test_a_batch_that_is_not_there_is_an_index_error(index):
+def test_a_batch_out_of_range_is_an_index_error(index):
     loader = made_loaders(0.0, 0.0)[1]
     assert loader.num_batches == 3
     with pytest.raises(IndexError, match=f"batch {index} of 3"):
@@ -118,7 +118,7 @@ def test_sketches_without_a_scale_are_bad_input():
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "float32", "float64"])
-def test_other_number_types_give_the_same_batches_also_int8_which_magenta_cannot_load(dtype):
+def test_other_number_types_give_the_same_batches_even_int8_which_magenta_cannot_load(dtype):
     small = [np.clip(sketch, -120, 120) for sketch in MADE["train"]]
     batches = []
     for kind in ("int16", dtype):
@@ -160,7 +160,7 @@ def test_augmentation_merges_dropped_points_into_the_last_one_kept(prob):
     assert dropped > 0
 
 
-def test_augmentation_draws_one_number_a_point_whatever_is_dropped():
+def test_augmentation_draws_one_number_per_point_whatever_is_dropped():
     for sketch in (MADE["train"][0], MADE["train"][1]):
         rng, expected = np.random.RandomState(1), np.random.RandomState(1)
         augment_strokes(sketch.astype(np.float32), 0.5, rng)
@@ -168,7 +168,7 @@ def test_augmentation_draws_one_number_a_point_whatever_is_dropped():
         assert rng.random_sample() == expected.random_sample()
 
 
-def test_a_sketch_of_which_every_third_point_could_go_keeps_its_ends():
+def test_dropping_every_point_that_may_be_dropped_keeps_the_ends_of_a_stroke():
     sketch = np.array([[i + 1, 0, 0] for i in range(6)] + [[7, 0, 1]], dtype=np.float32)
     result = augment_strokes(sketch, 1.0, np.random.RandomState(0))
     np.testing.assert_array_equal(result, [[1, 0, 0], [2, 0, 0], [3 + 4 + 5 + 6, 0, 0], [7, 0, 1]])

@@ -116,6 +116,17 @@ def test_validation_and_test_may_be_empty(tmp_path):
         assert_same(everything(opened), {"train": [LINE], "valid": [], "test": []})
 
 
+def test_a_slice_is_a_list_of_its_sketches(path):
+    with open_packed(path) as opened:
+        every = list(opened.train)
+        for part in (slice(1, None), slice(None, None, -1), slice(-2, 100)):
+            found = opened.train[part]
+            assert type(found) is list
+            assert len(found) == len(every[part]) > 0
+            for ours, expected in zip(found, every[part], strict=True):
+                np.testing.assert_array_equal(ours, expected)
+
+
 # Memory, processes, threads ------------------------------------------------------------------------------------------
 
 

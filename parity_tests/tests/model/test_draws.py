@@ -54,7 +54,7 @@ def all_kinds(draws: TorchDraws) -> list[torch.Tensor]:
     return [value.flatten() for value in drawn]
 
 
-def test_the_same_generator_seed_gives_the_same_numbers_and_the_stream_goes_on():
+def test_a_seeded_generator_is_reproducible_and_advances():
     draws = seeded()
     first, second = all_kinds(draws), all_kinds(draws)
     assert torch.equal(torch.cat(first), torch.cat(all_kinds(seeded())))
@@ -62,7 +62,7 @@ def test_the_same_generator_seed_gives_the_same_numbers_and_the_stream_goes_on()
     assert not torch.equal(torch.cat(first), torch.cat(all_kinds(seeded(2))))
 
 
-def test_without_a_generator_torchs_global_seed_counts():
+def test_without_a_generator_torchs_global_seed_applies():
     drawn = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -72,7 +72,7 @@ def test_without_a_generator_torchs_global_seed_counts():
 
 
 @both_types
-def test_a_recording_answers_with_its_numbers_in_the_dtype_asked_for(dtype):
+def test_recorded_draws_return_their_numbers_in_the_requested_dtype(dtype):
     recorded = {name: np.arange(6.0).reshape(2, 3) + i for i, name in enumerate(("a", "b", "c"))}
     draws = RecordedDraws(recorded)
     like = LIKE[dtype]
@@ -89,14 +89,14 @@ def test_a_recording_answers_with_its_numbers_in_the_dtype_asked_for(dtype):
         assert recorded[name].any()
 
 
-def test_a_recording_may_be_read_only():
+def test_recorded_arrays_may_be_read_only():
     values = np.ones(3)
     values.flags.writeable = False
     assert torch.equal(RecordedDraws({"a": values}).normal("a", (3,), LIKE[torch.float64]), torch.ones(3).double())
 
 
 @pytest.mark.parametrize("kind", ["mask", "normal", "uniform"])
-def test_a_recording_that_does_not_fit_is_bad_input(kind):
+def test_a_recorded_draw_of_wrong_name_or_shape_is_bad_input(kind):
     def ask(draws: RecordedDraws, name: str) -> None:
         arguments = (0.5,) if kind == "mask" else (LIKE[torch.float32],)
         getattr(draws, kind)(name, (2, 3), *arguments)

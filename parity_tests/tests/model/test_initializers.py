@@ -141,7 +141,7 @@ def test_orthogonal_weights_equal_the_official_ones_bit_for_bit(official):
 
 
 @pytest.mark.oracle
-def test_where_tensorflow_is_given_no_initialiser_it_draws_glorot_uniform_as_we_do(official):
+def test_tensorflows_default_initialiser_is_glorot_uniform_like_ours(official):
     """For a vector TensorFlow takes both fans as its length: that is how output_b begins."""
     generator = torch.Generator().manual_seed(SEED)
     for name, shape in (("vector", (VECTOR,)), ("matrix", MATRIX)):
@@ -151,7 +151,7 @@ def test_where_tensorflow_is_given_no_initialiser_it_draws_glorot_uniform_as_we_
             assert_uniform(drawn, limit)
 
 
-def test_gaussian_weights_have_the_deviation_that_is_asked_for():
+def test_gaussian_weights_have_the_requested_deviation():
     for std in (0.001, 0.01):
         weight = gaussian_(torch.empty(100, 100), std, torch.Generator().manual_seed(SEED))
         assert_normal(weight.numpy(), std)
@@ -160,7 +160,7 @@ def test_gaussian_weights_have_the_deviation_that_is_asked_for():
 # ---------------------------------------------------------------------------------------------------- whole models
 @pytest.mark.oracle
 @pytest.mark.parametrize("kind", CELL_TYPES)
-def test_a_fresh_model_begins_like_the_official_one(official, kind):
+def test_a_new_model_has_the_initial_weights_of_the_official_one(official, kind):
     """Constants and orthogonal weights bit for bit (NumPy draws the latter), the rest with the same distribution."""
     ours = SketchRNN(hparams(kind), seed=SEED).state_dict()
     prefix = f"model/{kind}/"
@@ -177,7 +177,7 @@ def test_a_fresh_model_begins_like_the_official_one(official, kind):
 
 @pytest.mark.parametrize("conditional", [True, False])
 @pytest.mark.parametrize("kind", CELL_TYPES)
-def test_every_parameter_is_filled_as_its_class_says(kind, conditional):
+def test_every_parameter_has_its_documented_initial_values(kind, conditional):
     parameters = dict(SketchRNN(hparams(kind, conditional=conditional), seed=SEED).named_parameters())
     assert sorted(parameters) == sorted(weight_names(hparams(kind, conditional=conditional)).values())
     for name, parameter in parameters.items():
@@ -194,7 +194,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(kind):
         assert torch.equal(value, other[name]) == constant, name
 
 
-def test_no_two_weights_of_a_model_are_drawn_alike():
+def test_no_two_weights_of_a_model_have_the_same_draws():
     weights = SketchRNN(hparams("hyper"), seed=1).state_dict()
     for left, right in (("encoder.fw", "encoder.bw"), ("decoder.cell.hyper_ih", "decoder.cell.hyper_fh")):
         for name, value in weights.items():
@@ -223,7 +223,7 @@ def test_a_seeded_model_leaves_the_global_streams_alone():
     np.testing.assert_array_equal(np.random.random(3), expected[1])
 
 
-def test_reset_parameters_draws_what_a_fresh_model_has():
+def test_reset_parameters_draws_the_weights_of_a_new_model():
     model = SketchRNN(hparams("hyper"), seed=1)
     model.reset_parameters(2)
     fresh = SketchRNN(hparams("hyper"), seed=2).state_dict()

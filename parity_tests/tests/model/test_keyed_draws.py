@@ -28,7 +28,7 @@ def test_the_same_key_gives_the_same_numbers(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("other", [{"seed": 2}, {"step": 3}, {"name": "decoder/output"}, {"rows": range(4, 8)}])
-def test_any_other_key_gives_other_numbers(kind, other):
+def test_another_key_gives_other_numbers(kind, other):
     assert not torch.equal(draw(kind), draw(kind, **other))
 
 
@@ -39,12 +39,12 @@ def test_seed_and_step_are_two_numbers_and_not_their_sum(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [5, 2**31 - 6])
-def test_seeds_that_agree_in_their_low_bits_do_not_draw_alike(kind, seed):
+def test_seeds_that_differ_only_in_high_bits_give_other_numbers(kind, seed):
     assert not torch.equal(draw(kind, seed=seed), draw(kind, seed=seed ^ 2**30))
     assert not torch.equal(draw(kind, step=seed), draw(kind, step=seed ^ 2**30))
 
 
-def test_no_two_masks_of_a_model_are_alike():
+def test_no_two_masks_of_a_model_are_equal():
     names = ("encoder/fw/recurrent", "encoder/bw/recurrent", "decoder/recurrent", "decoder/input", "decoder/output")
     masks = [draw("mask", name=name) for name in names]
     for one, other in itertools.combinations(masks, 2):
@@ -58,7 +58,7 @@ def test_every_time_step_of_every_row_has_its_own_mask():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_have_their_own_numbers_in_whatever_process_they_are_drawn(kind):
+def test_a_row_has_the_same_numbers_whichever_rows_are_drawn_with_it(kind):
     whole = draw(kind)
     parts = [draw(kind, rows=rows) for rows in (range(0, 1), range(1, 4))]
     assert torch.equal(whole, torch.cat(parts))
@@ -67,7 +67,7 @@ def test_rows_have_their_own_numbers_in_whatever_process_they_are_drawn(kind):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("steps", [1, 3, 8, 13, 39])
-def test_a_shorter_batch_sees_the_beginning_of_the_same_masks(dtype, steps):
+def test_a_shorter_batch_gets_the_first_steps_of_the_same_masks(dtype, steps):
     whole, shorter = (draw("mask", steps=n, like=LIKE.to(dtype)) for n in (40, steps))
     assert torch.equal(whole[:, :steps], shorter)
 
@@ -106,7 +106,7 @@ def test_float32_and_float64_draw_the_same():
 
 
 @pytest.mark.parametrize("keep_prob", [0.1, 0.5, 0.9])
-def test_masks_are_inverted_dropout_at_the_rate_asked_for(keep_prob):
+def test_masks_are_inverted_dropout_at_the_requested_rate(keep_prob):
     mask = KeyedDraws(0, 0, range(50)).mask("m", (50, 40, 100), keep_prob).tensor(LIKE)
     assert set(mask.unique().tolist()) == {0.0, 1 / keep_prob}
     deviation = np.sqrt(keep_prob * (1 - keep_prob))
@@ -144,13 +144,13 @@ def test_uniform_numbers_fill_0_to_1(dtype):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_number_of_rows_than_keyed_is_refused(kind):
+def test_a_request_for_another_number_of_rows_is_refused(kind):
     draws = KeyedDraws(0, 0, range(3))
     with pytest.raises(BadInput, match="n: requested for 4 rows, but these draws are keyed for 3"):
         draws.mask("n", (4, 2, 6), 0.5) if kind == "mask" else getattr(draws, kind)("n", (4, 6), LIKE)
 
 
-def test_a_mask_is_a_description_until_its_numbers_are_asked_for():
+def test_a_mask_is_a_description_until_its_numbers_are_needed():
     mask = KeyedDraws(1, 2, range(100)).mask("decoder/recurrent", (100, 10**9, 512), 0.9)
     assert isinstance(mask, KeyedMask)
     assert (mask.shape, mask.keep_prob, mask.threshold) == ((100, 10**9, 512), 0.9, 58982)

@@ -39,7 +39,7 @@ def plain_density(mixture: Mixture, targets: Tensor) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------------ plain formulas
-def test_the_output_is_split_with_the_pen_first_and_then_one_block_for_each_parameter():
+def test_the_output_is_split_into_the_pen_and_then_one_block_per_parameter():
     output = torch.arange(3 + 6 * M, dtype=torch.float64).expand(B, T, -1)
     mixture = Mixture.from_output(output)
     raw = (mixture.pi_logits, mixture.mu1, mixture.mu2, mixture.log_sigma1, mixture.log_sigma2, mixture.corr_logits)
@@ -167,7 +167,7 @@ def target(x: float, dtype: torch.dtype) -> Tensor:
 
 
 @both_types
-def test_a_tiny_sigma_at_its_mean_is_charged_its_true_log_density(dtype):
+def test_the_cost_of_a_tiny_sigma_at_its_mean_is_its_true_log_density(dtype):
     """The density is infinite in float32 here; its log is not."""
     for log_sigma, corr_logit in ((-200.0, 0.0), (-60.0, 0.0), (-30.0, 19.0)):
         raw = single(dtype, log_sigma=log_sigma, corr_logit=corr_logit)
@@ -183,7 +183,7 @@ def test_a_tiny_sigma_at_its_mean_is_charged_its_true_log_density(dtype):
 
 
 @both_types
-def test_a_point_far_off_is_charged_the_floor_and_moves_nothing(dtype):
+def test_the_cost_of_a_far_point_is_the_floor_and_has_no_gradient(dtype):
     raw = single(dtype, log_sigma=0.0)
     cost = reconstruction_cost(Mixture(**raw), target(1e6, dtype), is_training=True)
     assert cost.item() == pytest.approx(-math.log(DENSITY_EPSILON) + math.log(3))
@@ -192,7 +192,7 @@ def test_a_point_far_off_is_charged_the_floor_and_moves_nothing(dtype):
 
 
 @both_types
-def test_near_the_bounds_of_the_official_density_it_is_not_yet_changed(dtype):
+def test_just_within_the_bounds_the_density_is_the_official_one(dtype):
     """Some deviations off, with a sigma and a corr that the official formula can still take."""
     for log_sigma, corr_logit in ((-25.0, 0.0), (0.0, 3.0), (-25.0, -3.0), (25.0, 0.0)):
         raw = single(torch.float64, log_sigma=log_sigma, corr_logit=corr_logit)
@@ -205,7 +205,7 @@ def test_near_the_bounds_of_the_official_density_it_is_not_yet_changed(dtype):
         np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-10 if dtype == torch.float64 else 1e-4)
 
 
-def test_the_gradient_of_the_cost_is_that_of_the_plain_formula():
+def test_the_gradient_of_the_cost_equals_that_of_the_plain_formula():
     mixture, targets = moderate()
     fields = {name: getattr(mixture, name).clone().requires_grad_() for name in Mixture.__dataclass_fields__}
     ours = torch.autograd.grad(reconstruction_cost(Mixture(**fields), targets, is_training=True), list(fields.values()))

@@ -17,7 +17,7 @@ ALL_DROPOUT = {
 
 
 @every_combination
-def test_eval_has_no_dropout_and_asks_for_the_latent_draw_alone(enc_model, dec_model):
+def test_eval_mode_has_no_dropout_and_requests_only_the_latent_draw(enc_model, dec_model):
     model = make(enc_model, dec_model, **ALL_DROPOUT)
     draws = SpyDraws()
     first = model(batch(), LENGTHS, draws=draws)
@@ -30,7 +30,7 @@ def test_eval_has_no_dropout_and_asks_for_the_latent_draw_alone(enc_model, dec_m
 
 
 @every_combination
-def test_train_asks_for_each_documented_draw_once_with_its_shape(enc_model, dec_model):
+def test_train_mode_requests_each_documented_draw_once_with_its_shape(enc_model, dec_model):
     lengths = torch.tensor([4, 1, 3, 2])  # the encoder takes as many steps as the longest sketch, the decoder all
     model, draws = make(enc_model, dec_model, **ALL_DROPOUT).train(), SpyDraws()
     model(batch(), lengths, draws=draws)
@@ -87,7 +87,7 @@ def recorded(model: SketchRNN) -> dict[str, np.ndarray]:
     return spy.answers
 
 
-def test_a_recorded_draw_that_is_missing_or_misshaped_or_left_over_is_bad_input():
+def test_a_missing_misshaped_or_unused_recorded_draw_is_bad_input():
     model = make(**ALL_DROPOUT).train()
     answers = recorded(model)
     for name, value in answers.items():
@@ -103,7 +103,7 @@ def test_a_recorded_draw_that_is_missing_or_misshaped_or_left_over_is_bad_input(
         draws.check_all_used()
 
 
-def test_a_recorded_draw_answers_once():
+def test_a_recorded_draw_can_be_used_once():
     model = make(**ALL_DROPOUT).train()
     draws = RecordedDraws(recorded(model))
     model(batch(), LENGTHS, draws=draws)

@@ -18,7 +18,7 @@ def mixture(scale=1.0):
 
 @pytest.mark.parametrize("reg", [1e-6, 0.3])
 @pytest.mark.parametrize("scale", [1.0, 4.0])
-def test_variances_grow_by_it_and_the_covariance_stays(reg, scale):
+def test_reg_covar_is_added_to_both_variances_and_the_covariance_is_unchanged(reg, scale):
     before = mixture(scale=scale)
     after = before.regularized(reg)
     for name in ("sigma1", "sigma2"):
@@ -30,12 +30,12 @@ def test_variances_grow_by_it_and_the_covariance_stays(reg, scale):
         assert torch.equal(getattr(before, name), getattr(after, name))
 
 
-def test_zero_changes_nothing():
+def test_reg_covar_zero_changes_nothing():
     before = mixture()
     assert before.regularized(0.0) is before
 
 
-def test_a_component_that_collapsed_has_a_density_that_is_bounded():
+def test_reg_covar_bounds_the_density_of_a_collapsed_component():
     fields = {name: torch.zeros(1, 1, dtype=torch.float32) for name in ("pi_logits", "mu1", "mu2")}
     collapsed = {"log_sigma1": torch.full((1, 1), -40.0), "log_sigma2": torch.full((1, 1), -40.0)}
     sharp = Mixture(torch.zeros(1, 3), **fields, **collapsed, corr_logits=torch.full((1, 1), 15.0))
@@ -46,14 +46,14 @@ def test_a_component_that_collapsed_has_a_density_that_is_bounded():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_its_gradients_are_finite(dtype, scale):
+def test_gradients_through_reg_covar_are_finite(dtype, scale):
     output = raw_output(dtype, scale)
     x = torch.zeros(4, 3, dtype=dtype)
     Mixture.from_output(output).regularized(1e-6).log_density(x, x).sum().backward()
     assert torch.isfinite(output.grad).all()
 
 
-def test_gradients_are_those_of_the_formula():
+def test_gradients_through_reg_covar_equal_numerical_ones():
     torch.manual_seed(0)
     raw = torch.randn(2, 3 + 6 * 3, dtype=torch.float64, requires_grad=True)
     x = torch.randn(2, dtype=torch.float64)

@@ -83,7 +83,7 @@ def drawn(model: SketchRNN, seq_len: int = 12, seed: int = 5, **options) -> tupl
 
 # ------------------------------------------------------------------------------------------------- exact sampler
 @both_modes
-def test_the_streams_are_consumed_in_magentas_order(conditional):
+def test_numbers_are_drawn_in_magentas_order(conditional):
     """z also for a model that has no use for it; then for each step the component, the pen and the offset."""
     _, log = drawn(make(conditional=conditional), 12)
     assert log[0] == ("randn", (1, Z))
@@ -132,7 +132,7 @@ def test_component_pen_and_offset_follow_from_the_mixture_and_the_streams(temper
 
 @pytest.mark.parametrize("kind", CELL_TYPES)
 @both_modes
-def test_the_mixtures_are_those_of_the_decoder_for_the_strokes_that_were_drawn(kind, conditional):
+def test_the_mixtures_equal_the_decoders_for_the_drawn_strokes(kind, conditional):
     model, z = make(kind, conditional=conditional), latents(1)
     result, _ = drawn(model, 10, z=z.numpy())
     assert (result.strokes.shape, result.strokes.dtype) == ((10, 5), np.float32)
@@ -144,7 +144,7 @@ def test_the_mixtures_are_those_of_the_decoder_for_the_strokes_that_were_drawn(k
         np.testing.assert_allclose(values, getattr(mixture, name)[0], rtol=1e-12, atol=1e-14)
 
 
-def test_greedy_mode_takes_the_likeliest_whatever_the_streams_say():
+def test_greedy_mode_takes_the_most_likely_whatever_the_streams_give():
     model, z = make(), latents(1).numpy()
     first, _ = drawn(model, 15, seed=1, z=z, greedy_mode=True)
     second, _ = drawn(model, 15, seed=2, z=z, greedy_mode=True, temperature=0.2)
@@ -165,7 +165,7 @@ def test_a_low_temperature_approaches_greedy_mode():
     assert np.abs(warm.strokes - greedy.strokes).max() > 0.1
 
 
-def test_it_goes_on_past_the_end_of_the_sketch():
+def test_drawing_continues_past_the_end_of_the_sketch():
     model = constant([1 / 3] * 3, [0.1, 0.1, 0.8], [[0, 0]] * 3, [[1, 1]] * 3, [0, 0, 0])
     result, _ = drawn(model, 20)
     ended = result.strokes[:, 4] == 1
@@ -224,7 +224,7 @@ def together(model: SketchRNN, temperature: float = 1.0) -> tuple[list[np.ndarra
 
 @pytest.mark.parametrize("kind", CELL_TYPES)
 @both_modes
-def test_a_sketch_is_the_same_alone_and_beside_others_that_end_before_or_after(kind, conditional):
+def test_a_sketch_does_not_depend_on_the_others_in_its_batch(kind, conditional):
     model = make(kind, conditional=conditional)
     expected = alone(model)
     assert len({len(sketch) for sketch in expected}) > 2
@@ -234,7 +234,7 @@ def test_a_sketch_is_the_same_alone_and_beside_others_that_end_before_or_after(k
 
 
 @both_modes
-def test_numbers_are_asked_for_by_the_documented_names_and_for_the_rows_still_going(conditional):
+def test_draws_are_requested_by_their_documented_names_for_unfinished_sketches_only(conditional):
     sketches, draws = together(make(conditional=conditional))
     lengths = [len(sketch) for sketch in sketches]
     expected = [("latent", (COUNT, Z))] if conditional else []
@@ -246,7 +246,7 @@ def test_numbers_are_asked_for_by_the_documented_names_and_for_the_rows_still_go
 
 
 @pytest.mark.parametrize("temperature", [0.8, 1.0, 1.5])
-def test_each_sketch_follows_from_its_mixtures_and_numbers_and_stops_at_its_first_end(temperature):
+def test_each_sketch_follows_from_its_mixtures_and_draws_and_stops_at_its_end(temperature):
     model = make()
     sketches, draws = together(model, temperature)
     assert any(len(sketch) < MAX_LEN for sketch in sketches)
@@ -276,7 +276,7 @@ def test_each_sketch_follows_from_its_mixtures_and_numbers_and_stops_at_its_firs
             np.testing.assert_allclose(sketch[step], [dx, dy, pen], rtol=1e-5, atol=1e-5)
 
 
-def test_a_sketch_that_does_not_end_is_cut_and_one_that_ends_at_once_is_empty():
+def test_a_sketch_that_does_not_end_is_cut_off_and_one_that_ends_at_once_is_empty():
     ends = {"never": [0.5, 0.5, 1e-300], "at once": [1e-300, 1e-300, 1.0]}
     lengths = {}
     for name, pen in ends.items():
@@ -297,7 +297,7 @@ def test_a_given_z_is_used_and_not_drawn():
     assert not all(np.array_equal(ours, changed) for ours, changed in zip(first, other, strict=True))
 
 
-def test_without_draws_torchs_global_generator_is_asked():
+def test_without_draws_torchs_global_generator_is_used():
     model = make()
     torch.manual_seed(1)
     first, later = sample_batch(model, COUNT), sample_batch(model, COUNT)
@@ -319,7 +319,7 @@ def assert_frequencies(counts: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_many_points_are_spread_as_their_mixture_says(temperature):
+def test_many_points_have_the_distribution_of_their_mixture(temperature):
     """Frequencies of components and pen states, mean and covariance of each component, all within 5 deviations."""
     count = 40_000
     draws = TorchDraws(torch.Generator().manual_seed(1))
@@ -342,7 +342,7 @@ def test_many_points_are_spread_as_their_mixture_says(temperature):
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-40, 1e-300])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_at_a_tiny_temperature_every_sketch_is_the_likeliest(dtype, temperature):
+def test_at_a_tiny_temperature_every_sketch_is_the_most_likely_one(dtype, temperature):
     model = constant([0.3, 0.3 + 1e-3, 0.399], [0.3, 0.4, 0.3], MU, SIGMA, CORR).to(dtype)
     for sketch in sample_batch(model, 50, 3, temperature):
         np.testing.assert_allclose(sketch, [[*MU[2], 1]] * 3, atol=0.05)
@@ -362,13 +362,13 @@ def test_z_may_be_an_array_a_list_or_of_another_dtype(as_given):
 
 # ------------------------------------------------------------------------------------------------------- errors
 @pytest.mark.parametrize("temperature", [0, 0.0, -1, float("nan"), float("inf")])
-def test_a_temperature_that_is_no_positive_number_is_bad_input(temperature):
+def test_a_temperature_that_is_not_positive_and_finite_is_bad_input(temperature):
     for draw in (lambda: sample(make(), 3, temperature), lambda: sample_batch(make(), 3, 3, temperature)):
         with pytest.raises(BadInput, match=f"^temperature is {temperature}, expected a positive number"):
             draw()
 
 
-def test_numbers_below_1_are_bad_input():
+def test_counts_and_lengths_below_1_are_bad_input():
     for draw, name in (
         (lambda: sample(make(), 0), "seq_len"),
         (lambda: sample_batch(make(), 0), "count"),

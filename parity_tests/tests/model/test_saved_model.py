@@ -22,7 +22,7 @@ def bits(model: SketchRNN) -> dict[str, tuple]:
 
 @every_combination
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_saved_model_comes_back_bit_for_bit_in_eval_mode(tmp_path, enc_model, dec_model, dtype):
+def test_a_saved_model_is_read_back_bit_for_bit_in_eval_mode(tmp_path, enc_model, dec_model, dtype):
     model = make(enc_model, dec_model, dtype, kl_weight=0.75).train()
     model.save_pretrained(tmp_path / "new" / "folder")
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
@@ -35,7 +35,7 @@ def test_a_saved_model_comes_back_bit_for_bit_in_eval_mode(tmp_path, enc_model, 
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.float64])
 @pytest.mark.parametrize("asked", [torch.float32, torch.float64])
-def test_a_model_is_read_in_the_dtype_that_is_asked_for(tmp_path, stored, asked):
+def test_a_model_is_read_in_the_requested_dtype(tmp_path, stored, asked):
     model = make(dtype=stored)
     model.save_pretrained(tmp_path)
     assert bits(SketchRNN.from_pretrained(tmp_path, dtype=asked)) == bits(model.to(asked))
@@ -79,7 +79,7 @@ def without(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
         ),
     ],
 )
-def test_weights_that_do_not_fit_are_bad_input_that_names_them(tmp_path, change, expected):
+def test_weights_that_do_not_match_are_bad_input_that_names_them(tmp_path, change, expected):
     rewrite(saved(tmp_path), change)
     with pytest.raises(BadInput, match=f"^{re.escape(str(tmp_path / WEIGHTS_FILE))}: .*{expected}"):
         SketchRNN.from_pretrained(tmp_path)
@@ -137,7 +137,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), safetensors.SafetensorError("disk full")])
-def test_a_save_that_fails_leaves_both_old_files_whole(tmp_path, monkeypatch, error):
+def test_a_failed_save_keeps_both_old_files(tmp_path, monkeypatch, error):
     before = contents(saved(tmp_path))
 
     def fail(weights: dict, path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_save_that_fails_leaves_both_old_files_whole(tmp_path, monkeypatch, er
     assert contents(tmp_path) == before
 
 
-def test_where_the_config_cannot_take_its_place_the_weights_do_not_either(tmp_path):
+def test_if_the_config_cannot_be_replaced_the_weights_are_not_either(tmp_path):
     before = saved(tmp_path / "old").joinpath(WEIGHTS_FILE).read_bytes()
     (tmp_path / "new" / CONFIG_FILE).mkdir(parents=True)
     (tmp_path / "new" / WEIGHTS_FILE).write_bytes(before)
@@ -174,12 +174,12 @@ def test_a_device_that_cannot_be_used_is_bad_input(tmp_path, device):
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
-def test_cuda_without_cuda_is_bad_input_that_says_so(tmp_path):
+def test_requesting_cuda_from_a_torch_without_it_is_bad_input_that_says_so(tmp_path):
     with pytest.raises(BadInput, match=r"^device cuda cannot be used: this torch has no CUDA$"):
         SketchRNN.from_pretrained(saved(tmp_path), device="cuda")
 
 
-def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
+def test_a_model_folder_that_cannot_be_created_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(BadInput, match=f"^{re.escape(str(folder))}: cannot be made"):

@@ -63,7 +63,7 @@ def test_after_a_sketch_ends_its_state_is_frozen_and_its_output_is_zero(kind):
 
 
 @every_cell
-def test_up_to_its_end_a_row_is_as_without_lengths(kind):
+def test_until_its_end_a_row_equals_a_run_without_lengths(kind):
     cell = make(kind)
     with_lengths, _ = run(cell, inputs(), start(cell), LENGTHS)
     without, final = run(cell, inputs(), start(cell))
@@ -73,7 +73,7 @@ def test_up_to_its_end_a_row_is_as_without_lengths(kind):
 
 
 @every_cell
-def test_each_step_takes_its_own_masks(kind):
+def test_each_step_uses_its_own_masks(kind):
     cell = make(kind)
     generator = torch.Generator().manual_seed(4)
     sizes = {"recurrent": UNITS, "input": INPUT, "output": UNITS}
@@ -113,7 +113,7 @@ def test_an_input_that_is_constant_over_time_is_appended_at_every_step(kind):
 
 
 @every_cell
-def test_outputs_that_nobody_wants_are_not_kept(kind):
+def test_outputs_can_be_left_out(kind):
     cell = make(kind)
     _, expected = run(cell, inputs(), start(cell), LENGTHS)
     outputs, state = run(cell, inputs(), start(cell), LENGTHS, outputs=False)
@@ -122,7 +122,7 @@ def test_outputs_that_nobody_wants_are_not_kept(kind):
 
 
 @every_cell
-def test_both_directions_together_are_each_direction_alone(kind):
+def test_run_both_equals_two_separate_runs(kind):
     fw, bw, tape = make(kind), make(kind), Tape()
     with torch.no_grad():
         bw.W_hh.mul_(0.5)

@@ -78,7 +78,7 @@ def test_float32_agrees_with_float64(enc_model, dec_model):
 # ------------------------------------------------------------------------------------------------------ independence
 @pytest.mark.parametrize("enc_model", ENCODER_CELLS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_what_lies_behind_the_end_of_a_sketch_changes_no_bit(enc_model, dtype):
+def test_values_after_the_end_of_a_sketch_change_no_bit(enc_model, dtype):
     model = make(enc_model, dtype=dtype)
     strokes = batch(dtype)[:, 1:]
     behind = torch.arange(T) >= LENGTHS.unsqueeze(1)
@@ -90,7 +90,7 @@ def test_what_lies_behind_the_end_of_a_sketch_changes_no_bit(enc_model, dtype):
 
 
 @pytest.mark.parametrize("enc_model", ENCODER_CELLS)
-def test_every_point_of_a_sketch_counts_and_none_behind_it(enc_model):
+def test_every_point_of_a_sketch_counts_and_none_after_its_end(enc_model):
     model = make(enc_model)
     strokes = batch()[:, 1:]
     before = model.encode(strokes, LENGTHS)[0]
@@ -118,7 +118,7 @@ def test_a_row_of_a_batch_equals_the_row_alone(enc_model, dec_model):
 
 
 @every_combination
-def test_decoding_step_by_step_with_the_state_carried_equals_decoding_at_once(enc_model, dec_model):
+def test_decoding_step_by_step_equals_decoding_at_once(enc_model, dec_model):
     model = make(enc_model, dec_model)
     inputs, z = batch()[:, :-1], latent(model)
     at_once = model.decode(inputs, z).parameters()
@@ -129,7 +129,7 @@ def test_decoding_step_by_step_with_the_state_carried_equals_decoding_at_once(en
             assert_close(mixture.parameters()[name], value[:, t : t + 1])
 
 
-def test_lengths_may_be_any_whole_numbers_also_a_list_or_an_array():
+def test_lengths_may_be_a_list_or_an_array_of_any_integer_type():
     model = make()
     strokes = batch()[:, 1:]
     expected = model.encode(strokes, LENGTHS)[0]
@@ -139,7 +139,7 @@ def test_lengths_may_be_any_whole_numbers_also_a_list_or_an_array():
 
 # ------------------------------------------------------------------------------------------------------------- costs
 @pytest.mark.parametrize("is_training", [True, False])
-def test_costs_are_put_together_as_the_hyperparameters_say(is_training):
+def test_costs_combine_the_losses_as_the_hyperparameters_say(is_training):
     model = make(is_training=is_training, kl_tolerance=0.0)
     spy = SpyDraws()
     costs = model.costs(batch(), LENGTHS, 0.25, draws=spy)
@@ -167,7 +167,7 @@ def test_every_parameter_gets_a_gradient(enc_model, dec_model):
 
 
 @pytest.mark.parametrize("as_given", [Tensor.numpy, Tensor.tolist, Tensor.double])
-def test_strokes_and_z_may_be_arrays_lists_or_of_another_dtype(as_given):
+def test_strokes_and_z_may_be_arrays_or_lists_or_have_another_dtype(as_given):
     model = make(dtype=torch.float32)
     sketches, z = batch(torch.float32), latent(model)
     for ours, expected in zip(
@@ -184,7 +184,7 @@ def test_strokes_and_z_may_be_arrays_lists_or_of_another_dtype(as_given):
         assert torch.equal(ours, value)
 
 
-def test_whole_numbers_are_strokes_too():
+def test_strokes_may_be_integers():
     model = make(dtype=torch.float32)
     whole = torch.ones(B, T, 5, dtype=torch.int64)
     assert torch.equal(model.encode(whole, LENGTHS)[0], model.encode(whole.float(), LENGTHS)[0])
@@ -201,7 +201,7 @@ def test_gradients_flow_through_a_z_of_either_dtype(dtype):
 
 # --------------------------------------------------------------------------------------------------------- bad input
 @pytest.mark.parametrize("value", ["strokes", [[1.0], [1.0, 2.0]], np.array([None]), {}])
-def test_what_is_no_numbers_is_bad_input(value):
+def test_values_that_are_not_numbers_are_bad_input(value):
     for call in (lambda m: m.encode(value, LENGTHS), lambda m: m.decode(value), lambda m: m.decode(batch(), value)):
         with pytest.raises(BadInput, match=f"^expected numbers of one shape, got {type(value).__name__}: "):
             call(make())
@@ -224,7 +224,7 @@ def test_what_is_no_numbers_is_bad_input(value):
         (torch.zeros(B, T, 5), [True, True, True, True], "lengths must be whole numbers, got torch.bool"),
     ],
 )
-def test_encode_refuses_what_does_not_fit(strokes, lengths, expected):
+def test_encode_refuses_strokes_and_lengths_of_wrong_shape_or_value(strokes, lengths, expected):
     with pytest.raises(BadInput, match=expected):
         make(dtype=torch.float32).encode(strokes, lengths)
 
@@ -241,7 +241,7 @@ def test_encode_refuses_what_does_not_fit(strokes, lengths, expected):
         (torch.zeros(B, T, 5), torch.zeros(Z), r"expected z \[4, 4\], got \[4\]"),
     ],
 )
-def test_decode_refuses_what_does_not_fit(inputs, z, expected):
+def test_decode_refuses_inputs_and_z_of_wrong_shape(inputs, z, expected):
     with pytest.raises(BadInput, match=expected):
         make(dtype=torch.float32).decode(inputs, z)
 

@@ -58,7 +58,7 @@ def test_the_tape_holds_every_intermediate_under_its_name_and_changes_nothing(en
 
 
 @every_combination
-def test_what_the_tape_holds_is_what_the_cell_computes_step_by_step(enc_model, dec_model):
+def test_the_tape_holds_what_the_cell_computes_step_by_step(enc_model, dec_model):
     model = make(enc_model, dec_model)
     tape, z = Tape(), latent(model)
     inputs = batch()[:, :-1]
@@ -107,7 +107,7 @@ def test_the_backward_cell_reads_each_sketch_from_its_end(enc_model):
     assert torch.equal(backwards.values()["encoder/fw/state"], tape.values()["encoder/bw/state"])
 
 
-def test_a_tape_refuses_a_name_that_was_recorded_twice():
+def test_a_tape_with_a_name_recorded_twice_refuses_to_give_its_values():
     model, tape = make(), Tape()
     model.encode(batch()[:, 1:], LENGTHS, tape)
     model.encode(batch()[:, 1:], LENGTHS, tape)

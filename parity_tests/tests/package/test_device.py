@@ -69,7 +69,7 @@ def content(out):
 # Where tensors are made ----------------------------------------------------------------------------------------------
 
 
-def test_every_tensor_is_made_on_the_device_that_was_asked_for(tmp_path, capsys):
+def test_every_tensor_is_created_on_the_requested_device(tmp_path, capsys):
     # what names no device lands on meta, which holds no numbers and mixes with no other device
     with torch.device("meta"):
         code = verify(tmp_path, "--device", "cpu", recordings=SOME)
@@ -97,7 +97,7 @@ def test_on_a_gpu_all_recordings_that_ship_are_equal(tmp_path, capsys):
 @pytest.mark.skipif(
     not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0), reason="no GPU with TF32 here"
 )
-def test_on_a_gpu_tf32_is_found(tmp_path):
+def test_on_a_gpu_tf32_is_found_different(tmp_path):
     assert verify(tmp_path, "--device", "cuda", "--precision", "high", recordings=["all"]) == 1
 
 
@@ -106,7 +106,7 @@ def test_on_a_gpu_tf32_is_found(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU here")
 @pytest.mark.parametrize("command", [["verify", "--recording", "cell-lstm"], ["parity"]])
-def test_a_device_that_is_not_there_ends_with_one_line(tmp_path, capsys, command):
+def test_an_unavailable_device_is_one_line_exit_code_2_and_no_file(tmp_path, capsys, command):
     assert run_command(main, [*command, "--device", "cuda", "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -131,7 +131,7 @@ def test_tf32_is_off_whatever_was_set_before():
 
 
 @pytest.mark.parametrize(("arguments", "threads"), [([], 1), (["--threads", "2"], 2)])
-def test_threads_are_one_unless_asked_for(tmp_path, arguments, threads):
+def test_there_is_one_thread_unless_more_are_requested(tmp_path, arguments, threads):
     torch.set_num_threads(3)
     assert verify(tmp_path, *arguments) == 0
     assert content(tmp_path)["provenance"]["ours"]["threads"] == torch.get_num_threads() == threads
@@ -147,7 +147,7 @@ def test_a_number_of_threads_that_makes_no_sense_is_bad_input(tmp_path, capsys, 
 # Other ports ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_port_is_given_what_was_asked_for_and_no_more():
+def test_a_port_gets_the_requested_options_and_no_others():
     assert load_adapter(f"{HERE}:Takes", device="owl", precision=None).about == {"device": "owl"}
     assert load_adapter(f"{HERE}:Takes", device=None, precision=None).about == {"device": "none"}
     assert load_adapter(f"{HERE}:TakesAll", device="owl", precision="high").about == {
@@ -165,7 +165,7 @@ def test_an_option_that_a_port_does_not_take_is_bad_input(name, option):
     assert str(caught.value) == told
 
 
-def test_what_a_port_says_of_its_devices_is_told_as_it_is():
+def test_a_ports_own_error_about_its_device_is_passed_on():
     with pytest.raises(BadInput) as caught:
         load_adapter(f"{HERE}:Refuses", device="gpu")
     assert str(caught.value) == "device gpu cannot be used: no owl in it"

@@ -7,7 +7,7 @@ import pytest
 from pytorch_sketch_rnn.errors import BadInput, Refused, naming, within
 
 
-def test_a_file_and_its_part_are_put_in_front():
+def test_messages_get_the_file_and_its_part_as_a_prefix():
     with pytest.raises(BadInput) as caught, naming("a.npz"), within("train.npy"), within("sketch 3"):
         raise Refused("expected numbers, got text")
     assert str(caught.value) == "a.npz: train.npy: sketch 3: expected numbers, got text"
@@ -27,7 +27,7 @@ def test_other_exceptions_pass():
         assert caught.value is error
 
 
-def test_the_setting_is_kept_by_naming_and_by_pickling():
+def test_naming_and_pickling_keep_the_name_of_the_setting():
     assert BadInput("no good").name is None
     with pytest.raises(BadInput) as caught, naming("config.json"), within("sizes"):
         raise Refused("z_size is 0, expected at least 1", name="z_size")

@@ -27,7 +27,7 @@ def test_a_file_has_the_permissions_of_any_new_file_even_if_it_was_replaced_by_a
 
 
 @pytest.mark.parametrize("error", [ValueError("a fault"), KeyboardInterrupt(), BadInput("no good")])
-def test_after_a_failure_the_old_file_is_kept_and_nothing_else_is_left(tmp_path, error):
+def test_after_a_failure_only_the_old_file_is_left(tmp_path, error):
     (tmp_path / "file").write_text("old")
     with pytest.raises(type(error)), atomic_path(tmp_path / "file") as temporary:  # noqa: PT012
         temporary.write_text("half")
@@ -44,7 +44,7 @@ def test_a_missing_folder_and_a_folder_of_that_name_are_bad_input(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_an_error_about_another_file_is_not_blamed_on_this_one(tmp_path):
+def test_an_error_about_another_file_passes_unchanged(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "file"):
         (tmp_path / "missing").read_text()
     assert caught.value.filename == str(tmp_path / "missing")

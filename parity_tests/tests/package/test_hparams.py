@@ -65,7 +65,7 @@ def test_magenta_reads_a_config_that_we_wrote(official):
     assert typed(official["read"]) == typed(expected | {"data_set": list(CHANGED["data_set"])})
 
 
-def test_a_config_comes_back_with_every_value(tmp_path):
+def test_a_config_is_read_back_with_every_value(tmp_path):
     changed = HParams(**CHANGED)
     defaults = HParams()
     assert all(getattr(changed, field.name) != getattr(defaults, field.name) for field in dataclasses.fields(HParams))
@@ -75,7 +75,7 @@ def test_a_config_comes_back_with_every_value(tmp_path):
     assert back == changed
 
 
-def test_a_config_holds_the_hyper_sizes_only_where_they_are_not_magentas(tmp_path):
+def test_a_config_holds_the_hyper_sizes_only_if_they_differ_from_magentas(tmp_path):
     path = tmp_path / "model_config.json"
     HParams().save(path)
     assert not set(OURS_ALONE) & set(json.loads(path.read_text()))
@@ -84,7 +84,7 @@ def test_a_config_holds_the_hyper_sizes_only_where_they_are_not_magentas(tmp_pat
     assert HParams.load(path) == HParams(hyper_num_units=255)
 
 
-def test_to_dict_and_from_dict_undo_each_other():
+def test_from_dict_is_the_inverse_of_to_dict():
     assert HParams.from_dict(HParams(**CHANGED).to_dict()) == HParams(**CHANGED)
 
 
@@ -98,12 +98,12 @@ def test_one_data_set_may_be_a_string():
     assert HParams.from_dict({"data_set": "cat.npz"}) == HParams(data_set=("cat.npz",))
 
 
-def test_whole_numbers_become_floats_where_floats_are_due():
+def test_integers_become_floats_in_float_fields():
     value = HParams.from_dict({"kl_weight": 1}).kl_weight
     assert (type(value), value) == (float, 1.0)
 
 
-def test_names_that_are_not_given_take_the_default():
+def test_missing_names_take_their_defaults():
     assert HParams.from_dict({"z_size": 3}) == HParams(z_size=3)
 
 
@@ -154,14 +154,14 @@ def test_names_that_are_not_given_take_the_default():
         ("random_scale_factor", 1.1, r"a number in \[0, 1\]"),
     ],
 )
-def test_a_wrong_value_is_bad_input_that_names_it(name, value, expected):
+def test_an_invalid_value_is_bad_input_that_names_its_hyperparameter(name, value, expected):
     with pytest.raises(BadInput, match=f"^{name} is .*, expected {expected}$"):
         HParams.from_dict({name: value})
     with pytest.raises(BadInput, match=f"^{name} is "):
         HParams().replace(**{name: value})
 
 
-def test_the_ends_of_a_range_that_belong_to_it_are_taken():
+def test_values_at_the_ends_of_closed_ranges_are_allowed():
     ends = {"decay_rate": (1.0,), "kl_decay_rate": (1.0,), "augment_stroke_prob": (0.0, 1.0)}
     ends |= {"random_scale_factor": (0.0, 1.0), "recurrent_dropout_prob": (1.0,)}
     ends |= dict.fromkeys(("min_learning_rate", "kl_tolerance", "kl_weight", "kl_weight_start"), (0.0,))
@@ -177,7 +177,7 @@ def test_a_wrong_value_carries_the_name_of_its_hyperparameter():
         assert caught.value.name == "z_size"
 
 
-def test_the_shape_of_a_model_depends_on_the_hyperparameters_of_that_list_and_on_no_other():
+def test_the_shape_of_a_model_depends_on_exactly_the_hyperparameters_in_shape():
     base = HParams(dec_model="hyper", enc_model="layer_norm", **dict.fromkeys(SIZES, 3))
 
     def shapes(hparams: HParams) -> dict:
@@ -225,7 +225,7 @@ def test_a_wrong_file_is_bad_input_that_names_it(tmp_path, text, expected):
         HParams.load(path)
 
 
-def test_a_file_that_is_no_text_is_bad_input(tmp_path):
+def test_a_binary_file_is_bad_input(tmp_path):
     path = tmp_path / "model_config.json"
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(BadInput, match=f"^{re.escape(str(path))}: expected JSON, but "):
@@ -246,6 +246,6 @@ def test_hyperparameters_are_frozen_and_replace_leaves_the_original():
     assert hparams == HParams()
 
 
-def test_hyperparameters_are_given_by_name_only():
+def test_hyperparameters_are_keyword_arguments_only():
     with pytest.raises(TypeError, match="positional"):
         HParams(("cat.npz",))

@@ -58,7 +58,7 @@ def test_a_long_name_that_comes_twice_is_cut_in_the_message(tmp_path):
         read_json(path)
 
 
-def test_a_file_over_the_limit_is_refused_unread(tmp_path, monkeypatch):
+def test_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = write(tmp_path, b"[1, 2]")
     assert read_json(path, limit=6) == [1, 2]
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("the file was read"))

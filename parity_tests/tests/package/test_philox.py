@@ -32,7 +32,7 @@ def test_words_are_the_published_ones(counter, key, words):
     assert tuple(int(word[0]) for word in with_numpy) == tuple(int(word) for word in with_torch) == words
 
 
-def test_parts_that_broadcast_give_what_the_whole_gives():
+def test_broadcast_counters_give_the_same_words_as_full_ones():
     rng = np.random.RandomState(0)
     parts = [rng.randint(0, 2**32, shape).astype(np.uint32) for shape in ((5, 1, 1), (1, 4, 1), (1, 1, 3), (1, 1, 1))]
     whole = [np.ascontiguousarray(part) for part in np.broadcast_arrays(*parts)]
@@ -44,7 +44,7 @@ def test_no_two_names_of_the_project_share_a_stream():
     assert len({name_id(name) for name in NAMES}) == len(NAMES)
 
 
-def test_uniform_numbers_depend_on_every_part_of_their_key_and_on_nothing_else():
+def test_uniform_numbers_depend_on_every_part_of_their_key_and_nothing_else():
     base = uniform(1, 2, "a", range(3, 6), 7)
     assert base.dtype == np.float64
     assert base.min() >= 0

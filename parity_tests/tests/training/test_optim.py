@@ -128,7 +128,7 @@ def test_every_step_and_slot_equals_tensorflows(official, dtype):
         assert np.float32(optimizer.param_groups[0][name]) == stored
 
 
-def test_epsilon_stands_where_tensorflow_has_it_and_torch_has_not():
+def test_epsilon_is_added_where_tensorflow_adds_it_unlike_torch():
     """A gradient of the size of epsilon: after one step TF1 moves by lr g' / (g' + eps) with g' = g sqrt(1 - beta2)."""
     gradient, rate = 1e-7, 0.01
     moved = {}
@@ -144,7 +144,7 @@ def test_epsilon_stands_where_tensorflow_has_it_and_torch_has_not():
 
 
 @both_types
-def test_after_n_steps_the_powers_are_the_float32_products_of_n_plus_1(dtype):
+def test_after_n_steps_the_powers_are_float32_products_of_n_plus_1_betas(dtype):
     optimizer, _ = run(dtype)
     for name, beta in (("beta1_power", np.float32(0.9)), ("beta2_power", np.float32(0.999))):
         expected = beta
@@ -162,7 +162,7 @@ def test_slots_exist_from_the_start():
         assert all(torch.equal(slot, torch.zeros_like(value)) for slot in optimizer.state[value].values())
 
 
-def test_a_missing_gradient_is_an_error_and_nothing_is_changed():
+def test_a_missing_gradient_is_an_error_and_changes_nothing():
     optimizer, values = run("float64", steps=2)
     before = copy.deepcopy((optimizer.state_dict(), values))
     values[1].grad = None
@@ -172,7 +172,7 @@ def test_a_missing_gradient_is_an_error_and_nothing_is_changed():
     assert str(optimizer.state_dict()) == str(before[0])
 
 
-def test_a_closure_is_called_with_gradients_and_its_loss_returned():
+def test_a_closure_is_called_with_gradients_enabled_and_its_loss_is_returned():
     parameter = torch.nn.Parameter(torch.ones(2))
     optimizer = TF1Adam([parameter], lr=0.1)
 
@@ -188,7 +188,7 @@ def test_a_closure_is_called_with_gradients_and_its_loss_returned():
 @both_types
 @pytest.mark.parametrize("through_a_file", [True, False])
 @pytest.mark.parametrize("steps", [0, 2])
-def test_a_state_that_is_saved_and_read_continues_bit_for_bit(tmp_path, dtype, through_a_file, steps):
+def test_a_saved_optimizer_continues_bit_for_bit(tmp_path, dtype, through_a_file, steps):
     uninterrupted, expected = run(dtype)
     first, values = run(dtype, steps)
     state = first.state_dict()
@@ -218,7 +218,7 @@ def test_powers_may_be_set_from_a_checkpoint_as_float32():
     assert all(torch.equal(ours, other) for ours, other in zip(values, expected, strict=True))
 
 
-def test_clipping_bounds_each_element_and_lets_nan_through():
+def test_clipping_bounds_each_element_and_keeps_nan():
     """NaN stays NaN, so that a run that has gone wrong shows it."""
     gradient = torch.tensor([-3.0, -0.5, 0.25, 0.75, torch.inf, torch.nan])
     np.testing.assert_array_equal(clip_by_value(gradient, 0.5).numpy(), [-0.5, -0.5, 0.25, 0.5, 0.5, np.nan])
@@ -247,7 +247,7 @@ def test_a_step_that_is_applied_is_the_plain_step_bit_for_bit(dtype):
     assert applied.powers() == plain.powers()
 
 
-def test_slots_stay_parts_of_one_vector_when_a_state_is_loaded():
+def test_slots_are_still_views_of_one_vector_after_loading_a_state():
     first, _ = run("float64", steps=2)
     second, values = run("float64", steps=0)
     second.load_state_dict(first.state_dict())

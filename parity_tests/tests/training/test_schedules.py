@@ -17,7 +17,7 @@ def test_step_0_has_the_start_values():
     assert kl_weight(HPARAMS, 0) == 0.5
 
 
-def test_each_step_halves_or_quarters_what_is_left():
+def test_each_step_halves_or_quarters_the_distance_to_the_limit():
     assert [learning_rate(HPARAMS, step) for step in (1, 2, 3)] == pytest.approx([0.06, 0.04, 0.03], rel=1e-14)
     assert [kl_weight(HPARAMS, step) for step in (1, 2)] == [1.625, 1.90625]
 

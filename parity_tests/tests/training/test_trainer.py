@@ -38,7 +38,7 @@ def by_hand(trainer, step):
     [SMALL, SMALL.replace(kl_tolerance=50.0), UNCONDITIONAL, SMALL.replace(grad_clip=1e-3)],
     ids=["above the floor", "below it", "unconditional", "clipped"],
 )
-def test_steps_are_the_proven_parts_in_their_order(hparams):
+def test_a_step_combines_the_proven_parts_in_order(hparams):
     trainer, other = make_trainer(hparams), make_trainer(hparams)
     assert isinstance(trainer.optimizer, TF1Adam)
     for step in range(3):
@@ -52,7 +52,7 @@ def test_steps_are_the_proven_parts_in_their_order(hparams):
     assert trainer.steps_done == 3
 
 
-def test_a_step_chooses_batch_draws_and_schedules_and_is_then_a_step_on_them():
+def test_step_equals_step_on_with_its_batch_draws_and_schedules():
     trainer, other = make_trainer(), make_trainer()
     for step in range(2):
         rows = range(5)
@@ -64,7 +64,7 @@ def test_a_step_chooses_batch_draws_and_schedules_and_is_then_a_step_on_them():
         assert torch.equal(ours, theirs)
 
 
-def test_a_tape_records_the_pass_costs_and_gradients_and_changes_nothing():
+def test_a_tape_records_the_pass_the_costs_and_the_gradients_and_changes_nothing():
     hparams = SMALL.replace(grad_clip=1e-3)
     trainer, other, tape = make_trainer(hparams), make_trainer(hparams), Tape()
     batch = trainer.sets.train.random_rows(5, 3, 0, range(5))
@@ -106,7 +106,7 @@ def test_the_same_seed_trains_the_same_and_another_does_not():
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0], ids=["above the floor", "below it"])
-def test_the_floor_is_one_of_the_kl_cost_before_it_is_weighed(factor):
+def test_the_floor_applies_to_the_kl_cost_before_its_weight(factor):
     """The costs of the plain formula, whose floor lies at a share of what the KL is."""
     rows, kl = range(5), None
     for tolerance in (0.0, factor):
@@ -120,7 +120,7 @@ def test_the_floor_is_one_of_the_kl_cost_before_it_is_weighed(factor):
         np.testing.assert_allclose(result.cost - result.r_cost, 0.3 * floored, rtol=0, atol=1e-14)
 
 
-def test_reg_covar_counts_in_validation_as_in_training():
+def test_reg_covar_applies_in_validation_as_in_training():
     trainer = make_trainer(options=Options(seed=3, reg_covar=1e-4))
     model, batch = trainer.model, trainer.sets.valid.in_order(range(5))
     draws = KeyedDraws(3, VALIDATION, range(5))
@@ -134,7 +134,7 @@ def test_reg_covar_counts_in_validation_as_in_training():
     assert costs.r_cost == regularized.r_cost != plain.r_cost
 
 
-def test_reg_covar_changes_the_reconstruction_alone():
+def test_reg_covar_changes_only_the_reconstruction_cost():
     plain, regularized = make_trainer(), make_trainer(options=Options(seed=3, reg_covar=1e-4))
     one, two = plain.step(), regularized.step()
     assert one.r_cost != two.r_cost
@@ -165,7 +165,7 @@ def test_validation_counts_every_sketch_with_the_last_kl_weight_and_no_padding()
     np.testing.assert_allclose(trainer.validate("valid"), (5 * first + 2 * rest) / 7, rtol=1e-14)
 
 
-def test_validation_is_the_same_at_every_call_and_disturbs_no_step():
+def test_validation_is_repeatable_and_changes_no_step():
     trainer, other = make_trainer(), make_trainer()
     trainer.step(), other.step()
     assert trainer.validate("valid") == trainer.validate("valid")
@@ -195,7 +195,7 @@ def assert_unchanged(trainer, before):
 
 @pytest.mark.parametrize("later", [0, 1, 3])
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "decoder.output_w"), (np.inf, "encoder.mu.w")])
-def test_a_step_that_is_not_finite_is_skipped_and_named_when_it_is_checked(value, name, later):
+def test_a_step_that_is_not_finite_is_skipped_and_named_by_the_check(value, name, later):
     trainer = make_trainer()
     trainer.step()
     with torch.no_grad():
@@ -210,7 +210,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_named_when_it_is_checked(value
     assert_unchanged(trainer, before)
 
 
-def test_steps_after_one_that_is_not_finite_are_skipped_until_the_check_then_taken():
+def test_steps_after_one_that_is_not_finite_are_skipped_until_the_check():
     """One batch is broken: the training goes back to its step, as if the later steps had not been."""
     trainer, other = make_trainer(), make_trainer()
     broken = trainer.sets.train.random_rows(5, 3, 0, range(5))
@@ -239,7 +239,7 @@ def test_a_broken_batch_is_named():
         trainer.check()
 
 
-def test_a_step_reads_nothing_but_the_lengths_back_to_the_host(monkeypatch):
+def test_a_step_reads_only_the_lengths_on_the_host(monkeypatch):
     """On a GPU each read would wait for it; the lengths are on the host already."""
     trainer, read = make_trainer(), []
     batch = trainer.sets.train.random_rows(5, 3, 0, range(5))
@@ -277,7 +277,7 @@ def test_a_step_on_a_gpu_does_not_wait_for_it(hparams):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
-def test_ten_steps_on_a_gpu_are_those_on_the_cpu_but_for_rounding():
+def test_ten_steps_on_a_gpu_equal_those_on_the_cpu_up_to_rounding():
     on_cpu, on_gpu = make_trainer(), make_trainer(device="cuda")
     for _ in range(10):
         ours, theirs = on_cpu.step(), on_gpu.step()
