@@ -48,7 +48,7 @@ def unpack_model(path: Path, member: str | None, target: Path) -> tuple[str, lis
 
 
 def _check_members(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    """Refuse the whole archive if a single member is hostile: whoever made that one made the others too."""
+    """Refuse the whole archive if a single member is hostile, since one author made them all."""
     seen: set[str] = set()
     for info in infos:
         name = info.filename.removesuffix("/")

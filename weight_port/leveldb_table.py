@@ -21,7 +21,7 @@ _CRC_CHUNK_BYTES = 2**20
 
 
 class Damaged(Exception):
-    """The bytes break their format. The message says how; whoever knows the file's name adds it."""
+    """The bytes break their format. The message says how; the caller adds the file's name."""
 
 
 class Cursor:

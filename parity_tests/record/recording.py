@@ -66,9 +66,9 @@ def check_seal(path: Path) -> None:
     if not text.startswith(SEAL):
         other = re.match(rb"sketch-rnn recording, schema (\d+),", text)
         instead = f"one of schema {int(other[1])}" if other and int(other[1]) != SCHEMA else "another kind of file"
-        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {instead}; record it anew")
+        raise BadInput(f"{path}: expected a recording of schema {SCHEMA}, found {instead}; record it again")
     if text != found:
-        raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
+        raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it again")
 
 
 @dataclasses.dataclass
@@ -133,7 +133,7 @@ class Recording:
                 claims = json.loads(file.attrs["claims"])
                 schema = claims.pop("schema")
                 if schema != SCHEMA:
-                    raise BadInput(f"{path}: a recording of schema {schema}, expected {SCHEMA}; record it anew")
+                    raise BadInput(f"{path}: a recording of schema {schema}, expected {SCHEMA}; record it again")
                 groups = {
                     group: {_stored(name): dataset[()] for name, dataset in arrays.items()}
                     for group, arrays in file.items()
@@ -145,7 +145,7 @@ class Recording:
             raise
         except _DAMAGE as error:
             reason = " ".join(str(error).split())  # HDF5's own messages hold line breaks
-            raise BadInput(f"{path}: expected a recording in HDF5, but {reason}; record it anew") from None
+            raise BadInput(f"{path}: expected a recording in HDF5, but {reason}; record it again") from None
         if not matches:
-            raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it anew")
+            raise BadInput(f"{path}: the content does not match the SHA-256 it claims; record it again")
         return recording

@@ -118,7 +118,7 @@ def test_a_damaged_recording_is_refused(what, out, tmp_path, capsys):
     assert [left.name for left in out.iterdir()] == ["notes.txt"]  # an earlier report might be taken for this one's
     for arguments in ([path], ["data", "--recording", path], [path, *port("WrongDecoder")]):
         err = refused(capsys, tmp_path, "verify", "--recording", *arguments, "--out", out)
-        assert err == f"{path}: {message}; record it anew"
+        assert err == f"{path}: {message}; record it again"
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path, capsys):

@@ -23,7 +23,7 @@ def test_the_first_departure_is_the_first_in_the_order_of_computation():
     ):
         bad = ours | {name: np.full(1, 2.0) for name in wrong}
         assert first_departure(compare(bad, recording, "float64")).quantity == first
-    # what was not compared is told too, behind all that was
+    # what was not compared is reported too, after everything that was
     assert first_departure(compare({n: ours[n] for n in names[1:]}, recording, "float64")).quantity == "train/z"
 
 

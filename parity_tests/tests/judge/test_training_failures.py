@@ -73,7 +73,7 @@ def test_ctrl_c_goes_through():
 
 
 class FailsLate(ours.Adapter):
-    """The step after so many fails."""
+    """The step after a given number fails."""
 
     steps, error = 0, RuntimeError("owl")
 

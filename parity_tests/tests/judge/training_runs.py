@@ -81,7 +81,7 @@ class OtherOrder(ours.Adapter):
 
 
 class ForgetsItsSlots(ours.Adapter):
-    """Adam begins anew at each step."""
+    """Adam starts fresh at each step."""
 
     def load(self, hparams, variables):
         zeros = {n: np.zeros_like(v) if n.endswith(("/Adam", "/Adam_1")) else v for n, v in variables.items()}

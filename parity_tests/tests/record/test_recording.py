@@ -129,7 +129,7 @@ def test_every_change_shows_in_the_digest_and_a_file_that_hides_it_is_refused(tm
     monkeypatch.setattr(Recording, "digest", lambda _: claimed)
     recording.save(tmp_path / "changed.h5")
     monkeypatch.undo()
-    refuse(tmp_path / "changed.h5", "the content does not match the SHA-256 it claims; record it anew")
+    refuse(tmp_path / "changed.h5", "the content does not match the SHA-256 it claims; record it again")
 
 
 def test_a_value_changed_in_the_file_is_refused(path):
@@ -155,7 +155,7 @@ def test_a_value_changed_in_the_file_is_refused(path):
         ),
         (
             lambda file: file.attrs.__setitem__("claims", of_schema(SCHEMA + 1, file.attrs["claims"])),
-            f"a recording of schema {SCHEMA + 1}, expected {SCHEMA}; record it anew",
+            f"a recording of schema {SCHEMA + 1}, expected {SCHEMA}; record it again",
         ),
         (lambda file: file.attrs.__setitem__("sha256", "0" * 64), "does not match the SHA-256 it claims"),
         (lambda file: file.attrs.__setitem__("sha256", [1, 2]), "expected a recording in HDF5, but "),
@@ -185,7 +185,7 @@ def test_what_is_no_recording_is_refused(path):
 @pytest.mark.parametrize("schema", [1, SCHEMA + 1, 10 * SCHEMA])
 def test_a_recording_of_another_schema_is_refused_by_its_number(path, schema):
     path.write_bytes(of_schema(schema, path.read_bytes()[:SEAL_SIZE]) + path.read_bytes()[SEAL_SIZE:])
-    refuse(path, f"expected a recording of schema {SCHEMA}, found one of schema {schema}; record it anew")
+    refuse(path, f"expected a recording of schema {SCHEMA}, found one of schema {schema}; record it again")
 
 
 def test_what_is_sealed_but_no_hdf5_is_refused(path):

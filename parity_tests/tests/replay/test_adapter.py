@@ -1,4 +1,4 @@
-"""The door of a port: what cannot be loaded is told in one line, and what is not offered never counts as equal."""
+"""Loading a port: what cannot be loaded is refused in one line, and what is not offered never counts as equal."""
 
 import inspect
 import json
