@@ -23,7 +23,7 @@ def in_slice(axis: int, index: int) -> tuple:
 
 
 def worse(at: tuple, factor: float) -> np.ndarray:
-    """The comparison with our error there enlarged by a factor."""
+    """Our values with the error at one place enlarged by a factor."""
     error = ERROR.copy()
     error[at] *= factor
     return TRUTH + error
