@@ -1,7 +1,7 @@
-"""One thread for all numerics, here and in the processes that tests start: what is computed here is small.
+"""Numerics use one thread, here and in the processes that tests start, since the tensors are small.
 
-Where pytest-xdist spreads the files over processes (``make test``), those that take longest come first, so that no
-process is left with one of them at the end. A file stays together: its tests share what its fixtures made.
+With pytest-xdist (``make test``), the slowest files run first, so that none of them starts last while other workers
+are idle. The tests of a file run in one worker, because they share fixtures.
 """
 
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-# before any test imports NumPy or torch, which read it once
+# set before any test imports NumPy or torch, which read them once
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# half a minute and more, the longest first
+# files that take half a minute or more, the slowest first
 LONGEST = (
     "test_distributed.py", "test_parity_fixtures.py", "test_commands.py", "test_replay_model.py",
     "test_replay_departures.py", "test_curves.py", "test_mutants.py", "test_mutants_run.py",
@@ -22,7 +22,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the files that take longest first, where the tests run in several processes."""
+    """Run the slowest files first if the tests are distributed over workers."""
     if hasattr(config, "workerinput"):
         place = {name: index for index, name in enumerate(LONGEST)}
         items.sort(key=lambda item: place.get(Path(item.path).name, len(LONGEST)))

@@ -1,4 +1,4 @@
-"""Runs a piece of the official code in a process of its own, which alone may import TensorFlow."""
+"""Runs official code in a separate process, since the tests' process must not import TensorFlow."""
 
 import os
 import subprocess
@@ -26,18 +26,18 @@ np.savez(sys.argv[2], **result)
 
 
 def run_script(script: str, folder: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run Python code that finds ``inputs`` and fills ``result``, both dicts of arrays; nothing else comes back.
+    """Run Python code that reads the dict ``inputs`` and fills the dict ``result``, both of arrays; return ``result``.
 
-    The code may import ``parity_tests.official.magenta``. Skips the test where TensorFlow or Magenta is missing.
+    The code may import ``parity_tests.official.magenta``. If TensorFlow or Magenta is missing, the test is skipped.
     """
     try:
         require_oracle()
     except BadInput as error:
         pytest.skip(str(error))
-    given, taken = folder / "inputs.npz", folder / "result.npz"
-    np.savez(given, **inputs)
-    command = [sys.executable, "-c", _FRAME, str(given), str(taken), script]
+    inputs_path, result_path = folder / "inputs.npz", folder / "result.npz"
+    np.savez(inputs_path, **inputs)
+    command = [sys.executable, "-c", _FRAME, str(inputs_path), str(result_path), script]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(taken) as archive:
+    with np.load(result_path) as archive:
         return dict(archive)

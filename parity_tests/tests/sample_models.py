@@ -1,4 +1,4 @@
-"""Variables of tiny official checkpoints for tests: every size differs from the others, and so does every value."""
+"""Variables of tiny official checkpoints for tests: no two sizes and no two values are the same."""
 
 from collections.abc import Iterator
 
@@ -35,7 +35,7 @@ def weight_shapes(hparams: HParams) -> dict[str, tuple[int, ...]]:
 
 
 def weights(hparams: HParams) -> dict[str, np.ndarray]:
-    """A value for each weight, no two numbers of the model alike, some of them hard to keep bit for bit."""
+    """Values of all weights, no two the same, some of them easily changed by a conversion."""
     ramp = _ramp()
     variables = {name: next_values(ramp, shape) for name, shape in weight_shapes(hparams).items()}
     first = variables["vector_rnn/RNN/output_w"]
@@ -44,7 +44,7 @@ def weights(hparams: HParams) -> dict[str, np.ndarray]:
 
 
 def checkpoint(hparams: HParams, strays: tuple[int, ...] = (1,)) -> dict[str, np.ndarray]:
-    """All that an official checkpoint holds: weights, Adam's slots, powers, step, and scalars that nobody needs."""
+    """Everything in an official checkpoint: weights, Adam's slots and powers, the step, and scalars without a use."""
     variables = weights(hparams)
     ramp = _ramp(100_000)
     slots = {slot_name(n, slot): next_values(ramp, v.shape) for n, v in variables.items() for slot in SLOTS}
@@ -64,5 +64,5 @@ def _ramp(start: int = 0) -> Iterator[float]:
 
 
 def next_values(ramp: Iterator[float], shape: tuple[int, ...]) -> np.ndarray:
-    """An array of the next numbers, float32."""
+    """An array of the ramp's next numbers, float32."""
     return np.fromiter(ramp, np.float32, int(np.prod(shape))).reshape(shape)

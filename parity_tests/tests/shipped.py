@@ -1,4 +1,4 @@
-"""The recordings that ship, read once for all tests of a process, since that takes seconds. No test may change one."""
+"""The shipped recordings, loaded once per process, since loading takes seconds. Tests must not change them."""
 
 import functools
 
@@ -8,5 +8,5 @@ from parity_tests.record.shipped import load_fixtures
 
 @functools.cache
 def shipped() -> dict[str, Recording]:
-    """All of them by name."""
+    """All shipped recordings by name."""
     return load_fixtures()

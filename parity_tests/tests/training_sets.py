@@ -1,4 +1,4 @@
-"""Small sets, models and trainers for the tests of the training."""
+"""Small stroke sets, models and trainers for tests of training."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Made sketches, loaders of them, and all that the loaders give as arrays by name."""
+"""Synthetic sketches, loaders for them, and everything that a loader returns as arrays by name."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ SEED, BATCH, MAX_LEN = 7, 8, 40
 
 
 def sketches(count: int, seed: int, longest: int = MAX_LEN, dtype: str = "int16") -> list[np.ndarray]:
-    """Sketches as they are: runs of pen down, many of equal length, some large gaps, some too long for MAX_LEN."""
+    """Sketches with runs of pen down and some large gaps, many of equal length."""
     rng = np.random.RandomState(seed)
     made = []
     for length in rng.randint(1, longest + 1, count):

@@ -1,4 +1,4 @@
-"""A batch is a function of seed, step and row; each row is made as Magenta makes it."""
+"""A batch depends only on seed, step and rows; each row equals Magenta's for the same numbers."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_the_sketches_of_a_batch_differ_and_all_are_equally_frequent():
 
 
 class Given:
-    """Stands in for Magenta's stream of uniform numbers."""
+    """A stand-in for Magenta's stream of uniform numbers."""
 
     def __init__(self, scale, drop):
         self.scale, self.drop = iter(scale), drop
@@ -77,7 +77,7 @@ def test_a_row_equals_magentas_loader_for_the_same_sketch_and_numbers():
         np.testing.assert_array_equal(batch.sketches[row : row + 1], expected.sketches, strict=True)
         np.testing.assert_array_equal(batch.strokes[row], expected.strokes[0], strict=True)
         assert batch.lengths[row] == expected.lengths[0]
-    assert len(set(batch.lengths)) > 1  # each row is augmented on its own
+    assert len(set(batch.lengths)) > 1  # each row has its own augmentation
 
 
 def test_scales_and_dropped_points_have_magentas_distribution():

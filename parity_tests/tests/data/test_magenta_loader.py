@@ -132,7 +132,7 @@ def test_other_number_types_give_the_same_batches_even_int8_which_magenta_cannot
 
 # --------------------------------------------------------------------------------------------------- augmentation
 def plain_augmentation(sketch: np.ndarray, draws: np.ndarray, prob: float) -> np.ndarray:
-    """The rule said in its docstring, one point after the other."""
+    """The rule of the docstring of drop_points, point by point."""
     kept: list[list[np.floating]] = []
     since = 0
     for point, draw in zip(sketch, draws, strict=True):

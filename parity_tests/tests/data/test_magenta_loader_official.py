@@ -14,7 +14,7 @@ from pytorch_sketch_rnn.hparams import HParams
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "strokes"
 AUGMENTATIONS = list(itertools.product((0.0, 0.1, 0.9, 1.0), (0.0, 0.15)))
-# Loaders of made sketches under each augmentation, then whole data sets; both draw from NumPy's one global stream.
+# Loaders of synthetic sketches with each augmentation, then whole data sets; all draw from NumPy's global stream.
 ORACLE = """
 import json
 from parity_tests.official.session import official_hparams
@@ -69,7 +69,7 @@ for name, (folder, data_set, batch) in job["sets"].items():
 
 
 def data_sets(folder: Path) -> dict[str, tuple[str, list[str], int]]:
-    """Name: the folder, the files and the batch size of each set to be loaded whole; the real ones where present."""
+    """Folder, files and batch size of each data set by name; published sets are included if present."""
     sets = {
         "one": (str(folder), ["one.npz"], 10),
         "joined": (str(folder), ["one.npz", "two.npz"], 16),

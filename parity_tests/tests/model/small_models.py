@@ -24,7 +24,7 @@ STATE_SIZES = {"lstm": 2 * DEC, "layer_norm": 2 * DEC, "hyper": 2 * (DEC + HYPER
 def make(
     enc_model: str | None = "lstm", dec_model: str = "lstm", dtype: torch.dtype = torch.float64, **changes
 ) -> SketchRNN:
-    """A small model in eval mode whose weights are all moved, so that none is without effect; no encoder for None."""
+    """A small model in eval mode, its weights nudged so that each has an effect; ``enc_model`` None: no encoder."""
     hparams = HParams(
         enc_model=enc_model or "lstm", dec_model=dec_model, conditional=enc_model is not None, enc_rnn_size=ENC,
         dec_rnn_size=DEC, z_size=Z, num_mixture=M, hyper_num_units=HYPER, hyper_embedding_size=EMBEDDING,
@@ -39,7 +39,7 @@ def make(
 
 
 def batch(dtype: torch.dtype = torch.float64, steps: int = T) -> Tensor:
-    """Sketches with the start token first, [B, steps + 1, 5], as long as LENGTHS says."""
+    """Sketches of the lengths LENGTHS with the start token first, [B, steps + 1, 5]."""
     generator = torch.Generator().manual_seed(3)
     sketches = torch.zeros(B, steps + 1, 5, dtype=dtype)
     sketches[:, 0, 2] = 1
@@ -64,24 +64,24 @@ def assert_close(ours: Tensor, expected: Tensor) -> None:
 
 
 class SpyDraws(TorchDraws):
-    """TorchDraws that notes each request and its answer."""
+    """TorchDraws that records each request and its answer."""
 
     def __init__(self, seed: int = 5) -> None:
         super().__init__(torch.Generator().manual_seed(seed))
-        self.asked: list[tuple] = []
+        self.requests: list[tuple] = []
         self.answers: dict[str, np.ndarray] = {}
 
     def mask(self, name, shape, keep_prob):
         answer = super().mask(name, shape, keep_prob).tensor(torch.empty(0, dtype=torch.float64))
-        self._note((name, shape, keep_prob), answer)
+        self._record((name, shape, keep_prob), answer)
         return RecordedMask(answer.numpy())
 
     def normal(self, name, shape, like):
         answer = super().normal(name, shape, like)
-        self._note((name, shape), answer)
+        self._record((name, shape), answer)
         return answer
 
-    def _note(self, request: tuple, answer: Tensor) -> None:
-        self.asked.append(request)
-        assert request[0] not in self.answers, "asked twice"
+    def _record(self, request: tuple, answer: Tensor) -> None:
+        self.requests.append(request)
+        assert request[0] not in self.answers, "requested twice"
         self.answers[request[0]] = answer.numpy()

@@ -1,4 +1,4 @@
-"""Every random number of the model: how torch draws it, and how a recording answers."""
+"""Draws from a torch generator, and recorded draws."""
 
 import math
 
@@ -85,7 +85,7 @@ def test_recorded_draws_return_their_numbers_in_the_requested_dtype(dtype):
     for name, answer in answers.items():
         assert answer.dtype == dtype
         np.testing.assert_array_equal(answer.numpy(), recorded[name])
-        answer.zero_()  # the recording is not changed through the answer
+        answer.zero_()  # must not change the recording
         assert recorded[name].any()
 
 

@@ -1,4 +1,4 @@
-"""A fresh SketchRNN has the weights that Magenta's initialisers give."""
+"""A new SketchRNN has the initial weights of Magenta's initialisers."""
 
 import json
 import math
@@ -54,7 +54,7 @@ def hparams(kind: str, *, conditional: bool = True) -> HParams:
 def official(tmp_path_factory) -> dict[str, np.ndarray]:
     models = {}
     for kind in CELL_TYPES:
-        models[kind] = hparams(kind).to_dict() | {"is_training": False}  # without the optimizer it is built faster
+        models[kind] = hparams(kind).to_dict() | {"is_training": False}  # builds faster without an optimizer
         models[kind].pop("data_set")
     inputs = {
         "seed": np.array(SEED),
@@ -67,7 +67,7 @@ def official(tmp_path_factory) -> dict[str, np.ndarray]:
 
 
 def expected_class(name: str) -> str:
-    """How a parameter is filled, by its name."""
+    """The initialiser of a parameter, by the parameter's name."""
     kind = name.rpartition(".")[2]
     if kind == "w":
         return "gaussian 0.001"
@@ -80,7 +80,7 @@ def expected_class(name: str) -> str:
 
 
 def assert_uniform(values: np.ndarray, limit: float) -> None:
-    """Within the limit, reaching it, and evenly spread (Kolmogorov-Smirnov, 1 in 10,000 fails by chance)."""
+    """Uniform within +-limit: a Kolmogorov-Smirnov test that fails by chance once in 10,000."""
     values = np.sort(values.ravel().astype(np.float64))
     count = len(values)
     assert np.abs(values).max() <= limit * (1 + 1e-6)
@@ -92,7 +92,7 @@ def assert_uniform(values: np.ndarray, limit: float) -> None:
 
 
 def assert_normal(values: np.ndarray, std: float) -> None:
-    """Mean 0, that deviation, and tails that are not cut off at two deviations, as a truncated normal's are."""
+    """Mean 0, the given deviation, and tails beyond two deviations, unlike a truncated normal's."""
     values = values.ravel().astype(np.float64)
     count = len(values)
     assert abs(values.mean()) < 5 * std / math.sqrt(count)
@@ -142,7 +142,7 @@ def test_orthogonal_weights_equal_the_official_ones_bit_for_bit(official):
 
 @pytest.mark.oracle
 def test_tensorflows_default_initialiser_is_glorot_uniform_like_ours(official):
-    """For a vector TensorFlow takes both fans as its length: that is how output_b begins."""
+    """For a vector both fans are its length, which applies to output_b."""
     generator = torch.Generator().manual_seed(SEED)
     for name, shape in (("vector", (VECTOR,)), ("matrix", MATRIX)):
         limit = math.sqrt(6 / (shape[0] + shape[-1]))
@@ -161,7 +161,7 @@ def test_gaussian_weights_have_the_requested_deviation():
 @pytest.mark.oracle
 @pytest.mark.parametrize("kind", CELL_TYPES)
 def test_a_new_model_has_the_initial_weights_of_the_official_one(official, kind):
-    """Constants and orthogonal weights bit for bit (NumPy draws the latter), the rest with the same distribution."""
+    """Constants and orthogonal weights, which NumPy draws, bit for bit; the rest in distribution."""
     ours = SketchRNN(hparams(kind), seed=SEED).state_dict()
     prefix = f"model/{kind}/"
     theirs = {name.removeprefix(prefix): value for name, value in official.items() if name.startswith(prefix)}

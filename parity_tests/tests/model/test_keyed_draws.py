@@ -1,4 +1,4 @@
-"""Draws that are a function of seed, step, name, row, time step and unit."""
+"""Keyed draws depend on seed, step, name, row, time step and unit, and on nothing else."""
 
 import itertools
 
@@ -74,7 +74,7 @@ def test_a_shorter_batch_gets_the_first_steps_of_the_same_masks(dtype, steps):
 
 @pytest.mark.parametrize("units", [1, 5, 512])
 def test_masks_do_not_depend_on_how_they_are_computed(units, monkeypatch):
-    """In NumPy, in threads, some rows at a time, or the whole tensor on a device; float32 or float64."""
+    """In NumPy, in threads, a few rows at a time, or the whole tensor on a device; in float32 or float64."""
     mask = KeyedDraws(3, 4, range(6)).mask("m", (6, 21, units), 0.9)
     for like in (LIKE, LIKE.float()):
         on_device = mask._on_device(like)

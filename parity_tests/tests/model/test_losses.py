@@ -1,4 +1,4 @@
-"""The mixture density, the reconstruction cost and the KL cost: the plain formulas, and finite where those overflow."""
+"""The density, the reconstruction cost and the KL cost equal plain formulas, and are finite where those overflow."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ def moderate(seed: int = 0) -> tuple[Mixture, Tensor]:
 
 
 def plain_density(mixture: Mixture, targets: Tensor) -> np.ndarray:
-    """Graves 2013, equations 23-25, as they stand there."""
+    """Graves 2013, equations 23-25, without rearrangement."""
     p = {name: value.numpy() for name, value in mixture.parameters().items()}
     d1 = (targets[..., :1].numpy() - p["mu1"]) / p["sigma1"]
     d2 = (targets[..., 1:2].numpy() - p["mu2"]) / p["sigma2"]
@@ -103,7 +103,7 @@ def leaves(dtype: torch.dtype, **values: Tensor) -> dict[str, Tensor]:
 
 
 def assert_finite_cost_and_gradients(raw: dict[str, Tensor], targets: Tensor, is_training: bool) -> None:
-    cost = len(targets[0]) * reconstruction_cost(Mixture(**raw), targets, is_training=is_training)  # of each step alone
+    cost = len(targets[0]) * reconstruction_cost(Mixture(**raw), targets, is_training=is_training)  # the sum
     assert torch.isfinite(cost)
     for gradient, name in zip(torch.autograd.grad(cost, list(raw.values())), raw, strict=True):
         assert torch.isfinite(gradient).all(), name
@@ -114,7 +114,7 @@ def assert_finite_cost_and_gradients(raw: dict[str, Tensor], targets: Tensor, is
 @pytest.mark.parametrize("mu", [0.0, 3.0])
 @pytest.mark.parametrize("beside", [0, 1])
 def test_cost_and_gradients_are_finite_for_every_sigma_corr_and_distance(dtype, is_training, mu, beside):
-    """Of one extreme component, alone and beside a harmless one."""
+    """One extreme component, alone or with a harmless one."""
     cases = torch.tensor(
         list(itertools.product(LOG_SIGMAS, LOG_SIGMAS, CORR_LOGITS, DISTANCES, DISTANCES)), dtype=torch.float64
     )
@@ -193,7 +193,7 @@ def test_the_cost_of_a_far_point_is_the_floor_and_has_no_gradient(dtype):
 
 @both_types
 def test_just_within_the_bounds_the_density_is_the_official_one(dtype):
-    """Some deviations off, with a sigma and a corr that the official formula can still take."""
+    """A few deviations away, for a sigma and a corr that the official formula can still represent."""
     for log_sigma, corr_logit in ((-25.0, 0.0), (0.0, 3.0), (-25.0, -3.0), (25.0, 0.0)):
         raw = single(torch.float64, log_sigma=log_sigma, corr_logit=corr_logit)
         x = 1.5 * math.exp(log_sigma)

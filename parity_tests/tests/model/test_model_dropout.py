@@ -1,4 +1,4 @@
-"""Which draws a model asks for, and what each of its dropout masks does."""
+"""Which draws a model requests, and what each of its dropout masks does."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_eval_mode_has_no_dropout_and_requests_only_the_latent_draw(enc_model, d
     model = make(enc_model, dec_model, **ALL_DROPOUT)
     draws = SpyDraws()
     first = model(batch(), LENGTHS, draws=draws)
-    assert draws.asked == ([("latent", (B, Z))] if enc_model else [])
+    assert draws.requests == ([("latent", (B, Z))] if enc_model else [])
     second = model(batch(), LENGTHS, draws=SpyDraws())
     for name, value in first.mixture.parameters().items():
         assert torch.equal(value, second.mixture.parameters()[name])
@@ -31,7 +31,7 @@ def test_eval_mode_has_no_dropout_and_requests_only_the_latent_draw(enc_model, d
 
 @every_combination
 def test_train_mode_requests_each_documented_draw_once_with_its_shape(enc_model, dec_model):
-    lengths = torch.tensor([4, 1, 3, 2])  # the encoder takes as many steps as the longest sketch, the decoder all
+    lengths = torch.tensor([4, 1, 3, 2])  # the encoder's steps end with the longest sketch, the decoder's at T
     model, draws = make(enc_model, dec_model, **ALL_DROPOUT).train(), SpyDraws()
     model(batch(), lengths, draws=draws)
     expected = [
@@ -42,7 +42,7 @@ def test_train_mode_requests_each_documented_draw_once_with_its_shape(enc_model,
     if enc_model:
         encoder = [(f"encoder/{side}/recurrent", (B, 4, ENC), 0.8) for side in ("fw", "bw")]
         expected = [*encoder, ("latent", (B, Z)), *expected]
-    assert sorted(draws.asked) == sorted(expected)
+    assert sorted(draws.requests) == sorted(expected)
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "input", "output"])

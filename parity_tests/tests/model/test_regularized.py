@@ -1,4 +1,4 @@
-"""reg_covar: added to both variances, while the covariance stays."""
+"""reg_covar is added to both variances of a component and leaves the covariance unchanged."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_reg_covar_bounds_the_density_of_a_collapsed_component():
     collapsed = {"log_sigma1": torch.full((1, 1), -40.0), "log_sigma2": torch.full((1, 1), -40.0)}
     sharp = Mixture(torch.zeros(1, 3), **fields, **collapsed, corr_logits=torch.full((1, 1), 15.0))
     density = sharp.regularized(1e-4).log_density(torch.zeros(1), torch.zeros(1))
-    # a normal of variance 1e-4 on both axes, at its middle
+    # a normal with variance 1e-4 on both axes, at its mean
     assert float(density) == pytest.approx(-np.log(2 * np.pi * 1e-4), rel=1e-5)
 
 

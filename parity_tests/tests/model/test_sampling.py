@@ -1,4 +1,4 @@
-"""Drawing sketches: the streams of the exact sampler, and what the batched sampler draws from and when it ends."""
+"""Drawing sketches: the exact sampler's random streams, and the batched sampler's draws, distribution and ends."""
 
 import random
 
@@ -29,12 +29,12 @@ def make(kind: str = "lstm", *, conditional: bool = True, dtype: torch.dtype = t
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-        model.decoder.output_b[2] -= 2  # the end of a sketch is not likely
+        model.decoder.output_b[2] -= 2  # makes the end of a sketch unlikely
     return model
 
 
 def constant(pi: list[float], pen: list[float], mu: list, sigma: list, corr: list[float]) -> SketchRNN:
-    """An unconditional model that gives this mixture at every step."""
+    """An unconditional model with this mixture at every step."""
     model = make(conditional=False)
     raw = [np.log(pen), np.log(pi), *np.transpose(mu), *np.log(np.transpose(sigma)), np.arctanh(corr)]
     with torch.no_grad():
@@ -48,7 +48,7 @@ def latents(count: int) -> Tensor:
 
 
 class SpyUniform(random.Random):
-    """Notes each number that is drawn."""
+    """Records each number that is drawn."""
 
     def __init__(self, seed: int, log: list) -> None:
         super().__init__(seed)
@@ -60,7 +60,7 @@ class SpyUniform(random.Random):
 
 
 class SpyNormal(np.random.RandomState):
-    """Notes each draw and its arguments."""
+    """Records each draw and its arguments."""
 
     def __init__(self, seed: int, log: list) -> None:
         super().__init__(seed)
@@ -84,7 +84,7 @@ def drawn(model: SketchRNN, seq_len: int = 12, seed: int = 5, **options) -> tupl
 # ------------------------------------------------------------------------------------------------- exact sampler
 @both_modes
 def test_numbers_are_drawn_in_magentas_order(conditional):
-    """z also for a model that has no use for it; then for each step the component, the pen and the offset."""
+    """First z, even for a model that does not use it; then at each step the component, the pen and the offset."""
     _, log = drawn(make(conditional=conditional), 12)
     assert log[0] == ("randn", (1, Z))
     steps = [entry if isinstance(entry, str) else entry[0] for entry in log[1:]]
@@ -182,15 +182,15 @@ def test_streams_of_the_same_seed_give_the_same_sketch_and_fresh_ones_differ():
 
 # ----------------------------------------------------------------------------------------------- batched sampler
 class RowDraws:
-    """Gives each sketch numbers of its own, whichever other sketches are still in the batch.
+    """Gives each sketch its own numbers, whichever other sketches are still in the batch.
 
-    ``lengths`` says at which step each one ends; a sketch still draws at the step at which it ends.
+    Each sketch ends at its step in ``lengths`` and still draws at that step.
     """
 
     def __init__(self, seeds: list[int], lengths: list[int]) -> None:
         self.streams = [np.random.RandomState(seed) for seed in seeds]
         self.lengths = lengths
-        self.asked: list[tuple] = []
+        self.requests: list[tuple] = []
         self.numbers: dict[tuple[str, int], np.ndarray] = {}
 
     def normal(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ class RowDraws:
         return self._draw(name, shape, like, "random_sample")
 
     def _draw(self, name: str, shape: tuple[int, ...], like: Tensor, method: str) -> Tensor:
-        self.asked.append((name, shape))
+        self.requests.append((name, shape))
         step = 0 if name == "latent" else int(name.rpartition("/")[2])
         present = [row for row, length in enumerate(self.lengths) if length >= step]
         assert shape[0] == len(present), f"{name}: {shape} for the sketches {present}"
@@ -242,7 +242,7 @@ def test_draws_are_requested_by_their_documented_names_for_unfinished_sketches_o
         rows = sum(length >= step for length in lengths)
         expected += [(f"sample/{name}/{step}", (rows,)) for name in ("component", "pen")]
         expected.append((f"sample/offset/{step}", (rows, 2)))
-    assert draws.asked == expected
+    assert draws.requests == expected
 
 
 @pytest.mark.parametrize("temperature", [0.8, 1.0, 1.5])
@@ -308,7 +308,7 @@ def test_without_draws_torchs_global_generator_is_used():
 
 # -------------------------------------------------------------------------------------------------- statistics
 PI, PEN = [0.5, 0.3, 0.2], [0.6, 0.3, 0.1]
-MU = [[-40.0, 0.0], [0.0, 30.0], [50.0, -20.0]]  # so far apart that each point tells its component
+MU = [[-40.0, 0.0], [0.0, 30.0], [50.0, -20.0]]  # so far apart that each point identifies its component
 SIGMA = [[1.0, 2.0], [0.5, 0.5], [3.0, 1.0]]
 CORR = [0.8, -0.5, 0.0]
 
@@ -320,7 +320,7 @@ def assert_frequencies(counts: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_many_points_have_the_distribution_of_their_mixture(temperature):
-    """Frequencies of components and pen states, mean and covariance of each component, all within 5 deviations."""
+    """Frequencies of components and pen states, mean and covariance of each component, within 5 deviations."""
     count = 40_000
     draws = TorchDraws(torch.Generator().manual_seed(1))
     points = sample_batch(constant(PI, PEN, MU, SIGMA, CORR), count, 1, temperature, draws=draws)

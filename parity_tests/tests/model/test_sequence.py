@@ -1,4 +1,4 @@
-"""A cell over time: prefixes reversed, states frozen and outputs zero past the end, masks step by step."""
+"""A cell over a sequence: reversed prefixes, frozen states and zero outputs after the end, masks of each step."""
 
 import pytest
 import torch

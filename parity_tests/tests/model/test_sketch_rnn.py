@@ -81,8 +81,8 @@ def test_float32_agrees_with_float64(enc_model, dec_model):
 def test_values_after_the_end_of_a_sketch_change_no_bit(enc_model, dtype):
     model = make(enc_model, dtype=dtype)
     strokes = batch(dtype)[:, 1:]
-    behind = torch.arange(T) >= LENGTHS.unsqueeze(1)
-    other = torch.where(behind.unsqueeze(2), 1e3 * torch.randn(B, T, 5, dtype=dtype), strokes)
+    padding = torch.arange(T) >= LENGTHS.unsqueeze(1)
+    other = torch.where(padding.unsqueeze(2), 1e3 * torch.randn(B, T, 5, dtype=dtype), strokes)
     longer = torch.cat([strokes, torch.full((B, 3, 5), 7.0, dtype=dtype)], dim=1)
     for changed in (other, longer):
         for ours, expected in zip(model.encode(changed, LENGTHS), model.encode(strokes, LENGTHS), strict=True):

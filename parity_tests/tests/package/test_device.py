@@ -1,4 +1,4 @@
-"""Our port on a device, with a precision and a number of threads that the user chooses."""
+"""Our port on the device, with the precision and the number of threads that the user requests."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from parity_tests.report import html as html_report
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 HERE = "parity_tests_of_devices"
-# every cell, with and without an encoder, with dropout, an optimizer's state and all that a port offers
+# every cell, with and without an encoder, with dropout, with an optimizer state, and everything that a port offers
 SOME = (
     "cell-lstm", "cell-layer_norm", "cell-hyper", "data", "initial-hyper", "layer_norm-unconditional-as_is",
     "lstm-moved",
@@ -22,25 +22,25 @@ SOME = (
 
 
 class Bare(adapter.Adapter):
-    """A port whose constructor takes nothing."""
+    """A port whose constructor takes no arguments."""
 
 
 class Takes(adapter.Adapter):
-    """A port that takes a device alone."""
+    """A port that takes only a device."""
 
     def __init__(self, *, device="none"):
         self.about = {"device": device}
 
 
 class TakesAll(adapter.Adapter):
-    """A port that takes whatever there is."""
+    """A port that takes any option."""
 
     def __init__(self, **options):
         self.about = options
 
 
 class Refuses(adapter.Adapter):
-    """A port that knows its devices."""
+    """A port that rejects a device itself."""
 
     def __init__(self, device="cpu"):
         raise BadInput(f"device {device} cannot be used: no owl in it")
@@ -48,7 +48,7 @@ class Refuses(adapter.Adapter):
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch):
-    """torch has one number of threads and one precision for the whole process; and pages take a while."""
+    """Restore torch's process-wide threads and precision; skip the HTML pages, which are slow."""
     monkeypatch.setitem(sys.modules, HERE, sys.modules[__name__])
     monkeypatch.setattr(html_report, "page", lambda content: "")
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
@@ -70,7 +70,7 @@ def content(out):
 
 
 def test_every_tensor_is_created_on_the_requested_device(tmp_path, capsys):
-    # what names no device lands on meta, which holds no numbers and mixes with no other device
+    # a tensor created without a device would land on meta, which holds no numbers and mixes with no other device
     with torch.device("meta"):
         code = verify(tmp_path, "--device", "cpu", recordings=SOME)
     assert code == 0, capsys.readouterr()
@@ -161,8 +161,8 @@ def test_a_port_gets_the_requested_options_and_no_others():
 def test_an_option_that_a_port_does_not_take_is_bad_input(name, option):
     with pytest.raises(BadInput) as caught:
         load_adapter(f"{HERE}:{name}", **{option: "high"})
-    told = f"--{option}: the constructor of the port {HERE}:{name} takes no argument {option!r}"
-    assert str(caught.value) == told
+    expected = f"--{option}: the constructor of the port {HERE}:{name} takes no argument {option!r}"
+    assert str(caught.value) == expected
 
 
 def test_a_ports_own_error_about_its_device_is_passed_on():

@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.errors: messages get the name of their file once, and keep the name of their setting."""
+"""Error messages get the name of their file once and keep the name of their setting."""
 
 import pickle
 

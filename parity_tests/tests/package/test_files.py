@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.files: a file is written completely or not at all, with the permissions of any new file."""
+"""A file is written completely or not at all, with the permissions of any new file."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.hparams: Magenta's names and defaults, model_config.json, and one clear error for all else."""
+"""Hyperparameters have Magenta's names, defaults and file format; anything else is one clear error."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from pytorch_sketch_rnn.hparams import HYPER_SIZES as OURS_ALONE
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
-# What Magenta says, and what it makes of a config that we wrote.
+# Magenta's defaults, and the values that it reads from a config that we wrote.
 ORACLE = """
 import json
 from parity_tests.official.magenta import model
@@ -39,7 +39,7 @@ FLAGS = [name for name, value in CHANGED.items() if isinstance(value, bool)]
 
 
 def typed(values: dict) -> dict:
-    """Values that differ also where True meets 1."""
+    """Values with their types, so that True and 1 differ."""
     return {name: (type(value).__name__, value) for name, value in values.items()}
 
 

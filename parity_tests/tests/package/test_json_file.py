@@ -1,4 +1,4 @@
-"""pytorch_sketch_rnn.json_file: JSON as RFC 8259 describes it, and one line of bad input for anything else."""
+"""Reading JSON as RFC 8259 defines it; anything else is bad input in one line."""
 
 import json
 import re

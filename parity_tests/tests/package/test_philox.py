@@ -1,4 +1,4 @@
-"""Philox gives the published numbers, in NumPy and in torch, and no two of its streams overlap."""
+"""Philox equals the published test vectors, in NumPy and in torch, and its streams do not overlap."""
 
 import itertools
 
@@ -13,7 +13,7 @@ NAMES = (
     "augment/scale", "augment/drop",
 )  # fmt: skip
 ALL_ONES = 0xFFFFFFFF
-# counter, key and words of the file kat_vectors of Random123, the authors' own code
+# counter, key and words from kat_vectors in Random123, the authors' own code
 KNOWN = [
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((ALL_ONES,) * 4, (ALL_ONES,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),

@@ -1,4 +1,4 @@
-"""TF1Adam is TensorFlow 1's Adam, not torch's, and its state survives being saved."""
+"""TF1Adam is TensorFlow 1's Adam, not torch's, and its state can be saved and loaded."""
 
 import copy
 
@@ -41,7 +41,7 @@ for dtype in ("float32", "float64"):
 
 
 def problem() -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
-    """Start values and the gradients of each step, float64; tiny gradients, for which epsilon matters, included."""
+    """Start values and the gradients of each step, float64, some so small that epsilon matters."""
     rng = np.random.RandomState(0)
     starts = [rng.normal(size=shape) for shape in SHAPES]
     scales = 10.0 ** rng.uniform(-9, 1, size=(4, 5))
@@ -208,7 +208,7 @@ def test_a_saved_optimizer_continues_bit_for_bit(tmp_path, dtype, through_a_file
 
 
 def test_powers_may_be_set_from_a_checkpoint_as_float32():
-    """As a converted model is resumed."""
+    """This is how a converted model is resumed."""
     _, expected = run("float64")
     first, values = run("float64", steps=2)
     for name in ("beta1_power", "beta2_power"):
@@ -219,7 +219,7 @@ def test_powers_may_be_set_from_a_checkpoint_as_float32():
 
 
 def test_clipping_bounds_each_element_and_keeps_nan():
-    """NaN stays NaN, so that a run that has gone wrong shows it."""
+    """NaN stays NaN, so that a failed run is noticed."""
     gradient = torch.tensor([-3.0, -0.5, 0.25, 0.75, torch.inf, torch.nan])
     np.testing.assert_array_equal(clip_by_value(gradient, 0.5).numpy(), [-0.5, -0.5, 0.25, 0.5, 0.5, np.nan])
 

@@ -1,4 +1,4 @@
-"""A training step is the proven parts in their order; a validation is the mean that it says it is."""
+"""A training step combines the proven parts in order; a validation computes the documented mean."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ UNCONDITIONAL = SMALL.replace(conditional=False)
 
 
 def by_hand(trainer, step):
-    """The same step from the parts that are proven equal to Magenta's."""
+    """The same step, composed of the parts that are proven equal to Magenta's."""
     model, hparams = trainer.model, trainer.hparams
     rows = range(hparams.batch_size)
     batch = trainer.sets.train.random_rows(hparams.batch_size, trainer.options.seed, step, rows)
@@ -92,7 +92,7 @@ def test_training_leaves_no_draws_in_the_model():
     trainer.step()
     trainer.validate("valid")
     assert set(vars(trainer.model)) == before
-    sketches = [sample_batch(trainer.model.eval(), 7, 12) for _ in range(2)]  # more than the rows of a batch
+    sketches = [sample_batch(trainer.model.eval(), 7, 12) for _ in range(2)]  # more than the rows of a training batch
     assert len(sketches[0]) == 7
     one, other = (np.concatenate(each) for each in sketches)
     assert not np.array_equal(one, other)
@@ -107,7 +107,7 @@ def test_the_same_seed_trains_the_same_and_another_does_not():
 
 @pytest.mark.parametrize("factor", [0.5, 2.0], ids=["above the floor", "below it"])
 def test_the_floor_applies_to_the_kl_cost_before_its_weight(factor):
-    """The costs of the plain formula, whose floor lies at a share of what the KL is."""
+    """Costs of the plain formula, with the floor at half and at twice the KL."""
     rows, kl = range(5), None
     for tolerance in (0.0, factor):
         trainer, tape = make_trainer(SMALL.replace(kl_tolerance=tolerance * (kl or 0))), Tape()
@@ -211,7 +211,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_named_by_the_check(value, name
 
 
 def test_steps_after_one_that_is_not_finite_are_skipped_until_the_check():
-    """One batch is broken: the training goes back to its step, as if the later steps had not been."""
+    """One batch holds NaN: the training goes back to its step, as if there had been no later steps."""
     trainer, other = make_trainer(), make_trainer()
     broken = trainer.sets.train.random_rows(5, 3, 0, range(5))
     broken.sketches[2, 3, 0] = np.nan
@@ -222,7 +222,7 @@ def test_steps_after_one_that_is_not_finite_are_skipped_until_the_check():
     assert_unchanged(trainer, before)
     with pytest.raises(NotFinite, match="step 0: a cost or a gradient is not finite"):
         trainer.check()
-    trainer.check()  # what was found is reported once
+    trainer.check()  # reports the same step only once
     for _ in range(2):
         assert trainer.step() == other.step()
     trainer.check()
@@ -230,7 +230,7 @@ def test_steps_after_one_that_is_not_finite_are_skipped_until_the_check():
         assert torch.equal(ours, theirs)
 
 
-def test_a_broken_batch_is_named():
+def test_a_batch_that_is_not_finite_is_named():
     trainer = make_trainer()
     broken = trainer.sets.train.random_rows(5, 3, 0, range(5))
     broken.sketches[2, 3, 0] = np.inf
@@ -240,7 +240,7 @@ def test_a_broken_batch_is_named():
 
 
 def test_a_step_reads_only_the_lengths_on_the_host(monkeypatch):
-    """On a GPU each read would wait for it; the lengths are on the host already."""
+    """On a GPU each read would wait for the device; the lengths are already on the host."""
     trainer, read = make_trainer(), []
     batch = trainer.sets.train.random_rows(5, 3, 0, range(5))
     draws = KeyedDraws(3, 0, range(5))
