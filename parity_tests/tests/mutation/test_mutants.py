@@ -183,7 +183,7 @@ def test_a_bug_that_raises_is_caught_if_the_harness_turns_it_into_a_failing_row(
 
 
 def test_a_bug_that_breaks_the_harness_survives(fixtures):
-    escaping = Mutant("x", "gates", Text(compare, "compare", ("rows = []", "rows = 1 / 0")), ("LSTM cell alone",))
+    escaping = Mutant("x", "gates", Text(compare, "compare", ("return rows", "return 1 / 0")), ("LSTM cell alone",))
     result = judge(escaping, [fixtures["cell/lstm"]])
     assert not result.killed
     assert "ZeroDivisionError" in result.by
