@@ -41,6 +41,10 @@ class Mixture:
         """Split the decoder's output [..., 3 + 6 M]: pen first, then one block of M for each parameter."""
         return cls(output[..., :3], *output[..., 3:].chunk(6, dim=-1))
 
+    def detached(self) -> Self:
+        """The same numbers without their graph."""
+        return type(self)(*(getattr(self, field.name).detach() for field in dataclasses.fields(self)))
+
     def output(self) -> Tensor:
         """The decoder's output [..., 3 + 6 M]; the inverse of :meth:`from_output`."""
         return torch.cat([getattr(self, field.name) for field in dataclasses.fields(self)], dim=-1)

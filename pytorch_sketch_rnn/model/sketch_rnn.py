@@ -35,6 +35,11 @@ class Forward(NamedTuple):
     presig: Tensor | None  # [B, z], log of the variance
     z: Tensor | None  # [B, z]
 
+    def detached(self) -> Self:
+        """The same numbers without their graph."""
+        latent = (None if value is None else value.detach() for value in (self.mu, self.presig, self.z))
+        return type(self)(self.mixture.detached(), *latent)
+
 
 def make_cell(kind: str, input_size: int, num_units: int, hparams: HParams) -> Cell:
     """The cell that ``enc_model`` or ``dec_model`` names."""

@@ -26,6 +26,7 @@ LARGEST_SEED = 2**31 - 1
 LARGEST_REG_COVAR = 1e-4
 # The step number under which validations draw: always the same, so that their costs differ only by the weights.
 VALIDATION = 2**32 - 1
+MOST_UNCHECKED = 16  # steps that may be taken before their numbers are looked at
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ class _Unchecked(NamedTuple):
 
 
 class _LastStep(NamedTuple):
-    """What the last step computed, kept to find the first number that is not finite."""
+    """What the last step computed, without its graph, kept to find the first number that is not finite."""
 
     batch: Batch
     passed: Forward
@@ -101,7 +102,8 @@ class Trainer:
     """A model in training.
 
     A step with a cost or gradient that is not finite changes nothing, nor do the steps after it, until :meth:`check`
-    reports it. So no step waits for numbers from the device.
+    reports it. So no step waits for numbers from the device. Call :meth:`check` every few steps; after
+    :data:`MOST_UNCHECKED` steps without it, :meth:`step` does.
 
     Args:
         model: the model to train, with the hyperparameters of ``sets``.
@@ -142,8 +144,11 @@ class Trainer:
         """The next step of the training, with its own batch, random numbers and schedules.
 
         Raises:
+            NotFinite: when :meth:`check` was not called for many steps and one of them was not finite.
             LostProcess: when another process has ended.
         """
+        if len(self._unchecked) >= MOST_UNCHECKED:
+            self.check()
         step = self.steps_done
         learning_rate, kl_weight = (f(self.hparams, step) for f in (schedules.learning_rate, schedules.kl_weight))
         return self._step(*self._batch_and_draws(step), learning_rate, kl_weight, NO_TAPE, can_be_repeated=True)
@@ -286,8 +291,9 @@ class Trainer:
         costs.cost.backward()
         gradient = self.group.sum(flat_gradient(self.model.parameters()))
         self._record_gradient("gradient", gradient, tape)
-        self._last = _LastStep(batch, passed, costs)
-        return Costs(*(cost.detach() for cost in costs)), gradient
+        costs = Costs(*(cost.detach() for cost in costs))
+        self._last = _LastStep(batch, passed.detached(), costs)
+        return costs, gradient
 
     def _apply(self, gradient: Tensor, applied: Tensor | None, learning_rate: float, tape: Tape) -> None:
         clipped = clip_by_value(gradient, self.hparams.grad_clip)

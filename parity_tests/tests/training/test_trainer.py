@@ -11,7 +11,7 @@ from pytorch_sketch_rnn.model.sampling import sample_batch
 from pytorch_sketch_rnn.model.tape import Tape
 from pytorch_sketch_rnn.training import schedules
 from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value
-from pytorch_sketch_rnn.training.trainer import VALIDATION, NotFinite, Options
+from pytorch_sketch_rnn.training.trainer import MOST_UNCHECKED, VALIDATION, NotFinite, Options
 
 UNCONDITIONAL = SMALL.replace(conditional=False)
 
@@ -228,6 +228,25 @@ def test_steps_after_one_that_is_not_finite_are_skipped_until_the_check():
     trainer.check()
     for ours, theirs in zip(trainer.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_training_that_is_never_checked_checks_itself():
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.model.decoder.output_b[0] = torch.nan
+    for _ in range(MOST_UNCHECKED):
+        trainer.step()
+    with pytest.raises(NotFinite, match=r"step 0: the weight decoder\.output_b"):
+        trainer.step()
+
+
+def test_what_is_kept_of_a_step_holds_no_graph():
+    trainer = make_trainer()
+    trainer.step()
+    _, passed, costs = trainer._last
+    kept = [passed.mu, passed.presig, passed.z, *costs, *vars(passed.mixture).values()]
+    assert len(kept) == 13
+    assert all(tensor.grad_fn is None for tensor in kept)
 
 
 def test_a_batch_that_is_not_finite_is_named():
