@@ -367,10 +367,23 @@ def load_adapter(spec: str, **options: str | None) -> Adapter:
         raise BadInput(
             f"--port {spec}: expected a subclass of parity_tests.adapter.Adapter, found {type(made).__name__}"
         )
-    precisions = made.precisions
-    if isinstance(precisions, str) or not set(precisions or ()) or not set(precisions) <= set(PRECISIONS):
-        raise BadInput(f"--port {spec}: its precisions are {precisions!r}, expected some of float64 and float32")
+    _check_attributes(spec, made)
     return made
+
+
+def _check_attributes(spec: str, port: Adapter) -> None:
+    """Refuse a port whose attributes would end a run later, when everything has been computed."""
+    try:
+        precisions, offers, about = port.precisions, port.offers, port.about
+    except FAILURES as error:
+        raise BadInput(f"--port {spec}: its attributes cannot be read ({describe_error(error)})") from None
+    some = isinstance(precisions, list | tuple | set | frozenset) and precisions
+    if not some or not all(precision in PRECISIONS for precision in precisions):
+        raise BadInput(f"--port {spec}: its precisions are {precisions!r}, expected some of float64 and float32")
+    if not isinstance(offers, set | frozenset) or not all(isinstance(name, str) for name in offers):
+        raise BadInput(f"--port {spec}: it offers {offers!r}, expected a set of names")
+    if not isinstance(about, Mapping):
+        raise BadInput(f"--port {spec}: its about is {about!r}, expected a mapping of names to values")
 
 
 def _refused(make: Callable[..., Any], options: Mapping[str, Any]) -> list[str]:

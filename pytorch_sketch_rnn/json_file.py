@@ -11,13 +11,14 @@ LIMIT = 16 * 2**20  # bytes; the files that this project writes have some kiloby
 _LONGEST_NAME = 60  # characters of a name in a message
 
 
-def read_json(path: Path, expected: str = "a JSON file", limit: int = LIMIT) -> Any:
+def read_json(path: Path, expected: str = "a JSON file", limit: int = LIMIT, *, finite: bool = True) -> Any:
     """The content of a JSON file in UTF-8; a byte order mark is skipped, as RFC 8259 allows.
 
     Args:
         path: of the file.
         expected: what the file should be, for the message when there is none.
         limit: on its size, in bytes.
+        finite: whether a number that is not finite is refused.
 
     Raises:
         BadInput: when the file cannot be read, is larger than the limit, is not JSON, is not UTF-8, is nested too
@@ -35,8 +36,8 @@ def read_json(path: Path, expected: str = "a JSON file", limit: int = LIMIT) -> 
     try:
         return json.loads(
             data.decode("utf-8-sig"),
-            parse_constant=_finite_float,
-            parse_float=_finite_float,
+            parse_constant=_finite_float if finite else float,
+            parse_float=_finite_float if finite else float,
             object_pairs_hook=_object,
         )
     except RecursionError:

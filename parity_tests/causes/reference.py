@@ -13,12 +13,12 @@ from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
-import torch
 
 from parity_tests import adapter, ours
 from parity_tests.adapter import Arrays
 from parity_tests.mutation.bugs import Mutant
 from parity_tests.mutation.combined import may_affect, planted_together
+from parity_tests.mutation.workers import one_thread
 from parity_tests.record.configurations import CELL_KEEP_PROB
 from parity_tests.record.recording import Recording
 from parity_tests.replay.model import replay
@@ -149,7 +149,7 @@ class Reference:
 
     def _computed(self, methods: frozenset[str], *, at_once: bool = True) -> Arrays:
         self.replays += 1
-        with _one_thread(), warnings.catch_warnings(), np.errstate(all="ignore"):  # a bug may divide by zero
+        with one_thread(), warnings.catch_warnings(), np.errstate(all="ignore"):  # a bug may divide by zero
             warnings.simplefilter("ignore")
             try:
                 at_once &= "step_cell_vjp" not in methods
@@ -221,14 +221,3 @@ def _profiled() -> Iterator[set[CodeType]]:
         yield executed
     finally:
         sys.setprofile(None)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from parity_tests.record.configurations import MODEL_VARIANTS
 from parity_tests.record.draws import MEMBERS
 from parity_tests.record.launch import require_oracle, run_official
 from parity_tests.record.recording import Recording
-from parity_tests.report.out_folder import start_folder, write_results
+from parity_tests.report.out_folder import empty_folder, start_folder, write_results
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
@@ -164,8 +163,7 @@ def assigned(
 
 def _record(case: Case, seeds: Sequence[int], strokes: Path, out: Path) -> list[Path]:
     folder = out / case.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    empty_folder(folder)
     job = case.job(seeds=list(seeds), members=MEMBERS, strokes=str(strokes), out=str(folder))
     run_official([job], folder, case.name)
     return sorted(folder.glob("*.h5"))

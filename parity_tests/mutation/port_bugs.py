@@ -27,6 +27,7 @@ from parity_tests.judge.row import Row, failures
 from parity_tests.judge.training import judge_resumed
 from parity_tests.mutation.bugs import Mutant
 from parity_tests.mutation.catalogue.port import MUTANTS
+from parity_tests.mutation.workers import one_thread, shut_down
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
@@ -147,15 +148,12 @@ def judge_all(
 ) -> Iterator[dict[str, Any]]:
     """Judge each bug in turn, in several processes if asked; yields the fields of each :class:`Result`."""
     if processes == 1:
-        with _one_thread():
+        with one_thread():
             yield from (dataclasses.asdict(judge(mutant, recordings)) for mutant in mutants)
         return
     names = [mutant.name for mutant in mutants]
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _Worker.start, (only,))
-    try:
+    with shut_down(ProcessPoolExecutor(processes, get_context("spawn"), _Worker.start, (only,))) as pool:
         yield from map(dataclasses.asdict, pool.map(_Worker.judge, names))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
@@ -174,14 +172,3 @@ class _Worker:
     def judge(cls, name: str) -> Result:
         """Judge the bug of this name: the bug itself cannot be pickled."""
         return judge(next(mutant for mutant in MUTANTS if mutant.name == name), cls.recordings)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -4,11 +4,9 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-
-import numpy as np
-import torch
 
 import parity_tests
 import pytorch_sketch_rnn
@@ -48,7 +46,7 @@ class Progress:
         if kept:
             self.note = f"kept {kept} results of an interrupted run; --fresh starts over"
         elif not fresh and path.exists():
-            self.note = f"{path}: of other code, recordings or versions; starting over"
+            self.note = f"{path}: of other code, recordings or versions, or not intact; starting over"
 
     def kept(self, kind: str) -> dict[str, dict[str, Any]]:
         """The results of one kind, by name."""
@@ -74,12 +72,15 @@ class Progress:
             kind: of the jobs.
             jobs: each with a name of its own.
             run: yields one result for each of the jobs it is given, in their order.
+
+        A result with a true ``broken`` is passed on without it, but not kept: the next run tries that job again.
         """
         kept = self.kept(kind)
         missing = [job for job in jobs if job.name not in kept]
         done = len(jobs) - len(missing)
         for job, result in zip(missing, run(missing) if missing else (), strict=True):
-            self.add(kind, job.name, result)
+            if not result.pop("broken", False):
+                self.add(kind, job.name, result)
             done += 1
             yield done, result
 
@@ -89,13 +90,14 @@ class Progress:
 
 
 def fingerprint(*details: str) -> str:
-    """SHA-256 of what results depend on: sources, recordings, versions, and ``details``."""
+    """SHA-256 of what results depend on: every file of the packages, recordings, versions, and ``details``."""
     digest = hashlib.sha256()
-    for detail in (*details, platform.python_version(), np.__version__, torch.__version__):
+    versions = sorted(f"{each.metadata['Name']} {each.version}" for each in distributions())
+    for detail in (*details, platform.python_version(), *versions):
         digest.update(f"{detail}\n".encode())
     for package in _PACKAGES:
         folder = Path(package.__path__[0])
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
             digest.update(f"{package.__name__}/{path.relative_to(folder).as_posix()}\n".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update((FOLDER / LOCK).read_bytes())
@@ -108,5 +110,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    is_complete = isinstance(content, dict) and isinstance(content.get("results"), dict) and "fingerprint" in content
-    return content if is_complete else None
+    if not isinstance(content, dict) or "fingerprint" not in content or not isinstance(content.get("results"), dict):
+        return None
+    return content if all(isinstance(results, dict) for results in content["results"].values()) else None

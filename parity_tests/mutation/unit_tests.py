@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from parity_tests.mutation.bugs import HarnessMutant, ProductMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
+from parity_tests.mutation.workers import shut_down
 from pytorch_sketch_rnn.errors import BadInput
 
 TESTS = Path(__file__).parents[1] / "tests"
@@ -72,7 +73,8 @@ def _result(mutant: HarnessMutant | ProductMutant, finished: Finished) -> dict[s
         else finished.output[-500:]
     )
     family = {"family": mutant.family} if isinstance(mutant, ProductMutant) else {}
-    return {"name": mutant.name, **family, "killed": killed, "by": by}
+    broken = not killed and finished.returncode != 0  # pytest itself failed, which says nothing of the bug
+    return {"name": mutant.name, **family, "killed": killed, "by": by, "broken": broken}
 
 
 @contextlib.contextmanager
@@ -82,11 +84,10 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
     context.set_forkserver_preload(PRELOADED)
     before = dict(os.environ)
     os.environ.update(ONE_THREAD)
-    pool = ProcessPoolExecutor(count, context, max_tasks_per_child=1)
     try:
-        yield pool
+        with shut_down(ProcessPoolExecutor(count, context, max_tasks_per_child=1)) as pool:
+            yield pool
     finally:
-        pool.shutdown(cancel_futures=True)
         os.environ.clear()
         os.environ.update(before)
 

@@ -89,7 +89,7 @@ LOCAL, ACCUMULATED, EXACT, DRAWN = KINDS = ("local", "accumulated", "exact", "dr
 
 
 def kind_of(row: Row) -> str:
-    """The kind of rule by which a row is judged; see :mod:`parity_tests.judge.compare`."""
+    """The kind of rule by which a row is judged; see :mod:`parity_tests.judge.tensor.comparison`."""
     if row.precision == "distribution":
         return DRAWN
     if row.precision == "exact" or re.fullmatch(r"(steps|resumed)/(sketches|lengths)", row.quantity):

@@ -51,7 +51,9 @@ class Score:
                     raise ValueError(f"an effect of {bug['effect']!r}")
             return score
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadInput(f"{path}: expected the score that `make mutants` writes, but {error!r}") from None
+            raise BadInput(
+                f"{path}: expected the score that `make mutants` writes, but {_detail(error, path)}"
+            ) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +121,12 @@ class FalseAlarms:
             values["conditions"] = [{name: each[name] for name in names} for each in values["conditions"]]
             return cls(**values)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadInput(f"{path}: expected what `make false-alarms` writes, but {error!r}") from None
+            raise BadInput(f"{path}: expected what `make false-alarms` writes, but {_detail(error, path)}") from None
+
+
+def _detail(error: Exception, path: Path) -> str:
+    """What is wrong with a file; a BadInput says it already, with the file's name in front."""
+    return str(error).removeprefix(f"{path}: ") if isinstance(error, BadInput) else repr(error)
 
 
 class Scores(NamedTuple):

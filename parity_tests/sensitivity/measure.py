@@ -19,6 +19,7 @@ import torch
 
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import Row, failures
+from parity_tests.mutation.workers import shut_down
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
@@ -132,11 +133,8 @@ def measure_all(
         by_name = {bug.name: bug for bug in bugs}
         yield from (dataclasses.asdict(measure(by_name[job.bug], job.precision, recordings)) for job in jobs)
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _Worker.start)
-    try:
+    with shut_down(ProcessPoolExecutor(processes, get_context("spawn"), _Worker.start)) as pool:
         yield from map(dataclasses.asdict, pool.map(_Worker.measure, jobs))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:

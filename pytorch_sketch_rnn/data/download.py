@@ -214,6 +214,8 @@ def _network_errors() -> Iterator[None]:
         ) from None
     except http.client.IncompleteRead:
         raise Refused("expected a whole file, got a part, as the connection broke; try again") from None
+    except UnicodeError:
+        raise Refused("expected the address of a server, got a host name that no server can have") from None
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, TimeoutError):

@@ -135,14 +135,18 @@ def remove_older(save_dir: Path, keep: int) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path, *, finite: bool = True) -> dict[str, Any]:
     """Read the ``state`` of a checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        finite: whether a number that is not finite is refused.
 
     Raises:
         BadInput: when it is missing or broken.
     """
     path = folder / STATE_FILE
-    state = read_json(path, "a checkpoint of train.py")
+    state = read_json(path, "a checkpoint of train.py", finite=finite)
     if not isinstance(state, dict) or not isinstance(state.get("step"), int) or state["step"] < 0:
         raise BadInput(f"{path}: expected the state of a training with its step; remove this checkpoint")
     return state

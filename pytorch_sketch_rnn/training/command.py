@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -121,7 +122,7 @@ def _start(
 def _resume(folder: Path, trainer: Trainer, settings: Settings, num_steps: int, report: Report) -> int:
     group = trainer.group
     with only_run(folder, group):
-        # everything that may refuse comes before the first write
+        # everything that may refuse comes before the first write, except for that of the lock
         best = resume(folder, trainer)
         _on_rank_0(group, lambda: check_curves(folder))
         finished = trainer.steps_done >= num_steps
@@ -135,7 +136,10 @@ def _resume(folder: Path, trainer: Trainer, settings: Settings, num_steps: int, 
         run = Run(folder, trainer, best, settings.keep, report)
         _on_rank_0(group, run.publish_resumed)
         if finished:
-            report(f"{folder}: {trainer.steps_done} steps are done already; for more, give --num_steps or --num_epochs")
+            report(
+                f"{folder}: {trainer.steps_done} steps are done already, and nothing was changed; for more, give "
+                "--num_steps or --num_epochs"
+            )
             return 0
         return _run(run, num_steps)
 
@@ -151,11 +155,14 @@ def _run(run: Run, num_steps: int) -> int:
               f"--init_from={path} (its schedules start over) and a lower --lr", file=sys.stderr)  # fmt: skip
         return 1
     if not finished:
-        run.report(f"stopped after step {trainer.steps_done}; go on with: python train.py --save_dir={folder} --resume")
+        device = trainer.model.decoder.output_w.device
+        on = "" if device.type == "cpu" else f" --device={device if trainer.group.size == 1 else device.type}"
+        again = f"python train.py {quote(f'--save_dir={folder}')} --resume{on}"
+        run.report(f"stopped after step {trainer.steps_done}; go on with: {again}")
         return 130
     run.report(
-        f"done. Draw with it: python -m pytorch_sketch_rnn sample {folder / 'best'} --out sketches.svg\n"
-        f"Look at its curves: {folder / 'curves.png'}, or tensorboard --logdir {folder / 'tensorboard'}"
+        f"done. Draw with it: python -m pytorch_sketch_rnn sample {quote(str(folder / 'best'))} --out sketches.svg\n"
+        f"Look at its curves: {folder / 'curves.png'}, or tensorboard --logdir {quote(str(folder / 'tensorboard'))}"
     )
     return 0
 

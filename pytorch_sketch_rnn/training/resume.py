@@ -1,4 +1,4 @@
-"""Resuming a run from its last checkpoint. Nothing here writes: a refused resume leaves every file as it was."""
+"""Resuming a run from its last checkpoint. Nothing here writes: a refused resume leaves the run as it was."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def check_draws(folder: Path) -> None:
         BadInput: when it was not, so that it cannot continue bit for bit; or when it has no intact checkpoint.
     """
     _, path = last_checkpoint(folder)
-    found = read_state(path).get("draws")
+    found = read_state(path, finite=False).get("draws")  # before draws had a version, an unknown cost was Infinity
     if found != DRAWS:
         raise BadInput(
             f"{path / STATE_FILE}: expected random draws of version {DRAWS}, found "

@@ -78,20 +78,20 @@ def _unfinished(folder: Path) -> Iterator[Path]:
     while True:
         private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_UNFINISHED, dir=folder.parent))
         try:
-            lock = (private / "lock").open("w")
-        except FileNotFoundError:
-            continue  # another process took it for an abandoned one, since it was not locked yet
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not private.exists():
-                continue  # the same, a moment later
             try:
+                lock = (private / "lock").open("w")
+            except FileNotFoundError:
+                continue  # another process took it for an abandoned one, since it was not locked yet
+            with lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not private.exists():
+                    continue  # the same, a moment later
                 new = private / folder.name
                 new.mkdir()
                 yield new
-            finally:
-                shutil.rmtree(private, ignore_errors=True)
-            return
+                return
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
 
 
 def _remove_abandoned(folder: Path) -> None:

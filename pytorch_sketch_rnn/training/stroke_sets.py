@@ -27,7 +27,7 @@ def read_sets(settings: Settings, files: ExitStack) -> Sets:
         return Sets.from_splits(kanji_splits(), hparams)
     folder = (_downloaded if is_url(settings.data_dir) else _local)(settings.data_dir, settings)
     names = hparams.data_set
-    if any(Path(name).suffix in PACKED_SUFFIXES for name in names):
+    if any(Path(name).suffix.lower() in PACKED_SUFFIXES for name in names):
         if len(names) > 1:
             raise BadInput(f"--data_set {','.join(names)}: a packed set stands alone; pack all sources into one")
         packed = files.enter_context(open_packed(folder / names[0]))
@@ -62,7 +62,8 @@ def _local(folder: str, settings: Settings) -> Path:
     for name in settings.hparams.data_set:
         path = data_dir / name
         if not path.is_file():
-            there = sorted(p.name for p in data_dir.iterdir() if p.suffix in (".npz", *PACKED_SUFFIXES) and p.is_file())
+            suffixes = (".npz", *PACKED_SUFFIXES)
+            there = sorted(p.name for p in data_dir.iterdir() if p.suffix.lower() in suffixes and p.is_file())
             what = "is no file" if path.exists() or path.is_symlink() else "no such file"
             raise BadInput(
                 f"{path}: {what}; of stroke sets there are {', '.join(there[:10]) or 'none'}; choose by --data_set"

@@ -224,6 +224,12 @@ def test_a_missing_file_is_bad_input_and_those_before_it_are_kept(server, tmp_pa
     assert files_below(tmp_path) == ["a.npz", "a.npz.sha256"]
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'h' * 64}.example"])
+def test_a_name_that_no_server_can_have_is_bad_input(tmp_path, host):
+    with pytest.raises(BadInput, match="got a host name that no server can have"):
+        fetch_sets(f"http://{host}/x", ["a.npz"], tmp_path)
+
+
 def test_a_refused_connection_is_bad_input(server, tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as gone:
         server.url = f"http://127.0.0.1:{gone.server_address[1]}"

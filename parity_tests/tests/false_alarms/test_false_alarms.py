@@ -248,3 +248,14 @@ def test_weights_are_moved_less_if_the_official_code_gives_nan_and_the_recording
     name = "vector_rnn/RNN/output_w"
     spread = (moved["weights"][name] - as_is["weights"][name]).std() * np.sqrt(len(as_is["weights"][name]))
     assert spread == pytest.approx(4 * moved.provenance["moved by"], rel=0.1)
+
+
+def test_a_folder_that_no_study_made_is_not_emptied(tmp_path, monkeypatch):
+    case = CASES[0]
+    precious = tmp_path / case.name / "model.safetensors"
+    precious.parent.mkdir(parents=True)
+    precious.write_bytes(b"a user's model")
+    monkeypatch.setattr(alarms_run, "run_official", lambda *_: pytest.fail("the official process was started"))
+    with pytest.raises(BadInput, match="holds files that no earlier run wrote; choose another --out"):
+        alarms_run._record(case, [1], tmp_path / "kanji.npz", tmp_path)
+    assert precious.read_bytes() == b"a user's model"

@@ -46,13 +46,21 @@ def test_what_was_done_is_not_done_again(path):
     assert list(progress.continued("kind", JOBS, lambda jobs: pytest.fail("there is nothing left to do"))) == []
 
 
+def test_a_job_that_broke_is_reported_and_tried_again(tmp_path):
+    path = tmp_path / "unfinished.json"
+    broken = [{"length": 5}, {"length": 6, "broken": True}, {"length": 5, "broken": False}]
+    found = list(Progress(path, "abc").continued("kind", JOBS, lambda _: broken))
+    assert [result for _, result in found] == [{"length": 5}, {"length": 6}, {"length": 5}]
+    assert list(Progress(path, "abc").kept("kind")) == ["first", "third"]
+
+
 def test_the_same_name_in_another_kind_is_another_job(path):
     assert len(list(Progress(path, "abc").continued("another kind", JOBS, results_of))) == 3
 
 
 def test_another_fingerprint_starts_over(path):
     progress = Progress(path, "abd")
-    assert progress.note == f"{path}: of other code, recordings or versions; starting over"
+    assert progress.note == f"{path}: of other code, recordings or versions, or not intact; starting over"
     assert progress.kept("kind") == {}
 
 
@@ -61,7 +69,13 @@ def test_fresh_starts_over(path):
     assert (progress.note, progress.kept("kind")) == ("", {})
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fingerprint": "abc", "results": []}', b"\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", b"\xff"),
+        *('{"fingerprint": "abc", "results": []}', '{"fingerprint": "abc", "results": {"kind": 3}}'),
+    ],
+)
 def test_a_file_that_cannot_be_used_starts_over(text, path):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     progress = Progress(path, "abc")
@@ -99,7 +113,9 @@ def test_the_fingerprint_sees_sources_recordings_and_details(tmp_path, monkeypat
     seen.append(fingerprint("mutants"))
     source.rename(source.with_name("other.py"))
     seen.append(fingerprint("mutants"))
-    monkeypatch.setattr(module.torch, "__version__", "0.0")
+    source.with_name("template.j2").write_text("{{ x }}")
+    seen.append(fingerprint("mutants"))
+    monkeypatch.setattr(module, "distributions", lambda: [SimpleNamespace(metadata={"Name": "torch"}, version="0.0")])
     seen.append(fingerprint("mutants"))
     assert len(set(seen)) == len(seen)
 

@@ -104,6 +104,32 @@ def test_what_a_spec_names_is_made_anew_each_time():
     assert first.precisions == ("float64", "float32")
 
 
+class Raising(ours.Adapter):
+    @property
+    def offers(self):
+        raise KeyError("owl")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"precisions": 5}, "its precisions are 5, expected some of float64 and float32"),
+        ({"precisions": [["float64"]]}, "its precisions are [['float64']], expected"),
+        ({"precisions": "float64"}, "its precisions are 'float64', expected"),
+        ({"offers": ["load"]}, "it offers ['load'], expected a set of names"),
+        ({"offers": Raising.offers}, "its attributes cannot be read (KeyError: 'owl')"),
+        ({"about": None}, "its about is None, expected a mapping"),
+    ],
+)
+def test_attributes_that_would_end_a_run_later_are_refused_before_it(monkeypatch, attributes, words):
+    base = type("Base", (ours.Adapter,), {"__init__": lambda self: None, "about": {}})
+    monkeypatch.setattr(ours, "Port", type("Port", (base,), attributes), raising=False)
+    with pytest.raises(BadInput) as caught:
+        load_adapter("parity_tests.ours:Port")
+    assert str(caught.value).startswith("--port parity_tests.ours:Port: ")
+    assert words in str(caught.value)
+
+
 # What the base class offers -----------------------------------------------------------------------------------------
 
 

@@ -94,6 +94,16 @@ def test_a_run_of_an_older_version_is_not_resumed_and_left_unchanged(old_run, ca
     assert {path: path.read_bytes() for path in old_run.rglob("*") if path.is_file()} == before
 
 
+def test_an_old_run_without_a_validation_is_refused_for_its_draws_too(old_run, capsys):
+    """Its unknown best cost was written as Infinity, which is no JSON."""
+    path = old_run / OLD_CHECKPOINT / STATE_FILE
+    state = json.loads(path.read_text()) | {"best": {"step": 0, "valid_cost": float("inf"), "test_cost": float("inf")}}
+    path.write_text(json.dumps(state))
+    assert "Infinity" in path.read_text()
+    assert run_command(main, [f"--save_dir={old_run}", "--resume", f"--data_dir={old_run.parent}"]) == 2
+    assert "expected random draws of version 2, found no version" in capsys.readouterr().err
+
+
 def test_nothing_but_its_draws_keeps_the_old_run_from_being_resumed(old_run):
     path = old_run / OLD_CHECKPOINT / STATE_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"draws": 2}))

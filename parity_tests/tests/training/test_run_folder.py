@@ -91,6 +91,16 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+def test_a_disk_without_locks_is_left_clean(tmp_path, monkeypatch):
+    def without_locks(*arguments):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", without_locks)
+    with pytest.raises(BadInput, match=r"run: cannot be made .Function not implemented"):
+        make_folder(tmp_path / "run", Settings(), make_trainer())
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("url", "mode"), [("https://host/sets?token=SECRET", 0o600), ("https://host/sets", 0o644)])
 def test_settings_with_a_secret_are_never_readable_by_others(tmp_path, monkeypatch, url, mode):
     before, modes, replace = os.umask(0o022), [], os.replace

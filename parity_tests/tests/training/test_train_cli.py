@@ -108,12 +108,12 @@ def test_several_sets_are_joined(data, capsys):
 
 def test_a_packed_set_trains_the_same(data):
     splits = {split: sorted(sketches, key=len) for split, sketches in random_splits(train=20).items()}
-    with PackedWriter(data / "set.h5") as writer:
+    with PackedWriter(data / "set.H5") as writer:
         for split, sketches in splits.items():
             for sketch in sketches:
                 writer.add(split, sketch)
     plain = train(data, data / "plain", "--num_steps=4", "--dtype=float64")
-    packed = train(data, data / "packed", "--num_steps=4", "--dtype=float64", "--data_set=set.h5")
+    packed = train(data, data / "packed", "--num_steps=4", "--dtype=float64", "--data_set=set.H5")
     for name, values in losses(plain).items():
         np.testing.assert_allclose(losses(packed)[name], values, rtol=1e-5, err_msg=str(name))
 
