@@ -45,7 +45,7 @@ def save(path: Path, **members: bytes) -> Path:
     return path
 
 
-def load_unsafely(path: Path, split: str = "train") -> np.ndarray:
+def load_as_magenta(path: Path, split: str = "train") -> np.ndarray:
     """What Magenta does. Our own reader, which runs nothing, must have accepted the file before."""
     read_npz(path, splits=[split])
     with np.load(path, allow_pickle=True, encoding="latin1") as archive:

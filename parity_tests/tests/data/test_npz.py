@@ -9,7 +9,7 @@ import pytest
 from handmade_npz import (
     GOOD,
     assert_same,
-    load_unsafely,
+    load_as_magenta,
     npy,
     object_array,
     objects,
@@ -30,7 +30,7 @@ def test_pickles_of_every_protocol_by_python_3_are_read(tmp_path, protocol):
     expected = sketches(20) + sketches(5, "float32", 1) + [np.asfortranarray(sketches(1, "int8", 2)[0])]
     path = save(tmp_path / "a.npz", train=npy(pickle.dumps(objects(expected), protocol), (len(expected),)))
     assert_same(read_npz(path, splits=["train"])["train"], expected)
-    assert_same(read_npz(path, splits=["train"])["train"], load_unsafely(path))
+    assert_same(read_npz(path, splits=["train"])["train"], load_as_magenta(path))
 
 
 @pytest.mark.parametrize("dtype", ["<i2", ">i2", "|i1", "|u1", "<f4", ">f8", "<i8", ">u4"])
@@ -39,7 +39,7 @@ def test_pickles_by_python_2_are_read(tmp_path, dtype):
     path = save(tmp_path / "a.npz", train=npy(object_array([python2_sketch(sketch) for sketch in expected]), (10,)))
     result = read_npz(path, splits=["train"])["train"]
     assert_same(result, expected)
-    assert_same(result, load_unsafely(path))
+    assert_same(result, load_as_magenta(path))
 
 
 def test_a_header_by_python_2_with_long_integers_is_read(tmp_path):
@@ -69,7 +69,7 @@ def test_what_numpy_saves_is_read_as_numpy_reads_it(tmp_path, savez):
     assert list(result) == ["train", "valid", "test"]
     for split, expected in splits.items():
         assert_same(result[split], expected)
-        assert_same(result[split], load_unsafely(tmp_path / "a.npz", split))
+        assert_same(result[split], load_as_magenta(tmp_path / "a.npz", split))
 
 
 def test_sketches_share_no_memory_even_where_the_pickle_shares_them(tmp_path):
@@ -88,4 +88,4 @@ def test_real_files_are_read_as_numpy_reads_them(name):
     if not path.exists():
         pytest.skip("the real data is not here")
     for split, result in read_npz(path).items():
-        assert_same(result, load_unsafely(path, split))
+        assert_same(result, load_as_magenta(path, split))

@@ -16,7 +16,6 @@ from handmade_npz import (
     array,
     called,
     integer,
-    load_unsafely,
     npy,
     number_type,
     object_array,
@@ -64,6 +63,12 @@ PAYLOADS: dict[str, tuple[Callable[[str, Path], bytes], str]] = {
 }
 
 
+def run_as_numpy_does(path: Path) -> None:
+    """Runs the payload, which only makes the test's own file: for the payloads above and nothing else."""
+    with np.load(path, allow_pickle=True, encoding="latin1") as archive:
+        archive["train"]
+
+
 @pytest.mark.parametrize("where", ["alone", "among the sketches", "as data", "as a state"])
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_a_pickle_that_runs_code_is_refused_and_nothing_runs(tmp_path, name, where):
@@ -82,7 +87,7 @@ def test_a_pickle_that_runs_code_is_refused_and_nothing_runs(tmp_path, name, whe
         read_npz(path, splits=["train"])
     assert not sentinel.exists()
     with contextlib.suppress(Exception):  # the rest of the pickle is nonsense by then
-        load_unsafely(path)
+        run_as_numpy_does(path)
     assert sentinel.exists(), "the payload does nothing, so the test shows nothing"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handmade_npz import (
     assert_same,
-    load_unsafely,
+    load_as_magenta,
     sketches,
 )
 
@@ -21,7 +21,7 @@ def test_what_is_written_is_read_by_numpy_and_by_us(tmp_path, dtype, length):
     write_npz(tmp_path / "a.npz", expected)
     result = read_npz(tmp_path / "a.npz")
     for split, items in expected.items():
-        loaded = load_unsafely(tmp_path / "a.npz", split)
+        loaded = load_as_magenta(tmp_path / "a.npz", split)
         assert loaded.dtype == object
         assert loaded.shape == (len(items),)
         assert_same(loaded, items)
