@@ -1,11 +1,11 @@
-"""Checks that a recording holds everything that a proof needs, in shapes that fit together.
+"""Checks that a recording holds everything that a proof needs, in the types and shapes that the official side writes.
 
 A file with a valid seal may still lack arrays, if another program wrote it or somebody removed some. The check reports
 that in one line, before anything is computed.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,15 @@ from parity_tests.record.configurations import SAMPLING_MODES
 from parity_tests.record.draws import PREFIXES
 from parity_tests.record.error_norms import by_step
 from parity_tests.record.layers import layers_of
+from parity_tests.record.layout import draw_shapes, expected_numbers, quantity_shapes, variable_shapes
 from parity_tests.record.mixtures import PARAMETERS
+from parity_tests.record.provenance_form import is_unicode, provenance_problem
 from parity_tests.record.quantities import COSTS
 from parity_tests.record.recording import Recording
+from parity_tests.record.requirements import Requirements, Shape
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
 from weight_port.names import ADAM_POWERS, CELLS, slot_name, weight_names
 
 # the groups with the results of the official code
@@ -38,7 +41,6 @@ GIVEN = {
     "training": ("weights", "inputs", "official_drift", "float64_ensemble"),
     "initial": (),
 }
-Shape = tuple[int | None, ...]  # None: any length
 
 
 def check_form(recording: Recording) -> None:
@@ -53,19 +55,18 @@ def check_form(recording: Recording) -> None:
     _Form(recording).check()
 
 
-class _Form:
+class _Form(Requirements):
     """The checks of one recording; each raises BadInput."""
-
-    def __init__(self, recording: Recording) -> None:
-        self.recording, self.groups = recording, recording.groups
-        self.hparams, self.provenance = recording.hparams, recording.provenance
 
     def check(self) -> None:
         kind = self.recording.kind
         if not isinstance(kind, str) or kind not in PRECISIONS:
             self.refuse(f"of an unknown kind {kind!r}")
-        if not isinstance(self.recording.name, str) or not isinstance(self.provenance, dict):
+        claims = (self.recording.name, self.provenance, self.hparams)
+        if not isinstance(claims[0], str) or not isinstance(claims[1], dict) or not is_unicode(claims):
             self.refuse("its claims are of another form")
+        if problem := provenance_problem(self.provenance):
+            self.refuse(problem)
         for group in (*PRECISIONS[kind], *GIVEN[kind]):
             if group not in self.groups:
                 self.refuse(f"lacks the group {group}")
@@ -73,55 +74,11 @@ class _Form:
             self.refuse("lacks its hyperparameters")
         for group, arrays in self.groups.items():
             for name, value in arrays.items():
-                if value.dtype.kind not in "fiub":
-                    self.refuse(f"{group}/{name} holds {value.dtype}, expected numbers")
+                if expected := expected_numbers(name, value.dtype):
+                    self.refuse(f"{group}/{name} holds {value.dtype}, expected {expected}")
                 if not value.size and kind != "data":  # a set may have an empty split
                     self.refuse(f"{group}/{name} is empty, shape {list(value.shape)}")
         getattr(self, f"_{kind}")()
-
-    def refuse(self, problem: str) -> NoReturn:
-        """Raise BadInput with the problem."""
-        raise BadInput(f"recording {self.recording.name}: {problem}; record it again")
-
-    def array(self, group: str, name: str, *shape: int | None) -> np.ndarray:
-        """A required array, with axes of these lengths; None: any length."""
-        value = self.groups[group].get(name)
-        if value is None:
-            self.refuse(f"lacks {group}/{name}")
-        expected = ["any" if length is None else length for length in shape]
-        if value.ndim != len(shape) or any(
-            wanted not in (None, length) for wanted, length in zip(shape, value.shape, strict=True)
-        ):
-            self.refuse(f"{group}/{name} has the shape {list(value.shape)}, expected {expected}".replace("'", ""))
-        return value
-
-    def arrays(self, group: str, shapes: Mapping[str, Shape]) -> None:
-        """Required arrays, each with its shape."""
-        for name, shape in shapes.items():
-            self.array(group, name, *shape)
-
-    def claims(self, whole: Iterable[str] = (), real: Iterable[str] = ()) -> None:
-        """Required hyperparameters: positive whole numbers, and numbers."""
-        for name in whole:
-            value = self.hparams.get(name)
-            if not isinstance(value, int) or value < 1:
-                self.refuse(f"its hyperparameter {name} is {value!r}, expected a positive whole number")
-        for name in real:
-            if not isinstance(self.hparams.get(name), int | float):
-                self.refuse(f"its hyperparameter {name} is {self.hparams.get(name)!r}, expected a number")
-
-    def seed(self) -> None:
-        """The seed, which a replay needs to draw the same numbers."""
-        if not isinstance(self.provenance.get("seed"), int):
-            self.refuse("lacks its seed")
-
-    def same(self, group: str, other: str, names: Iterable[str]) -> None:
-        """Both groups hold exactly these names, in the same shapes."""
-        names = set(names)
-        for name in sorted(names | set(self.groups[other])):
-            if name not in names:
-                self.refuse(f"{other}/{name} has no counterpart in {group}")
-            self.array(other, name, *self.groups[group][name].shape)
 
     def _variables(self) -> list[str]:
         """The variables of a model with these hyperparameters."""
@@ -139,14 +96,19 @@ class _Form:
                 f"its hyperparameter conditional is {self.hparams.get('conditional')!r}, expected a truth value"
             )
         for layer in layers_of(self.hparams):
-            if self.hparams.get(layer.model) not in CELLS:
-                self.refuse(f"its hyperparameter {layer.model} is {self.hparams.get(layer.model)!r}")
-            self.claims((layer.size,))
+            self.cell(layer.model)
+            hyper = HYPER_SIZES if self.hparams[layer.model] == "hyper" else ()
+            self.claims((layer.size, *hyper))
         self.claims(("num_mixture", "z_size"), ("kl_tolerance", "grad_clip"))
 
     def _trainable(self, prefix: str) -> list[str]:
         """The trainable variables; each must have a gradient, and it and its slots must be among the weights."""
         names = self._variables()
+        shapes = variable_shapes(self.hparams)
+        for name in self.groups["weights"]:
+            if name not in shapes:
+                self.refuse(f"weights/{name} is no variable of such a model")
+            self.array("weights", name, *shapes[name])
         for name in names:
             gradient = self.groups["float64"].get(f"{prefix}gradient/{name}")
             if gradient is None:
@@ -171,6 +133,7 @@ class _Form:
         self._draws(batch, steps)
         names = self._trainable("")
         self._weights_everywhere("", names, ())
+        self._quantities(batch, steps)
         self.arrays("float64", self._forward(batch, steps) | self._samples())
         single = [name for name in self.groups["float64"] if not name.startswith("after/")]
         self.same("float64", "float32", single)
@@ -195,10 +158,22 @@ class _Form:
             self.array("draws", "latent", batch, self.hparams["z_size"])
         recorded = self.groups["float64"]
         masks = {n.removeprefix("train/keep_prob/") for n in recorded if n.startswith("train/keep_prob/")}
+        shapes = draw_shapes(self.hparams, batch, steps)
         for name in sorted(masks | (set(self.groups["draws"]) - {"latent"})):
             if name not in masks:
                 self.refuse(f"lacks float64/train/keep_prob/{name}")
-            self.array("draws", name, steps, batch, None)
+            if name not in shapes:
+                self.refuse(f"float64/train/keep_prob/{name} is of no mask of such a model")
+            self.array("draws", name, *shapes[name])
+
+    def _quantities(self, batch: int, steps: int) -> None:
+        """Everything that a forward pass has computed, by whichever names."""
+        for kind, length in {"train": steps, "eval": steps, "prefix": max(PREFIXES)}.items():
+            shapes = quantity_shapes(self.hparams, batch, length)
+            for name in self.groups["float64"]:
+                run, _, quantity = name.partition("/")
+                if run == kind and quantity in shapes:
+                    self.array("float64", name, *shapes[quantity])
 
     def _forward(self, batch: int, steps: int) -> dict[str, Shape]:
         """Shapes of the results of a forward pass of both models."""
@@ -271,8 +246,7 @@ class _Form:
     # Cells, data, initial weights ------------------------------------------------------------------------------------
 
     def _cell(self) -> None:
-        if self.hparams.get("cell") not in CELLS:
-            self.refuse(f"its hyperparameter cell is {self.hparams.get('cell')!r}")
+        self.cell("cell")
         self.claims(("units",))
         units = self.hparams["units"]
         batch, steps, size = self.array("inputs", "x", None, None, None).shape
@@ -311,6 +285,8 @@ class _Form:
 
     def _data(self) -> None:
         self.claims(("batch_size",), ("random_scale_factor", "augment_stroke_prob"))
+        if self.hparams.get("max_seq_len", 0) is not None:  # None: that of the longest sketch
+            self.claims(("max_seq_len",))
         self.seed()
         self._sets()
         batch = self.hparams["batch_size"]
@@ -347,18 +323,22 @@ class _Form:
         if not runs:
             self.refuse("the group official_drift is empty")
         self.arrays("official_drift", {f"{run}/{name}": (steps,) for run in runs for name in (*COSTS, "weights")})
-        self._wanted("draws")
-        self._wanted("validation_draws")
+        possible = draw_shapes(self.hparams, batch, self.groups["float64"]["steps/sketches"].shape[2] - 1)
+        self._wanted("draws", possible)
+        self._wanted("validation_draws", possible)
         self._validation(steps)
 
-    def _wanted(self, which: str) -> None:
+    def _wanted(self, which: str, possible: Mapping[str, Shape]) -> None:
         """The random inputs of the official graph: a shape and a keep probability for each name."""
         wanted: Any = self.provenance.get(which)
         try:
-            sound = all(np.zeros(shape).size and (keep is None or 0 < keep <= 1) for shape, keep in wanted.values())
+            sound = all(
+                tuple(shape) == possible.get(name) and (keep is None if name == "latent" else 0 < keep <= 1)
+                for name, (shape, keep) in wanted.items()
+            )
         except (AttributeError, TypeError, ValueError):
             sound = False
-        if not sound:
+        if not sound or (self.hparams["conditional"] and "latent" not in wanted):
             self.refuse(f"lacks its {which}")
 
     def _validation(self, steps: int) -> None:

@@ -33,6 +33,7 @@ FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "fix
 SCHEMA = 3
 SEAL = b"sketch-rnn recording, schema 3, SHA-256 of what follows the first 512 bytes:\n"
 SEAL_SIZE = 512
+_MOST_COMPRESSED = 1032  # zlib's largest ratio; HDF5 fills what it did not store with zeros, however much that is
 # What h5py may raise for a damaged file or a file of another kind; it documents no rule.
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 
@@ -40,6 +41,16 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeErro
 def _stored(name: str) -> str:
     """A name as stored in the file, and back: HDF5 does not allow arrays "a" and "a/b", so dots and slashes swap."""
     return name.translate(str.maketrans("/.", "./"))
+
+
+def _read(dataset: h5py.Dataset) -> np.ndarray:
+    """The numbers of a dataset, which must be in the file itself, and as many as its bytes can hold."""
+    if dataset.id.get_create_plist().get_external_count():
+        raise ValueError(f"{dataset.name} is kept in another file")
+    if dataset.nbytes > _MOST_COMPRESSED * dataset.id.get_storage_size():
+        raise ValueError(f"{dataset.name} has the shape {dataset.shape}, more than its bytes in the file can hold")
+    numbers: np.ndarray = dataset[()]
+    return numbers
 
 
 def seal(path: Path) -> None:
@@ -135,7 +146,7 @@ class Recording:
                 if schema != SCHEMA:
                     raise BadInput(f"{path}: a recording of schema {schema}, expected {SCHEMA}; record it again")
                 groups = {
-                    group: {_stored(name): dataset[()] for name, dataset in arrays.items()}
+                    group: {_stored(name): _read(dataset) for name, dataset in arrays.items()}
                     for group, arrays in file.items()
                 }
                 claimed = os.fsdecode(file.attrs["sha256"])

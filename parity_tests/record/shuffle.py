@@ -100,11 +100,11 @@ class Shuffle:
         kept = {"stroke", "pen"} | (set() if mixtures else {"mixture"}) | (set() if latent else {"z"})
         self.orders = {
             block: np.arange(size) if block in kept else _permutation(size, seed, block)
-            for block, size in _sizes(hparams, batch).items()
+            for block, size in block_sizes(hparams, batch).items()
         }
-        self.weight_axes = _weight_axes(hparams)
-        self.draw_axes = _draw_axes(hparams)
-        self.quantity_axes = _quantity_axes(hparams)
+        self.weight_axes = weight_axes(hparams)
+        self.draw_axes = draw_axes(hparams)
+        self.quantity_axes = quantity_axes(hparams)
 
     def weights(self, variables: Arrays) -> dict[str, np.ndarray]:
         """Copies of variables and slots in the new order; scalars are unchanged.
@@ -188,7 +188,7 @@ def _permutation(size: int, seed: int, block: str) -> np.ndarray:
     return order
 
 
-def _sizes(hparams: Mapping[str, Any], batch: int) -> dict[str, int]:
+def block_sizes(hparams: Mapping[str, Any], batch: int) -> dict[str, int]:
     """Length of every block."""
     sizes = {"stroke": 5, "pen": 3, "rows": batch, "z": hparams["z_size"], "mixture": hparams["num_mixture"]}
     for layer in layers_of(hparams):
@@ -217,7 +217,7 @@ def _blocks(layer: Layer, hparams: Mapping[str, Any]) -> dict[str, str]:
     return {"input": _input_of(layer, hparams)} | {name: f"{layer.name}/{name}" for name in ("units", "inner")}
 
 
-def _weight_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
+def weight_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
     """The axes of every trainable variable, both its slots, and the scalars."""
     table, layers = dict(HEAD_WEIGHTS), layers_of(hparams)
     if hparams["conditional"]:
@@ -244,7 +244,7 @@ def _cell_axes(layer: Layer, hparams: Mapping[str, Any]) -> Iterator[tuple[str, 
     yield from ((name, _resolved(axes, blocks)) for name, axes in table.items())
 
 
-def _draw_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
+def draw_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
     """The axes of the masks and of the latent noise."""
     layers = layers_of(hparams)
     table = {f"{layer.name}/recurrent": (STEPS, "rows", f"{layer.name}/units") for layer in layers}
@@ -253,9 +253,9 @@ def _draw_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
     return table | ({"latent": ("rows", "z")} if hparams["conditional"] else {})
 
 
-def _quantity_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
+def quantity_axes(hparams: Mapping[str, Any]) -> dict[str, Axes]:
     """The axes of what a forward pass computes, by its name without ``train/`` or ``eval/``."""
-    table: dict[str, Axes] = MODEL_QUANTITIES | {f"keep_prob/{name}": SCALAR for name in _draw_axes(hparams)}
+    table: dict[str, Axes] = MODEL_QUANTITIES | {f"keep_prob/{name}": SCALAR for name in draw_axes(hparams)}
     for layer in layers_of(hparams):
         kind = hparams[layer.model]
         inside: dict[str, Axes] = {name: ("rows", STEPS, last) for name, last in _cell_quantities(kind).items()}

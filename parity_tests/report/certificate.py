@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from weight_port.source import Source
 FILE = "certificate.json"
 KIND = "certificate of parity with magenta 2.1.4"
 SCHEMA = 1
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def hashes(source: Source, plan: Plan | None = None) -> dict[str, str]:
@@ -79,4 +81,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
     sha256 = content["model"].get("sha256") if isinstance(content.get("model"), dict) else None
     if not isinstance(sha256, dict) or not sha256 or not isinstance(content.get("equal"), bool):
         raise BadInput(f"{path}: lacks the hashes of the model or the verdict; run verify again")
+    for name, value in sha256.items():
+        if not (name.isprintable() and isinstance(value, str) and _SHA256.fullmatch(value)):
+            raise BadInput(f"{path}: expected a SHA-256 for each weight, found {value!r} for {name!r}; run verify again")
     return content

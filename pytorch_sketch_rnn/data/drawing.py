@@ -2,16 +2,18 @@
 
 Each sketch fills its square cell as far as its aspect ratio allows, centred, in black round-capped lines on white.
 As in ``draw_strokes`` of Magenta's notebook, the first offset moves the pen without drawing. Unlike in
-``strokes.strokes_to_lines``, a last line without a lifted pen is drawn too.
+``strokes.strokes_to_lines``, a last line without a lifted pen is drawn too. A title and labels are optional.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from pytorch_sketch_rnn.data.strokes import Lines, strokes_to_lines
 from pytorch_sketch_rnn.errors import BadInput
@@ -22,6 +24,8 @@ CELL = 160
 LABEL_HEIGHT = 20
 _MARGIN = 10
 _LINE_WIDTH = 2.5
+_FONT_SIZE = 13
+_CHARACTER = 7  # a little more than the mean width of a character, so that wrapped text fits its page
 # PNG lines are drawn this many times larger, then averaged, which makes them smooth.
 _ENLARGEMENT = 4
 
@@ -31,39 +35,55 @@ def to_svg(sketch: np.ndarray) -> str:
     return grid_svg([sketch], columns=1)
 
 
-def grid_svg(sketches: Sequence[np.ndarray], columns: int | None = None, labels: Sequence[str] | None = None) -> str:
+def grid_svg(
+    sketches: Sequence[np.ndarray],
+    columns: int | None = None,
+    labels: Sequence[str] | None = None,
+    *,
+    title: str | None = None,
+    row_labels: Sequence[str] | None = None,
+) -> str:
     """Return an SVG document of sketches, row by row, in cells of ``CELL`` pixels.
 
     Args:
         sketches: stroke-3 [n, 3] or stroke-5 [n, 5]; the latter ends at its first p3. For n = 0 the cell is empty.
         columns: sketches per row; None for a nearly square grid.
         labels: a line of text for each sketch, in ``LABEL_HEIGHT`` more pixels below it.
+        title: text at the top of the page, in lines of ``LABEL_HEIGHT`` pixels.
+        row_labels: the same above each row.
 
     Raises:
         BadInput: if there are no sketches, a shape is wrong, numbers are not finite, columns < 1, or the number of
-            labels differs from that of sketches.
+            labels differs from that of sketches, or of rows.
     """
     cells = _fit_all(sketches)
-    rows, columns = _grid_size(len(cells), columns)
     if labels is not None and len(labels) != len(cells):
         raise BadInput(f"labels: expected one for each of the {len(cells)} sketches, got {len(labels)}")
-    width, height = CELL, CELL if labels is None else CELL + LABEL_HEIGHT
-    size = f'width="{columns * width}" height="{rows * height}"'
+    page = _page(len(cells), columns, CELL if labels is None else CELL + LABEL_HEIGHT, title, row_labels)
+    size = f'width="{page.width}" height="{page.height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {columns * width} {rows * height}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {page.width} {page.height}">',
         f'<rect {size} fill="white"/>',
     ]
-    for index, lines in enumerate(cells):
-        row, column = divmod(index, columns)
-        parts.append(f'<g transform="translate({column * width} {row * height})">')
+    parts += [_svg_text(text, f'x="{_MARGIN}" y="{y}"') for text, y in page.texts]
+    for index, (lines, (x, y)) in enumerate(zip(cells, page.places, strict=True)):
+        parts.append(f'<g transform="translate({x} {y})">')
         parts.append(_svg_path(lines))
         if labels is not None:
-            parts.append(_svg_label(labels[index]))
+            place = f'x="{CELL / 2}" y="{CELL + LABEL_HEIGHT / 2}" text-anchor="middle"'
+            parts.append(_svg_text(labels[index], place))
         parts.append("</g>")
     return "\n".join([*parts, "</svg>\n"])
 
 
-def save_drawing(path: Path, sketches: Sequence[np.ndarray], columns: int | None = None) -> None:
+def save_drawing(
+    path: Path,
+    sketches: Sequence[np.ndarray],
+    columns: int | None = None,
+    *,
+    title: str | None = None,
+    row_labels: Sequence[str] | None = None,
+) -> None:
     """Write a grid of sketches to a ``.svg`` or ``.png`` file; for the arguments see ``grid_svg``.
 
     Raises:
@@ -71,7 +91,8 @@ def save_drawing(path: Path, sketches: Sequence[np.ndarray], columns: int | None
     """
     path = Path(path)
     check_suffix(path)
-    drawing = grid_svg(sketches, columns) if path.suffix.lower() == ".svg" else _grid_image(sketches, columns)
+    draw = grid_svg if path.suffix.lower() == ".svg" else _grid_image
+    drawing = draw(sketches, columns, title=title, row_labels=row_labels)
     with atomic_path(path) as temporary:
         if isinstance(drawing, str):
             temporary.write_text(drawing, encoding="utf-8", newline="\n")
@@ -85,13 +106,40 @@ def check_suffix(path: Path) -> None:
         raise BadInput(f"{path}: expected a name that ends in .svg or .png, got {path.suffix or 'no suffix'}")
 
 
-def _grid_size(count: int, columns: int | None) -> tuple[int, int]:
-    """Return rows and columns."""
+class _Page(NamedTuple):
+    """Where everything is on a page, in pixels."""
+
+    width: int
+    height: int
+    places: list[tuple[int, int]]  # the upper left corner of each sketch's cell
+    texts: list[tuple[str, int]]  # the lines of the title and of the row labels, and the middle of each
+
+
+def _page(
+    count: int, columns: int | None, cell_height: int, title: str | None, row_labels: Sequence[str] | None
+) -> _Page:
+    """Lay out a page of ``count`` cells."""
     if columns is None:
         columns = math.ceil(math.sqrt(count))
     if columns < 1:
         raise BadInput(f"columns: expected at least 1, got {columns}")
-    return math.ceil(count / columns), columns
+    rows, width = math.ceil(count / columns), columns * CELL
+    if row_labels is not None and len(row_labels) != rows:
+        raise BadInput(f"row_labels: expected one for each of the {rows} rows, got {len(row_labels)}")
+    places, texts, y = [], [], 0
+
+    def write(text: str) -> None:
+        nonlocal y
+        for line in textwrap.wrap(text, (width - 2 * _MARGIN) // _CHARACTER):
+            texts.append((line, y + LABEL_HEIGHT // 2))
+            y += LABEL_HEIGHT
+
+    write(title or "")
+    for row in range(rows):
+        write("" if row_labels is None else row_labels[row])
+        places += [(column * CELL, y) for column in range(min(columns, count - row * columns))]
+        y += cell_height
+    return _Page(width, y, places, texts)
 
 
 def _fit_all(sketches: Sequence[np.ndarray]) -> list[Lines]:
@@ -142,18 +190,26 @@ def _svg_path(lines: Lines) -> str:
     return f'<path d="{data}" {style}/>'
 
 
-def _svg_label(label: str) -> str:
-    place = f'x="{CELL / 2}" y="{CELL + LABEL_HEIGHT / 2}"'
-    return f'<text {place} font-family="sans-serif" font-size="13" text-anchor="middle">{escape(label)}</text>'
+def _svg_text(text: str, place: str) -> str:
+    font = f'font-family="sans-serif" font-size="{_FONT_SIZE}" dominant-baseline="central"'
+    return f"<text {place} {font}>{escape(text)}</text>"
 
 
-def _grid_image(sketches: Sequence[np.ndarray], columns: int | None) -> Image.Image:
+def _grid_image(
+    sketches: Sequence[np.ndarray],
+    columns: int | None,
+    *,
+    title: str | None = None,
+    row_labels: Sequence[str] | None = None,
+) -> Image.Image:
     cells = _fit_all(sketches)
-    rows, columns = _grid_size(len(cells), columns)
-    image = Image.new("L", (columns * CELL, rows * CELL), "white")
-    for index, lines in enumerate(cells):
-        row, column = divmod(index, columns)
-        image.paste(_cell_image(lines), (column * CELL, row * CELL))
+    page = _page(len(cells), columns, CELL, title, row_labels)
+    image = Image.new("L", (page.width, page.height), "white")
+    for lines, place in zip(cells, page.places, strict=True):
+        image.paste(_cell_image(lines), place)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(_FONT_SIZE)
+    for text, y in page.texts:
+        draw.text((_MARGIN, y), text, fill="black", font=font, anchor="lm")
     return image
 
 

@@ -17,6 +17,9 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model.draws import Draws, TorchDraws
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
+# In float32 a smaller temperature makes the logarithm of every probability overflow, and the points of a larger one
+# overflow in a layer norm, which squares them.
+LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-30, 1e9
 PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
 
 
@@ -47,7 +50,7 @@ def sample(
     Args:
         model: in eval mode.
         seq_len: number of steps; the end of the sketch does not stop them.
-        temperature: divides the logs of pi and pen; sigma is multiplied by it.
+        temperature: divides the logs of pi and pen; sigma is multiplied by it. From 1e-30 to 1e9.
         greedy_mode: take the most likely component and pen state, and the component's mean.
         z: latent vector [1, z], anything that ``torch.as_tensor`` accepts; None draws it (even for an unconditional
             model, which does not use it).
@@ -185,15 +188,17 @@ def _draw_points(parameters: dict[str, Tensor], temperature: float, draws: Draws
 
 def _pick_rows(x: Tensor, pdf: Tensor, temperature: float) -> Tensor:
     below = pdf.log() - pdf.log().amax(dim=1, keepdim=True)
-    scaled = torch.where(below == 0, below, below / temperature)  # a tiny temperature may be 0 in float32
-    cumulated = F.softmax(scaled, dim=1).cumsum(dim=1)
+    cumulated = F.softmax(below / temperature, dim=1).cumsum(dim=1)
     return (cumulated < x.unsqueeze(1)).sum(dim=1).clamp(max=pdf.shape[1] - 1)
 
 
 def check_temperature(temperature: float) -> None:
-    """Raises BadInput unless the temperature is a positive, finite number."""
-    if not (temperature > 0 and np.isfinite(temperature)):
-        raise BadInput(f"temperature is {temperature}, expected a positive number (greedy mode is the limit at 0)")
+    """Raises BadInput unless the temperature is a number from ``LEAST_TEMPERATURE`` to ``LARGEST_TEMPERATURE``."""
+    if not LEAST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE:  # false for NaN
+        raise BadInput(
+            f"temperature is {temperature}, expected {LEAST_TEMPERATURE:g} to {LARGEST_TEMPERATURE:g}; "
+            "use 0.01 for little randomness, or greedy_mode of sample() for none"
+        )
 
 
 def _check_at_least_1(**numbers: int) -> None:

@@ -115,6 +115,40 @@ def test_labels_are_escaped_and_below_each_sketch():
         assert CELL < float(text.get("y")) < CELL + LABEL_HEIGHT
 
 
+def test_a_title_and_row_labels_stand_above_what_they_name_and_move_the_rows_down(tmp_path):
+    labelled = {"title": "a < b", "row_labels": ["first", "second"]}
+    root = ElementTree.fromstring(grid_svg([SKETCH] * 3, 2, **labelled))
+    assert (root.get("width"), root.get("height")) == (str(2 * CELL), str(2 * CELL + 3 * LABEL_HEIGHT))
+    places = [(int(text.get("y")), text.text) for text in root.iter(f"{SVG}text")]
+    second = 2 * LABEL_HEIGHT + CELL
+    middle = LABEL_HEIGHT // 2
+    assert places == [(middle, "a < b"), (LABEL_HEIGHT + middle, "first"), (second + middle, "second")]
+    cells = [group.get("transform") for group in root.iter(f"{SVG}g")]
+    first, last = 2 * LABEL_HEIGHT, 3 * LABEL_HEIGHT + CELL
+    assert cells == [f"translate(0 {first})", f"translate({CELL} {first})", f"translate(0 {last})"]
+    save_drawing(tmp_path / "plain.png", [SKETCH])
+    save_drawing(tmp_path / "a.png", [SKETCH] * 3, 2, **labelled)
+    plain, picture = pixels(tmp_path / "plain.png"), pixels(tmp_path / "a.png")
+    assert picture.shape == (2 * CELL + 3 * LABEL_HEIGHT, 2 * CELL)
+    for y, x in ((first, 0), (first, CELL), (last, 0)):
+        np.testing.assert_array_equal(picture[y : y + CELL, x : x + CELL], plain)
+    for y in (0, LABEL_HEIGHT, second):
+        strip = picture[y : y + LABEL_HEIGHT]
+        assert strip.min() < 100
+        assert (strip[[0, -1]] == 255).all()
+
+
+def test_a_long_title_is_wrapped_to_the_width_of_the_page(tmp_path):
+    title = "sketches of a set with a long name and their reconstructions"
+    root = ElementTree.fromstring(grid_svg([SKETCH], title=title))
+    lines = [text.text for text in root.iter(f"{SVG}text")]
+    assert " ".join(lines) == title
+    assert len(lines) > 2
+    assert root.get("height") == str(CELL + len(lines) * LABEL_HEIGHT)
+    save_drawing(tmp_path / "a.png", [SKETCH], title=title)
+    assert (pixels(tmp_path / "a.png")[: len(lines) * LABEL_HEIGHT, -5:] == 255).all()
+
+
 def test_a_png_has_black_lines_where_the_svg_has_them(tmp_path):
     save_drawing(tmp_path / "a.png", [SKETCH])
     picture = pixels(tmp_path / "a.png")
@@ -190,6 +224,8 @@ def test_wrong_arguments_are_bad_input(tmp_path):
             save_drawing(tmp_path / "a.png", [SKETCH], columns)
     with pytest.raises(BadInput, match="labels: expected one for each of the 2 sketches, got 1"):
         grid_svg([SKETCH, SKETCH], labels=["a"])
+    with pytest.raises(BadInput, match="row_labels: expected one for each of the 1 rows, got 2"):
+        grid_svg([SKETCH, SKETCH], 2, row_labels=["a", "b"])
     with pytest.raises(BadInput, match=r"a\.png: cannot be written"):
         save_drawing(tmp_path / "none" / "a.png", [SKETCH])
 

@@ -1,6 +1,7 @@
 """Drawing sketches: the exact sampler's random streams, and the batched sampler's draws, distribution and ends."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from pytorch_sketch_rnn.data.strokes import START_TOKEN
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
 from pytorch_sketch_rnn.model.draws import TorchDraws
-from pytorch_sketch_rnn.model.sampling import PARAMETERS, Sample, sample, sample_batch
+from pytorch_sketch_rnn.model.sampling import (
+    LARGEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
+    PARAMETERS,
+    Sample,
+    sample,
+    sample_batch,
+)
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 Z, M, MAX_LEN = 4, 3, 24
@@ -340,7 +348,7 @@ def test_many_points_have_the_distribution_of_their_mixture(temperature):
         assert (np.abs(np.cov(mine.T) - expected) < 5 * spread).all()
 
 
-@pytest.mark.parametrize("temperature", [1e-3, 1e-40, 1e-300])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-20, LEAST_TEMPERATURE])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_a_tiny_temperature_every_sketch_is_the_most_likely_one(dtype, temperature):
     model = constant([0.3, 0.3 + 1e-3, 0.399], [0.3, 0.4, 0.3], MU, SIGMA, CORR).to(dtype)
@@ -361,11 +369,21 @@ def test_z_may_be_an_array_a_list_or_of_another_dtype(as_given):
 
 
 # ------------------------------------------------------------------------------------------------------- errors
-@pytest.mark.parametrize("temperature", [0, 0.0, -1, float("nan"), float("inf")])
-def test_a_temperature_that_is_not_positive_and_finite_is_bad_input(temperature):
+@pytest.mark.parametrize("temperature", [0, 0.0, -1, float("nan"), float("inf"), 1e-50, 1e-31, 1e10, 1e300])
+def test_a_temperature_that_is_not_positive_or_would_overflow_is_bad_input(temperature):
     for draw in (lambda: sample(make(), 3, temperature), lambda: sample_batch(make(), 3, 3, temperature)):
-        with pytest.raises(BadInput, match=f"^temperature is {temperature}, expected a positive number"):
+        with pytest.raises(BadInput, match=re.escape(f"temperature is {temperature}, expected 1e-30 to 1e+09; ")):
             draw()
+
+
+@pytest.mark.parametrize("temperature", [LEAST_TEMPERATURE, LARGEST_TEMPERATURE])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_temperature_in_the_range_gives_finite_sketches(dtype, temperature):
+    for kind in CELL_TYPES:
+        model = make(kind, dtype=dtype)
+        drawn = sample(model, MAX_LEN, temperature, uniform=random.Random(1), normal=np.random.RandomState(1))
+        assert np.isfinite(drawn.strokes).all()
+        assert all(np.isfinite(sketch).all() for sketch in sample_batch(model, COUNT, MAX_LEN, temperature))
 
 
 def test_counts_and_lengths_below_1_are_bad_input():

@@ -1,5 +1,6 @@
 """``python -m pytorch_sketch_rnn sample``: pictures from a model, and one line for bad input."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ import torch
 from PIL import Image
 
 from pytorch_sketch_rnn.__main__ import main
-from pytorch_sketch_rnn.data.drawing import CELL
-from pytorch_sketch_rnn.data.npz import SPLITS, write_npz
+from pytorch_sketch_rnn.data.drawing import CELL, LABEL_HEIGHT, to_svg
+from pytorch_sketch_rnn.data.npz import SPLITS, read_npz, write_npz
+from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
@@ -32,14 +34,23 @@ def run(*arguments: object) -> int:
     return run_command(main, ["sample", *map(str, arguments)])
 
 
+def texts(svg: str) -> list[str]:
+    """The title of a page and the labels of its rows."""
+    return re.findall("<text [^>]*>([^<]*)</text>", svg)
+
+
 def test_an_svg_is_written_and_summarized(model, tmp_path, capsys):
     out = tmp_path / "page.svg"
     assert run(model, "-o", out, "--count", 5, "--columns", 2, "--temperature", 0.4, "--seed", 3) == 0
     text = out.read_text(encoding="utf-8")
-    assert text.startswith(f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * CELL}" height="{3 * CELL}"')
+    assert text.startswith(f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * CELL}" height="{3 * CELL + LABEL_HEIGHT}"')
     assert text.count("<path ") == 5
+    assert texts(text) == ["drawn from the prior, temperature 0.4"]
     captured = capsys.readouterr()
-    assert captured.out.startswith(f"wrote {out}: 5 sketches of ")
+    summary, hint = captured.out.splitlines()
+    assert re.fullmatch(rf"wrote {out}: 5 sketches of [\d to]+ points, drawn from the prior", summary)
+    assert hint.startswith("If they look broken, the training may have been too short for the prior")
+    assert "with --like SET.npz" in hint
     assert captured.err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["page.svg"]
 
@@ -48,8 +59,8 @@ def test_a_png_is_written_and_not_blank(model, tmp_path):
     out = tmp_path / "page.PNG"
     assert run(model, "--out", out, "--count", 4) == 0
     with Image.open(out) as image:
-        assert (image.format, image.size) == ("PNG", (2 * CELL, 2 * CELL))
-        assert np.asarray(image).min() < 100
+        assert (image.format, image.size) == ("PNG", (2 * CELL, 2 * CELL + LABEL_HEIGHT))
+        assert np.asarray(image)[LABEL_HEIGHT:].min() < 100
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
@@ -69,8 +80,8 @@ def test_temperature_and_max_len_reach_the_sampler(model, tmp_path, capsys):
         assert run(model, "-o", tmp_path / "page.svg", *options) == 0
         pages.append((tmp_path / "page.svg").read_text())
     assert len(set(pages)) == 3
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.endswith((": 12 sketches of 1 points", ": 12 sketches of 0 to 1 points"))
+    last = capsys.readouterr().out.splitlines()[-2]
+    assert re.search(": 12 sketches of (0 to )?1 points, drawn from the prior$", last)
 
 
 def broken(folder: Path, name: str, data: bytes) -> Path:
@@ -92,11 +103,12 @@ def broken(folder: Path, name: str, data: bytes) -> Path:
         (("-o", "{tmp}/page.svg", "--max-len", "0"), "--max-len is 0, expected 1 to 100000"),
         (("-o", "{tmp}/page.svg", "--max-len", "100001"), "--max-len is 100001, expected 1 to 100000"),
         (("-o", "{tmp}/page.svg", "--columns", "0"), "--columns is 0, expected at least 1"),
-        (("-o", "{tmp}/page.svg", "--temperature", "0"), "temperature is 0.0, expected a positive number"),
-        (("-o", "{tmp}/page.svg", "--temperature", "-1"), "temperature is -1.0, expected a positive number"),
-        (("-o", "{tmp}/page.svg", "--temperature", "nan"), "temperature is nan, expected a positive number"),
-        (("-o", "{tmp}/page.svg", "--temperature", "inf"), "temperature is inf, expected a positive number"),
-        (("-o", "{tmp}/page.svg", "--temperature", "1e300"), ": expected finite numbers"),
+        (("-o", "{tmp}/page.svg", "--temperature", "0"), "temperature is 0.0, expected 1e-30 to 1e+09"),
+        (("-o", "{tmp}/page.svg", "--temperature", "-1"), "temperature is -1.0, expected 1e-30 to 1e+09"),
+        (("-o", "{tmp}/page.svg", "--temperature", "nan"), "temperature is nan, expected 1e-30 to 1e+09"),
+        (("-o", "{tmp}/page.svg", "--temperature", "inf"), "temperature is inf, expected 1e-30 to 1e+09"),
+        (("-o", "{tmp}/page.svg", "--temperature", "1e300"), "temperature is 1e+300, expected 1e-30 to 1e+09"),
+        (("-o", "{tmp}/page.svg", "--temperature", "1e-50"), "temperature is 1e-50, expected 1e-30 to 1e+09"),
         (("-o", "{tmp}/page.svg", "--seed", str(2**32)), f"--seed is {2**32}, expected 0 to {2**32 - 1}"),
         (("-o", "{tmp}/page.svg", "--seed", "-1"), f"--seed is -1, expected 0 to {2**32 - 1}"),
         (("-o", "{tmp}/page.svg", "--like", "x.npz", "--seed", "-1"), "--seed is -1, expected 0 to "),
@@ -137,7 +149,7 @@ def test_weights_that_are_not_finite_are_bad_input_that_names_the_model(tmp_path
         sick.decoder.output_b[1] = value
     sick.save_pretrained(tmp_path / "model")
     assert run(tmp_path / "model", "-o", tmp_path / "page.svg") == 2
-    expected = f"error: {tmp_path}/model: the weight decoder.output_b holds NaN or infinity, so the model cannot draw\n"
+    expected = f"error: {tmp_path}/model: the weight decoder.output_b holds NaN or infinity, so the model cannot be used\n"
     assert capsys.readouterr().err == expected
     assert not (tmp_path / "page.svg").exists()
 
@@ -154,16 +166,61 @@ def strokes(tmp_path_factory) -> Path:
 
 def test_like_imitates_the_sketches_of_a_set(model, strokes, tmp_path):
     pages = []
-    for options in ((), ("--like", strokes), ("--like", strokes)):
-        assert run(model, "-o", tmp_path / "page.svg", "--count", 4, *options) == 0
+    for options in ((), ("--like", strokes), ("--like", strokes), ("--like", strokes, "--seed", 5)):
+        assert run(model, "-o", tmp_path / "page.svg", "--count", 3, *options) == 0
         pages.append((tmp_path / "page.svg").read_text())
-    assert pages[0] != pages[1] == pages[2]
+    assert pages[0] != pages[1] == pages[2] != pages[3]
 
 
-def test_like_with_too_few_sketches_names_the_file_and_the_count(model, strokes, tmp_path, capsys):
+@pytest.mark.parametrize(("options", "columns"), [((), 3), (("--columns", 2), 2), (("--columns", 9), 4)])
+def test_like_draws_originals_above_their_reconstructions_and_labels_the_rows(
+    model, strokes, tmp_path, capsys, options, columns
+):
+    out = tmp_path / "page.svg"
+    assert run(model, "-o", out, "--like", strokes, *options) == 0
+    page = out.read_text()
+    bands = -(-4 // columns)
+    title, *labels = texts(page.replace("\n", ""))
+    assert page.startswith(f'<svg xmlns="http://www.w3.org/2000/svg" width="{columns * CELL}" ')
+    assert title.startswith("sketches of set.npz and their")
+    assert labels[-2 * bands :] == ["originals", "reconstructions"] * bands
+    cells = [cell.split("\n")[0] for cell in page.split('<path d="')[1:]]
+    cells = [cells[first : first + columns] for first in range(0, len(cells), columns)]
+    originals = [cell for row in cells[::2] for cell in row if not cell.startswith('"')]
+    expected = [to_svg(sketch).split('<path d="')[1].split("\n")[0] for sketch in read_npz(strokes)["test"]]
+    assert sorted(originals) == sorted(expected)
+    printed = capsys.readouterr().out
+    assert re.fullmatch(
+        rf"wrote {out}: 4 sketches of the test split of {strokes}, each above its reconstruction of [\d to]+ points\n",
+        printed,
+    )
+
+
+def test_like_draws_as_many_as_there_are_unless_a_count_is_given(model, strokes, tmp_path, capsys):
+    assert run(model, "-o", tmp_path / "page.png", "--like", strokes) == 0
+    assert ": 4 sketches of the test split" in capsys.readouterr().out
+    assert run(model, "-o", tmp_path / "page.png", "--like", strokes, "--count", 2) == 0
+    assert ": 2 sketches of the test split" in capsys.readouterr().out
+    (tmp_path / "page.png").unlink()
     assert run(model, "-o", tmp_path / "page.svg", "--like", strokes, "--count", 5) == 2
     assert capsys.readouterr().err == f"error: {strokes}: its test split has 4 sketches, fewer than --count 5\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_like_takes_a_packed_set(model, tmp_path, capsys):
+    path = tmp_path / "set.h5"
+    with PackedWriter(path, 1.0) as writer:
+        for split in SPLITS:
+            writer.add(split, np.int16([[3, 4, 0], [-5, 6, 1]]))
+    assert run(model, "-o", tmp_path / "page.svg", "--like", path) == 0
+    assert ": 1 sketches of the test split" in capsys.readouterr().out
+
+
+def test_like_with_an_empty_test_split_is_one_line(model, strokes, tmp_path, capsys):
+    write_npz(tmp_path / "set.npz", read_npz(strokes) | {"test": []})
+    assert run(model, "-o", tmp_path / "page.svg", "--like", tmp_path / "set.npz") == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/set.npz: its test split is empty, expected sketches")
+    assert not (tmp_path / "page.svg").exists()
 
 
 def test_like_with_an_unconditional_model_names_both(strokes, tmp_path, capsys):

@@ -1,0 +1,71 @@
+"""What the form of a recording may require of it: arrays with certain shapes, hyperparameters, a seed."""
+
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+import numpy as np
+
+from parity_tests.record.recording import Recording
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import LARGEST_SIZE
+from weight_port.names import CELLS
+
+Shape = tuple[int | None, ...]  # None: any length
+
+
+class Requirements:
+    """Requirements of one recording; each raises BadInput if it is not met."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording, self.groups = recording, recording.groups
+        self.hparams, self.provenance = recording.hparams, recording.provenance
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Raise BadInput with the problem."""
+        raise BadInput(f"recording {self.recording.name}: {problem}; record it again")
+
+    def array(self, group: str, name: str, *shape: int | None) -> np.ndarray:
+        """A required array, with axes of these lengths; None: any length."""
+        value = self.groups[group].get(name)
+        if value is None:
+            self.refuse(f"lacks {group}/{name}")
+        expected = ["any" if length is None else length for length in shape]
+        if value.ndim != len(shape) or any(
+            wanted not in (None, length) for wanted, length in zip(shape, value.shape, strict=True)
+        ):
+            self.refuse(f"{group}/{name} has the shape {list(value.shape)}, expected {expected}".replace("'", ""))
+        return value
+
+    def arrays(self, group: str, shapes: Mapping[str, Shape]) -> None:
+        """Required arrays, each with its shape."""
+        for name, shape in shapes.items():
+            self.array(group, name, *shape)
+
+    def claims(self, whole: Iterable[str] = (), real: Iterable[str] = ()) -> None:
+        """Required hyperparameters: positive whole numbers, and numbers."""
+        for name in whole:
+            value = self.hparams.get(name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_SIZE:
+                self.refuse(f"its hyperparameter {name} is {value!r}, expected a positive whole number")
+        for name in real:
+            if not isinstance(self.hparams.get(name), int | float):
+                self.refuse(f"its hyperparameter {name} is {self.hparams.get(name)!r}, expected a number")
+
+    def cell(self, name: str) -> None:
+        """A required hyperparameter that names a cell."""
+        value = self.hparams.get(name)
+        if not isinstance(value, str) or value not in CELLS:
+            self.refuse(f"its hyperparameter {name} is {value!r}")
+
+    def seed(self) -> None:
+        """The seed, which a replay needs to draw the same numbers."""
+        if not isinstance(self.provenance.get("seed"), int):
+            self.refuse("lacks its seed")
+
+    def same(self, group: str, other: str, names: Iterable[str]) -> None:
+        """Both groups hold exactly these names, in the same shapes."""
+        names = set(names)
+        for name in sorted(names | set(self.groups[other])):
+            if name not in names:
+                self.refuse(f"{other}/{name} has no counterpart in {group}")
+            self.array(other, name, *self.groups[group][name].shape)

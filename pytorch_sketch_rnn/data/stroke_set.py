@@ -1,0 +1,58 @@
+"""Opens a stroke set in either format, ``.npz`` or packed, for those who read sketches without training on them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pytorch_sketch_rnn.data.magenta_loader import DataLoader
+from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
+from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
+from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.errors import BadInput
+
+
+@dataclass(frozen=True)
+class StrokeSet:
+    """The sketches of a set, stroke-3 [n, 3] in units of the file."""
+
+    path: Path
+    splits: Mapping[str, Sequence[np.ndarray]]
+    packed_scale: float | None = None  # the scale factor that a packed set holds
+
+    def scale_factor(self, train: Sequence[np.ndarray] | None = None) -> np.float32:
+        """The standard deviation of the training offsets, by which Magenta normalises a set.
+
+        Args:
+            train: the training sketches to use, sorted by length; None means all, in the order of Magenta's loader.
+
+        Raises:
+            BadInput: when there are no sketches, or all their offsets are the same.
+        """
+        if self.packed_scale is not None:  # over all sketches; a packed set may be larger than memory
+            return np.float32(self.packed_scale)
+        order = None if train is None else np.arange(len(train))
+        train = self.splits["train"] if train is None else train
+        longest = max((len(sketch) for sketch in train), default=1)
+        loader = DataLoader(train, 1, longest, np.random.RandomState(0), order=order)
+        try:
+            return loader.calculate_normalizing_scale_factor()
+        except BadInput as error:
+            raise BadInput(f"{self.path}: the train split: {error}") from None
+
+
+@contextmanager
+def open_set(path: Path) -> Iterator[StrokeSet]:
+    """Open a stroke set; a packed one is read on demand and closed at the end.
+
+    Raises:
+        BadInput: when the file is missing or damaged.
+    """
+    if path.suffix.lower() in PACKED_SUFFIXES:
+        with open_packed(path) as packed:
+            splits = {split: getattr(packed, split) for split in SPLITS}
+            yield StrokeSet(path, splits, packed.scale_factor)
+    else:
+        yield StrokeSet(path, read_npz(path))
