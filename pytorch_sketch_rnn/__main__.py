@@ -1,4 +1,7 @@
-"""``python -m pytorch_sketch_rnn sample MODEL -o FILE`` draws sketches; ``dataset SRC OUT`` makes a stroke set."""
+"""``python -m pytorch_sketch_rnn sample MODEL -o FILE`` draws sketches, ``dataset SRC OUT`` makes a stroke set.
+
+``train`` trains a model; its flags are in :mod:`~pytorch_sketch_rnn.training.flags`.
+"""
 
 import argparse
 import sys
@@ -41,13 +44,18 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--like", metavar="NPZ", type=Path, help="imitate random sketches of this stroke set's test split"
     )
-    sample.add_argument("--device", default="cpu", help="device to run on, such as cuda (default cpu)")
+    sample.add_argument("--device", default="auto", help="such as cpu, cuda or mps (default: the best that is there)")
+    commands.add_parser("train", help="train a model; `train --help` lists its flags")
     make_set_command.add_arguments(commands.add_parser("dataset", help="make a stroke set for training from drawings"))
     return result
 
 
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
+    if argv[:1] == ["train"]:
+        from pytorch_sketch_rnn.training import command
+
+        return command.main(argv[1:])
     arguments = parser().parse_args(argv)
     return make_set_command.run(arguments) if arguments.command == "dataset" else _sample(arguments)
 
@@ -114,4 +122,9 @@ def _lengths(sketches: "list[np.ndarray]") -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    code = run_command(main)
+    if sys.argv[1:2] == ["train"]:
+        from pytorch_sketch_rnn.distributed import exit_code
+
+        code = exit_code(code)
+    sys.exit(code)
