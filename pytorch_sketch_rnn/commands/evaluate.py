@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="seed of the latent noise, as that of the training (default 0)")
     add("--json", metavar="FILE", help=f"write the results as JSON; {STDOUT} prints them instead of the table")
-    add("--device", default="cpu", help="device to run on, such as cuda (default cpu)")
+    add("--device", default="auto", help="such as cpu, cuda or mps (default: the best that is there)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="encode random sketches of this stroke set's test split, and draw them above their reconstructions",
     )
-    add("--device", default="cpu", help="device to run on, such as cuda (default cpu)")
+    add("--device", default="auto", help="such as cpu, cuda or mps (default: the best that is there)")
 
 
 class _Sampler(NamedTuple):

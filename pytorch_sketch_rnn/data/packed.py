@@ -1,9 +1,10 @@
 """Packed stroke sets in HDF5: sets larger than memory, read one sketch at a time.
 
-For each split a file holds two datasets. ``<split>_points`` is int16 [P, 3]: the points of all sketches, one sketch
+For each split a file holds three datasets. ``<split>_points`` is int16 [P, 3]: the points of all sketches, one sketch
 after the other; dx and dy in multiples of ``unit``, then 1 where the pen is lifted, else 0. ``<split>_offsets`` is
-int64 [N + 1]: sketch i is rows offsets[i] to offsets[i + 1] of the points. Both are contiguous and uncompressed, so
-that a sketch is one range of bytes of the file. The file's attributes are listed in ``ATTRIBUTES``.
+int64 [N + 1]: sketch i is rows offsets[i] to offsets[i + 1] of the points. ``<split>_crc32`` is uint32 [N]: the CRC-32
+of each sketch's points; version 1 of the format had none. All are contiguous and uncompressed, so that a sketch is one
+range of bytes of the file. The file's attributes are listed in ``ATTRIBUTES``.
 
 :mod:`~pytorch_sketch_rnn.data.packed_writer` writes these files.
 
@@ -13,6 +14,8 @@ Source: the HDF5 File Format Specification 3.0.
 import io
 import operator
 import os
+import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -32,9 +35,11 @@ MIN_UNIT = 1e-6
 MAX_POINTS = 1_000_000  # in one sketch
 
 FORMAT = b"pytorch-sketch-rnn packed strokes"
-VERSION = 1
+VERSION = 2
+WITHOUT_CHECKSUMS = 1  # the older version, which can still be read
 POINT_TYPE = np.dtype("<i2")
 OFFSET_TYPE = np.dtype("<i8")
+CHECKSUM_TYPE = np.dtype("<u4")
 # name: type, shape
 ATTRIBUTES = {
     "format": (np.dtype(f"S{len(FORMAT)}"), ()),
@@ -95,6 +100,10 @@ class PackedSplit(Sequence[np.ndarray]):
             )
         stored = _read(self._file, extent.points_at, POINT_TYPE, 3 * start, 3 * end).reshape(-1, 3)
         check_pen(stored[:, 2])
+        if extent.checksums_at is not None:
+            expected = _read(self._file, extent.checksums_at, CHECKSUM_TYPE, index, index + 1).item()
+            if zlib.crc32(stored.data) != expected:
+                raise Refused("expected its points as they were packed, got others: the file is damaged")
         return stored
 
 
@@ -110,12 +119,20 @@ class PackedSet:
         scale_factor: standard deviation of all training offsets, dx and dy together, clamped to +-1000. Magenta
             normalises by this number, rounded to float32.
         longest: points in the longest sketch of all splits.
+        has_checksums: whether a damaged sketch is noticed; files of the older version hold no checksums.
     """
 
     def __init__(
-        self, path: Path, file: io.FileIO, splits: Sequence[PackedSplit], scale_factor: float, longest: int
+        self,
+        path: Path,
+        file: io.FileIO,
+        splits: Sequence[PackedSplit],
+        scale_factor: float,
+        longest: int,
+        has_checksums: bool,
     ) -> None:
         self.path = path
+        self.has_checksums = has_checksums
         self.train, self.valid, self.test = splits
         self.scale_factor = scale_factor
         self.longest = longest
@@ -156,7 +173,10 @@ def open_packed(path: Path) -> PackedSet:
             file = io.FileIO(os.dup(h5.id.get_vfd_handle()), "rb")
             stack.enter_context(file)
             unit, scale_factor, longest, counts = _checked_attributes(h5)
-            extents = [_extent(h5, file, split, count) for split, count in zip(SPLITS, counts, strict=True)]
+            checked = _attribute(h5, "version") != WITHOUT_CHECKSUMS
+            extents = [
+                _extent(h5, file, split, count, checked=checked) for split, count in zip(SPLITS, counts, strict=True)
+            ]
         splits = [PackedSplit(file, extent, unit, longest) for extent in extents]
         stack.pop_all()
         # Absolute, because a process that unpickles the set may have another working directory.
@@ -192,8 +212,8 @@ def _checked_attributes(h5: h5py.File) -> tuple[float, float, int, list[int]]:
     if _attribute(h5, "format") != FORMAT:
         raise Refused("expected a packed stroke set, got HDF5 of another format")
     version = _attribute(h5, "version")
-    if version != VERSION:
-        raise Refused(f"expected version {VERSION} of packed stroke sets, got {version}")
+    if version not in (WITHOUT_CHECKSUMS, VERSION):
+        raise Refused(f"expected version {WITHOUT_CHECKSUMS} or {VERSION} of packed stroke sets, got {version}")
     unit, scale_factor, longest = (_attribute(h5, name).item() for name in ("unit", "scale_factor", "longest"))
     counts = _attribute(h5, "counts").tolist()
     # These comparisons are false for NaN.
@@ -233,21 +253,26 @@ class _Extent:
     points: int
     points_at: int
     offsets_at: int
+    checksums_at: int | None
 
 
-def _extent(h5: h5py.File, file: io.FileIO, split: str, sketches: int) -> _Extent:
-    """Find a split's two datasets, and check their shapes and the first and last offset."""
+def _extent(h5: h5py.File, file: io.FileIO, split: str, sketches: int, *, checked: bool) -> _Extent:
+    """Find a split's datasets, and check their shapes and the first and last offset."""
     points, offsets = (_dataset(h5, f"{split}_{part}") for part in ("points", "offsets"))
+    checksums = _dataset(h5, f"{split}_crc32") if checked else None
     if offsets.shape != (sketches + 1,) or points.ndim != 2 or points.shape[1] != 3:
         raise Refused(
             f"{split}: expected {sketches + 1} offsets and points [P, 3], got shapes {offsets.shape} and {points.shape}"
         )
+    if checksums is not None and checksums.shape != (sketches,):
+        raise Refused(f"{split}: expected {sketches} checksums, got shape {checksums.shape}")
     total = points.shape[0]
     points_at, offsets_at = (_position(dataset, file) for dataset in (points, offsets))
     ends = [_read(file, offsets_at, OFFSET_TYPE, index, index + 1).item() for index in (0, sketches)]
     if ends != [0, total]:
         raise Refused(f"{split}: expected offsets from 0 to {total}, got {ends[0]} to {ends[1]}")
-    return _Extent(f"{h5.filename}: {split}", sketches, total, points_at, offsets_at)
+    checksums_at = None if checksums is None else _position(checksums, file)
+    return _Extent(f"{h5.filename}: {split}", sketches, total, points_at, offsets_at, checksums_at)
 
 
 def _dataset(h5: h5py.File, name: str) -> h5py.Dataset:
@@ -257,7 +282,7 @@ def _dataset(h5: h5py.File, name: str) -> h5py.Dataset:
     dataset = h5[name]
     if not isinstance(dataset, h5py.Dataset):
         raise Refused(f"expected {name!r} to be a dataset, got a {type(dataset).__name__.lower()}")
-    number_type = POINT_TYPE if name.endswith("points") else OFFSET_TYPE
+    number_type = {"points": POINT_TYPE, "offsets": OFFSET_TYPE, "crc32": CHECKSUM_TYPE}[name.rpartition("_")[2]]
     if not _is_type(dataset.id.get_type(), number_type):
         raise Refused(f"{name}: expected the type {number_type}, got another")
     creation = dataset.id.get_create_plist()
@@ -296,7 +321,18 @@ def _read(file: io.FileIO, position: int, number_type: np.dtype, start: int, end
     threads and forked processes can read at the same time.
     """
     size = (end - start) * number_type.itemsize
-    data = os.pread(file.fileno(), size, position + start * number_type.itemsize)
+    data = _read_at(file, size, position + start * number_type.itemsize)
     if len(data) != size:
         raise Refused(f"expected {size} bytes at {position}, got {len(data)}: the file is cut short")
     return np.frombuffer(data, number_type)
+
+
+def _read_at(file: io.FileIO, size: int, position: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), size, position)
+    with _ONE_AT_A_TIME:  # Windows has no positioned reads
+        file.seek(position)
+        return file.read(size)
+
+
+_ONE_AT_A_TIME = threading.Lock()

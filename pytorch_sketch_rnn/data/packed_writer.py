@@ -6,6 +6,7 @@ Source: Magenta ``utils.py`` (``DataLoader``) for the clamp of the offsets and f
 import math
 import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from pytorch_sketch_rnn.data.magenta_loader import LIMIT
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.data.packed import (
     ATTRIBUTES,
+    CHECKSUM_TYPE,
     FORMAT,
     MAX_POINTS,
     MIN_UNIT,
@@ -146,13 +148,14 @@ class PackedWriter:
             for split, spool in self._spools.items():
                 _copy(spool.points, file.create_dataset(f"{split}_points", (spool.total, 3), POINT_TYPE))
                 _copy(spool.offsets, file.create_dataset(f"{split}_offsets", (spool.sketches + 1,), OFFSET_TYPE))
+                _copy(spool.checksums, file.create_dataset(f"{split}_crc32", (spool.sketches,), CHECKSUM_TYPE))
 
 
 class _Spool:
     """The sketches of one split so far, in unnamed files, which disappear when the process ends for any reason."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.points, self.offsets = (_unnamed_file(folder, stack) for _ in range(2))
+        self.points, self.offsets, self.checksums = (_unnamed_file(folder, stack) for _ in range(3))
         self.sketches = 0
         self.total = 0  # points
         self.steps = RunningDeviation()
@@ -163,6 +166,7 @@ class _Spool:
         stored[:, :2] = steps
         stored[:, 2] = pen
         self.points.write(stored.data)
+        self.checksums.write(struct.pack("<I", zlib.crc32(stored.data)))
         self.sketches += 1
         self.total += len(steps)
         self.offsets.write(struct.pack("<q", self.total))

@@ -1,17 +1,18 @@
 """Checkpoints of a training: folders that exist whole or not at all.
 
 ``<save_dir>/checkpoints/step-00000500`` holds ``config.json`` and ``model.safetensors``, so that it is a model like any
-other; ``optimizer.safetensors``, under the names that ``weight_port`` gives the slots of a Magenta checkpoint; and
-``training.json``. The random numbers of a step are a function of seed and step (see :mod:`batches` and
-:class:`draws.KeyedDraws`), so these two numbers are the whole state of all generators. The schedules are functions of
-the step.
+other; ``optimizer.safetensors``, under the names that ``weight_port`` gives the slots of a Magenta checkpoint;
+``training.json``; and ``SHA256SUMS``, the checksums of these files, which are verified when a run resumes.
+
+The random numbers of a step are a function of seed and step (see :mod:`batches` and :class:`draws.KeyedDraws`), so
+these two numbers are the whole state of all generators. The schedules are functions of the step.
 """
 
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training.checksums import write_checksums
 from pytorch_sketch_rnn.training.optim import TF1Adam
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE, POWERS, SLOTS, STEP, array_shapes, slot_key
 
@@ -74,7 +76,7 @@ def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapp
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        temporary = _new_folder(folder, ".tmp")
     except OSError as error:
         raise BadInput(f"{folder}: cannot be written ({error.strerror})") from None
     try:
@@ -83,7 +85,7 @@ def write_folder(folder: Path, model: SketchRNN, optimizer: TF1Adam, state: Mapp
         safetensors.torch.save_file(arrays, temporary / OPTIMIZER_FILE)
         (temporary / STATE_FILE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         shutil.copymode(temporary / CONFIG_FILE, temporary / OPTIMIZER_FILE)  # safetensors writes private files
-        temporary.chmod(folder.parent.stat().st_mode & 0o777)
+        write_checksums(temporary)
         for path in temporary.iterdir():
             _to_disk(path)
         replace_folder(temporary, folder)
@@ -105,9 +107,9 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def _put_aside(folder: Path) -> Path:
-    """Rename a folder before it is deleted, so that it is never seen half deleted; returns its new path."""
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-    os.replace(folder, old)  # replaces the empty folder
+    """Rename a folder before it is deleted, so that it is never seen half deleted; returns the folder to delete."""
+    old = _new_folder(folder, ".old")
+    os.replace(folder, old / folder.name)  # into it: Windows has no rename to an existing folder
     return old
 
 
@@ -117,13 +119,19 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         yield folder
         return
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    new = _new_folder(folder, ".tmp")
     try:
         yield new
-        new.chmod(folder.parent.stat().st_mode & 0o777)
         os.replace(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _new_folder(beside: Path, suffix: str) -> Path:
+    """Make a hidden folder beside another one; its permissions follow the umask, which those of mkdtemp do not."""
+    folder = beside.with_name(f".{beside.name}.{secrets.token_hex(8)}{suffix}")
+    folder.mkdir()
+    return folder
 
 
 def remove_older(save_dir: Path, keep: int) -> None:
@@ -146,7 +154,7 @@ def read_state(folder: Path, *, finite: bool = True) -> dict[str, Any]:
         BadInput: when it is missing or broken.
     """
     path = folder / STATE_FILE
-    state = read_json(path, "a checkpoint of train.py", finite=finite)
+    state = read_json(path, "a checkpoint of a training", finite=finite)
     if not isinstance(state, dict) or not isinstance(state.get("step"), int) or state["step"] < 0:
         raise BadInput(f"{path}: expected the state of a training with its step; remove this checkpoint")
     return state
@@ -193,8 +201,11 @@ def set_optimizer(arrays: Mapping[str, Tensor], model: SketchRNN, optimizer: TF1
     optimizer.set_powers({name: float(arrays[name]) for name in POWERS})
 
 
-def load_weights(folder: Path, model: SketchRNN) -> None:
+def load_weights(folder: Path, model: SketchRNN) -> torch.dtype:
     """Read the weights of a checkpoint into a model of the same shape.
+
+    Returns:
+        The dtype in which they are stored; they are converted to that of the model.
 
     Raises:
         BadInput: when they cannot be read, or have other shapes.
@@ -204,10 +215,15 @@ def load_weights(folder: Path, model: SketchRNN) -> None:
     if {name: value.shape for name, value in read.state_dict().items()} != expected:
         raise BadInput(f"{folder / WEIGHTS_FILE}: is a model of other cells or sizes than this training's")
     model.load_state_dict(read.state_dict())
+    return read.decoder.output_w.dtype
 
 
 def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    windows = os.name == "nt"
+    if windows and path.is_dir():
+        return  # it opens no folders
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)  # it flushes only what may be written
     try:
         os.fsync(descriptor)
     finally:

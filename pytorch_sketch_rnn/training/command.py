@@ -1,33 +1,40 @@
-"""The command ``train.py``: a run from its flags to its exit code."""
+"""The command ``python -m pytorch_sketch_rnn train``, or ``train.py``: a run from its flags to its exit code."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import torch
 
+from pytorch_sketch_rnn.command_line import typed
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import without_query
-from pytorch_sketch_rnn.device import physical_memory, usable_device
-from pytorch_sketch_rnn.distributed import Group, LostProcess, join, local_device, under_torchrun
+from pytorch_sketch_rnn.device import check_dtype, device_name, memory, usable_device
+from pytorch_sketch_rnn.distributed import Group, LostProcess, exit_code, join
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from pytorch_sketch_rnn.training.checkpoint import last_checkpoint, load_optimizer, load_weights
+from pytorch_sketch_rnn.training.checkpoint import (
+    checkpoints,
+    last_checkpoint,
+    load_optimizer,
+    load_weights,
+    read_state,
+)
+from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE, damaged_file
 from pytorch_sketch_rnn.training.flags import changes_of, named_by_flag, parser
+from pytorch_sketch_rnn.training.next_steps import after_training, resume_command
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
-from pytorch_sketch_rnn.training.resume import check_draws, environment_changes, resume
+from pytorch_sketch_rnn.training.resume import check_checkpoint, environment_changes, resume
 from pytorch_sketch_rnn.training.run import Run
-from pytorch_sketch_rnn.training.run_folder import make_folder, only_run, refuse_existing
+from pytorch_sketch_rnn.training.run_folder import check_places, make_folder, only_run, refuse_existing
 from pytorch_sketch_rnn.training.run_log import check_curves
 from pytorch_sketch_rnn.training.run_state import Best
-from pytorch_sketch_rnn.training.settings import Settings
+from pytorch_sketch_rnn.training.settings import SETTINGS_FILE, Settings
 from pytorch_sketch_rnn.training.stroke_sets import read_sets
 from pytorch_sketch_rnn.training.trainer import NotFinite, Trainer
 
@@ -35,56 +42,69 @@ Report = Callable[[str], None]
 
 
 def run() -> int:
-    """Run ``train.py``; returns the exit code."""
-    code = run_command(main)
-    if under_torchrun():
-        # skips the destructors: in one run of twenty, gloo's threads abort in them when all is done and saved
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    """Run the command line of this process; returns the exit code."""
+    return exit_code(run_command(main))
 
 
 def main(argv: list[str]) -> int:
-    """Run the command line; returns the exit code."""
+    """Run a command line; returns the exit code."""
     arguments = parser().parse_args(argv)
-    device = usable_device(local_device(arguments.device), "--device")
+    changes = changes_of(arguments)
+    folder = _folder_of(arguments)
+    before = _device_before(folder) if arguments.resume else None
+    device = usable_device(arguments.device, "--device", before=before)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     group = join(device)
     try:
-        code = _train(arguments, device, group)
+        code = _train(arguments, changes, folder, device, group)
         group.wait()  # for rank 0, which saves longer
         return code
     except LostProcess as error:
         print(f"error: process {group.rank} of {group.size} lost another one ({error}); its own message says why; "
-              f"go on with --resume and --save_dir={arguments.save_dir}", file=sys.stderr)  # fmt: skip
+              f"go on with: {resume_command(folder, arguments.device)}", file=sys.stderr)  # fmt: skip
         return 1
 
 
-def _train(arguments: argparse.Namespace, device: torch.device, group: Group) -> int:
+def _folder_of(arguments: argparse.Namespace) -> Path:
+    folder: Path | None = arguments.save_dir or (Path("model_demo") if arguments.demo else None)
+    if folder is None:
+        raise BadInput("--save_dir is missing: expected the folder of the run, such as --save_dir=model1_save")
+    return folder
+
+
+def _device_before(folder: Path) -> str | None:
+    """The type of device of a run's last checkpoint, on which it resumes bit for bit; None if that cannot be read."""
+    found = checkpoints(folder)
+    try:
+        device = read_state(found[max(found)], finite=False).get("device") if found else None
+    except BadInput:
+        return None  # what is wrong is said where it is resumed
+    return device if isinstance(device, str) else None
+
+
+def _train(
+    arguments: argparse.Namespace, changes: dict[str, Any], folder: Path, device: torch.device, group: Group
+) -> int:
     def report(line: str) -> None:
         if group.leads:
             print(line, flush=True)
 
-    changes = changes_of(arguments)
-    folder = arguments.save_dir or (Path("model_demo") if arguments.demo else None)
-    if folder is None:
-        raise BadInput("--save_dir is missing: expected the folder of the run, such as --save_dir=model1_save")
     if arguments.resume:
         settings = _resumed_settings(arguments, changes, folder)
-        _on_rank_0(group, lambda: check_draws(folder))
+        _on_rank_0(group, lambda: check_checkpoint(folder))
     else:
         _on_rank_0(group, lambda: refuse_existing(folder))
         settings = _new_settings(arguments, changes)
+    check_dtype(device, settings.dtype)
     with ExitStack() as files:
-        sets = _first_on_rank_0(group, lambda: read_sets(settings, files))
+        sets = _first_on_rank_0(group, lambda: read_sets(settings, files, report))
         num_steps = _num_steps(settings, sets)
         trainer = Trainer(_initial_model(sets, settings, device), sets, settings.options, group)
         report(_description(settings, trainer, num_steps, device))
         if arguments.resume:
-            return _resume(folder, trainer, settings, num_steps, report)
-        return _start(folder, trainer, settings, num_steps, report, arguments.init_from)
+            return _resume(arguments, folder, trainer, settings, num_steps, report)
+        return _start(arguments, folder, trainer, settings, num_steps, report)
 
 
 def _new_settings(arguments: argparse.Namespace, changes: dict[str, Any]) -> Settings:
@@ -100,6 +120,12 @@ def _new_settings(arguments: argparse.Namespace, changes: dict[str, Any]) -> Set
 
 
 def _resumed_settings(arguments: argparse.Namespace, changes: dict[str, Any], folder: Path) -> Settings:
+    if (folder / "checkpoint").is_file() and not (folder / SETTINGS_FILE).exists():
+        convert = typed(["python", "-m", "weight_port", "convert", folder, "DIR"])
+        raise BadInput(
+            f"{folder}: expected a run of this program, got a TensorFlow checkpoint; convert it ({convert}), then "
+            "start a run with --init_from=DIR"
+        )
     settings = Settings.load(folder)
     if arguments.demo and settings.data_dir is not None:
         raise BadInput(f"--demo: the run in {folder} is no demo, it has data of its own; leave --demo out")
@@ -110,21 +136,25 @@ def _resumed_settings(arguments: argparse.Namespace, changes: dict[str, Any], fo
 
 
 def _start(
-    folder: Path, trainer: Trainer, settings: Settings, num_steps: int, report: Report, init_from: Path | None
+    arguments: argparse.Namespace, folder: Path, trainer: Trainer, settings: Settings, num_steps: int, report: Report
 ) -> int:
+    init_from: Path | None = arguments.init_from
     if init_from is not None:
         report(_initialise(trainer, init_from))
     _on_rank_0(trainer.group, lambda: make_folder(folder, settings, trainer))
     with only_run(folder, trainer.group):
-        return _run(Run(folder, trainer, Best(), settings.keep, report), num_steps)
+        return _run(Run(folder, trainer, Best(), settings.keep, report), num_steps, settings, arguments.device)
 
 
-def _resume(folder: Path, trainer: Trainer, settings: Settings, num_steps: int, report: Report) -> int:
+def _resume(
+    arguments: argparse.Namespace, folder: Path, trainer: Trainer, settings: Settings, num_steps: int, report: Report
+) -> int:
     group = trainer.group
     with only_run(folder, group):
-        # everything that may refuse comes before the first write, except for that of the lock
+        # everything that may refuse comes before the first write: a refused resume leaves the run as it was
         best = resume(folder, trainer)
         _on_rank_0(group, lambda: check_curves(folder))
+        _on_rank_0(group, lambda: check_places(folder))
         finished = trainer.steps_done >= num_steps
         if finished:
             settings = Settings.load(folder)  # nothing is trained with the changes
@@ -141,10 +171,11 @@ def _resume(folder: Path, trainer: Trainer, settings: Settings, num_steps: int, 
                 "--num_steps or --num_epochs"
             )
             return 0
-        return _run(run, num_steps)
+        return _run(run, num_steps, settings, arguments.device)
 
 
-def _run(run: Run, num_steps: int) -> int:
+def _run(run: Run, num_steps: int, settings: Settings, device: str) -> int:
+    """Train; ``device`` is the value of ``--device``, for the command that resumes."""
     trainer, folder = run.trainer, run.folder
     trainer.group.broadcast_tensors([*trainer.model.parameters(), *trainer.optimizer.slots()])
     try:
@@ -155,15 +186,10 @@ def _run(run: Run, num_steps: int) -> int:
               f"--init_from={path} (its schedules start over) and a lower --lr", file=sys.stderr)  # fmt: skip
         return 1
     if not finished:
-        device = trainer.model.decoder.output_w.device
-        on = "" if device.type == "cpu" else f" --device={device if trainer.group.size == 1 else device.type}"
-        again = f"python train.py {quote(f'--save_dir={folder}')} --resume{on}"
-        run.report(f"stopped after step {trainer.steps_done}; go on with: {again}")
+        run.report(f"stopped after step {trainer.steps_done}; go on with: {resume_command(folder, device)}")
         return 130
-    run.report(
-        f"done. Draw with it: python -m pytorch_sketch_rnn sample {quote(str(folder / 'best'))} --out sketches.svg\n"
-        f"Look at its curves: {folder / 'curves.png'}, or tensorboard --logdir {quote(str(folder / 'tensorboard'))}"
-    )
+    if trainer.group.leads:
+        run.report(after_training(folder, settings, trainer))
     return 0
 
 
@@ -177,8 +203,8 @@ def _initial_model(sets: Sets, settings: Settings, device: torch.device) -> Sket
     with torch.device("meta"):
         numbers = sum(parameter.numel() for parameter in SketchRNN(sets.hparams).parameters())
     needed = 4 * numbers * dtype.itemsize  # weights, gradients, and Adam's two slots
-    there = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else physical_memory()
-    if needed > there:
+    there = memory(device)
+    if there is not None and needed > there:
         raise BadInput(
             f"the model has {numbers:.3g} parameters, so that its training takes more than the {there / 2**30:.0f} GiB "
             f"of memory of {device}; make enc_rnn_size, dec_rnn_size, hyper_num_units, z_size or num_mixture smaller"
@@ -196,7 +222,8 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """
     if folder.is_file():
         raise BadInput(
-            f"{folder}: is a file, expected a folder; convert it: python -m weight_port convert {folder} DIR"
+            f"{folder}: is a file, expected a folder; convert it: "
+            f"{typed(['python', '-m', 'weight_port', 'convert', folder, 'DIR'])}"
         )
     hparams = HParams.load(folder / CONFIG_FILE)
     shape = {name: getattr(hparams, name) for name in HParams.SHAPE}
@@ -209,6 +236,12 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
 def _initialise(trainer: Trainer, folder: Path) -> str:
     """Load weights and, if there are any, Adam's slots; returns a line for the user."""
     model = trainer.model
+    damaged = damaged_file(folder)
+    if damaged is not None:
+        raise BadInput(
+            f"{damaged}: expected the file as the training wrote it, got one that does not fit {CHECKSUMS_FILE}; "
+            "take another checkpoint"
+        )
     load_weights(folder, model)
     slots = folder / OPTIMIZER_FILE
     if not slots.exists():
@@ -239,7 +272,8 @@ def _description(settings: Settings, trainer: Trainer, num_steps: int, device: t
     return (
         f"data: {source}: {len(sets.train)} / {len(sets.valid)} / {len(sets.test)} sketches of up to "
         f"{hparams.max_seq_len} points{left_out}; scale factor {float(sets.train.scale_factor):.4f}\n"
-        f"model: {cells}, {sum(p.numel() for p in model.parameters())} parameters, {settings.dtype} on {device}\n"
+        f"model: {cells}, {sum(p.numel() for p in model.parameters())} parameters, {settings.dtype} on "
+        f"{device_name(device)}\n"
         f"training: {num_steps} steps of {hparams.batch_size} sketches, {processes}{torch.get_num_threads()} threads\n"
         f"validation every {hparams.save_every} steps: {validation}"
     )
@@ -264,3 +298,7 @@ def _first_on_rank_0(group: Group, read: Callable[[], Sets]) -> Sets:
     result: list[Sets] = []
     _on_rank_0(group, lambda: result.append(read()))
     return result[0] if result else read()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

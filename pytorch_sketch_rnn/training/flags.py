@@ -1,4 +1,4 @@
-"""The flags of ``train.py``, and the settings that they change.
+"""The flags of a training's command line, and the settings that they change.
 
 Dropout flags are DROP probabilities. Hyperparameters keep Magenta's names, here and in ``--hparams``: every
 ``*_dropout_prob`` is a KEEP probability.
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytorch_sketch_rnn.command_line import Parser, number, training_command, true_or_false, typed, whole_number
+from pytorch_sketch_rnn.device import AUTO
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.training.settings import DTYPES, PRESETS, Settings, parse_hparams
@@ -81,6 +83,7 @@ FLAGS: dict[str, dict[str, Flag]] = {
         "dtype": Flag("dtype", str, " or ".join(DTYPES)),
     },
 }
+_TYPES: dict[Any, Callable[[str], Any]] = {int: whole_number, float: number}  # whose errors are in plain words
 DROPOUTS = {
     "r_dropout": DropoutFlag(
         "use_recurrent_dropout", "recurrent_dropout_prob", "the candidate of each cell, encoder and decoder"
@@ -90,23 +93,15 @@ DROPOUTS = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line. A flag that is not given is None: the preset or the default of Settings applies."""
-    result = argparse.ArgumentParser(
-        prog="train.py",
+    result = Parser(
+        prog=typed(training_command()),
         description="Train Sketch-RNN. The run is kept in --save_dir, whose model can be read at any moment.",
         epilog="Flags take = or a blank; dashes may replace underscores. Ctrl-C saves and stops; --resume goes on.",
         allow_abbrev=False,
     )
-    where = result.add_argument_group("where")
-    where.add_argument("--save_dir", "--log_root", type=Path, metavar="DIR", help="the run's folder, a new one")
-    where.add_argument("--resume", action="store_true", help="go on with the run in --save_dir")
-    where.add_argument("--init_from", type=Path, metavar="DIR", help="start from this model (a folder that weight_port"
-                       " or train.py wrote), with its Adam slots if it has them")  # fmt: skip
-    where.add_argument("--demo", action="store_true", help="a small model, on kanji from the package kanjivg")
-    where.add_argument("--preset", choices=("magenta",), help="all of Magenta's own defaults")
-    where.add_argument("--hparams", metavar="a=1,b=2", help="hyperparameters in the form of Magenta's trainer")
-    where.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    _add_where(result.add_argument_group("where"))
     defaults = Settings().flat()
     for title, flags in FLAGS.items():
         group = result.add_argument_group(title)
@@ -114,14 +109,41 @@ def parser() -> argparse.ArgumentParser:
             default = defaults[flag.setting] if name != "num_steps" else None
             default = ",".join(default) if isinstance(default, list | tuple) else default
             suffix = "" if default in (None, "") else f" (default {default})"
-            group.add_argument(*_spellings(name), dest=name, type=flag.type, metavar="X", help=flag.help + suffix)
+            kind = _TYPES.get(flag.type, flag.type)
+            group.add_argument(*_spellings(name), dest=name, type=kind, metavar="X", help=flag.help + suffix)
     group = result.add_argument_group("dropout (drop probabilities)")
     for name, dropout in DROPOUTS.items():
         default = round(1 - defaults[dropout.keep], 6) if defaults[dropout.use] else 0
         text = f"on {dropout.applied_to} (default {default:g})"
-        group.add_argument(*_spellings(name), dest=name, type=float, metavar="P", help=text)
+        group.add_argument(*_spellings(name), dest=name, type=number, metavar="P", help=text)
     result.add_argument("--unconditional", action="store_true", default=None, help="a decoder alone, no latent vector")
     return result
+
+
+def _add_where(group: argparse._ArgumentGroup) -> None:
+    """Add the flags that say which run it is, from what it starts, and where it runs."""
+    names = (*_spellings("save_dir"), *_spellings("log_root"))
+    group.add_argument(*names, dest="save_dir", type=Path, metavar="DIR", help="the run's folder, a new one")
+    group.add_argument("--resume", action="store_true", help="go on with the run in --save_dir")
+    # as Magenta's trainer takes it: TensorFlow's flags of true or false
+    group.add_argument(
+        "--resume_training", dest="resume", nargs="?", const=True, type=true_or_false, help=argparse.SUPPRESS
+    )
+    group.add_argument("--noresume_training", dest="resume", action="store_false", help=argparse.SUPPRESS)
+    group.add_argument(
+        *_spellings("init_from"),
+        type=Path,
+        metavar="DIR",
+        help="start from this model, a folder that weight_port or a training wrote, with its Adam slots if it has them",
+    )
+    group.add_argument("--demo", action="store_true", help="a small model, on kanji from the package kanjivg")
+    group.add_argument("--preset", choices=("magenta",), help="all of Magenta's own defaults")
+    group.add_argument("--hparams", metavar="a=1,b=2", help="hyperparameters in the form of Magenta's trainer")
+    group.add_argument(
+        "--device",
+        default=AUTO,
+        help="such as cpu, cuda, cuda:1 or mps (default: that of a resumed run, else the best)",
+    )
 
 
 def _spellings(name: str) -> list[str]:
@@ -145,6 +167,8 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
         for name, flag in flags.items():
             if (value := getattr(arguments, name)) is not None:
                 given[flag.setting] = value
+    if arguments.demo and "data_set" in given:
+        raise BadInput("--demo draws its own data: leave data_set out, or --demo")
     if "num_steps" in given:
         if arguments.num_epochs is not None:
             raise BadInput("num_steps and --num_epochs both say how long: leave one of them out")

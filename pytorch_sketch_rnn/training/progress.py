@@ -11,9 +11,9 @@ from tqdm import tqdm
 from pytorch_sketch_rnn.training.trainer import StepValues
 
 EVERY = 20  # steps between two lines where stderr is no terminal
-# Speed and time left come before the costs: a narrow terminal cuts the end of the line.
 _LINE = "step {n_fmt}/{total_fmt}  {rate_fmt}  {remaining} left{postfix}"
-_BAR = _LINE.replace("  ", " {bar:10} ", 1)
+# Time left and speed come first: a narrow terminal cuts the end of the line.
+_BAR = "{remaining} left {rate_fmt} step {n_fmt}/{total_fmt} {bar:10}{postfix}"
 
 
 class Progress:

@@ -12,10 +12,11 @@ from pytorch_sketch_rnn.model.draws import TorchDraws
 from pytorch_sketch_rnn.model.sampling import sample_batch
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.training.checkpoint import checkpoint_path, remove_older, whole_folder
-from pytorch_sketch_rnn.training.run_log import plot_curves
+from pytorch_sketch_rnn.training.run_log import CURVES_FILE, PLOT_FILE, plot_curves
 from pytorch_sketch_rnn.training.run_state import Best
 from pytorch_sketch_rnn.training.trainer import Trainer
 
+BEST, SAMPLES = "best", "samples"  # folders of a run
 COLUMNS = 6  # sketches in a row
 TEMPERATURE = 0.4
 
@@ -40,10 +41,10 @@ class Publisher:
         step = trainer.steps_done
         checkpoint = checkpoint_path(self.folder, step)
         _copy_model(checkpoint, self.folder)
-        if best.step == step:
-            with whole_folder(self.folder / "best") as folder:
+        if best.step in (0, step):  # before the first validation, the last model is the best one known
+            with whole_folder(self.folder / BEST) as folder:
                 _copy_model(checkpoint, folder)
-        for picture in (self.folder / "samples").glob("step-*.png"):
+        for picture in (self.folder / SAMPLES).glob("step-*.png"):
             if picture.name > samples_path(step).name:  # of steps that will be done again
                 picture.unlink()
         draw_samples(self.folder / samples_path(step), trainer)
@@ -53,13 +54,13 @@ class Publisher:
         """Plot the curves: always if ``now``, otherwise only as often as plotting takes at most 2 % of the time."""
         started = time.monotonic()
         if now or started >= self._next_plot:
-            plot_curves(self.folder / "curves.csv", self.folder / "curves.png")
+            plot_curves(self.folder / CURVES_FILE, self.folder / PLOT_FILE)
             self._next_plot = started + 50 * (time.monotonic() - started)
 
 
 def samples_path(step: int) -> Path:
     """The page of sketches of a step, relative to the run's folder."""
-    return Path("samples") / f"step-{step:08}.png"
+    return Path(SAMPLES) / f"step-{step:08}.png"
 
 
 def draw_samples(path: Path, trainer: Trainer) -> None:

@@ -1,35 +1,59 @@
 """Resuming a run from its last checkpoint. Nothing here writes: a refused resume leaves the run as it was."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.draws import DRAWS
+from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.training.checkpoint import (
     STATE_FILE,
+    checkpoints,
     last_checkpoint,
     load_optimizer,
     load_weights,
     read_state,
 )
+from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE, damaged_file, has_checksums
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 from pytorch_sketch_rnn.training.run_state import Best, environment, fingerprint
-from pytorch_sketch_rnn.training.trainer import Trainer
+from pytorch_sketch_rnn.training.settings import FREE, SETTINGS_FILE
+from pytorch_sketch_rnn.training.trainer import NotFinite, Trainer
 
 
-def check_draws(folder: Path) -> None:
-    """Check that the run in a folder was begun with the random draws of this version.
+def check_checkpoint(folder: Path) -> None:
+    """Check that a run's last checkpoint is as it was written, and was begun with the random draws of this version.
 
     Raises:
-        BadInput: when it was not, so that it cannot continue bit for bit; or when it has no intact checkpoint.
+        BadInput: when a file is damaged, the draws differ, so that the run cannot continue bit for bit, or there is no
+            checkpoint.
     """
     _, path = last_checkpoint(folder)
+    damaged = damaged_file(path)
+    if damaged is not None:
+        raise BadInput(
+            f"{damaged}: expected the file as the training wrote it, got one that does not fit {CHECKSUMS_FILE}; "
+            f"{_advice(folder)}"
+        )
     found = read_state(path, finite=False).get("draws")  # before draws had a version, an unknown cost was Infinity
     if found != DRAWS:
         raise BadInput(
             f"{path / STATE_FILE}: expected random draws of version {DRAWS}, found "
-            f"{'no version' if found is None else f'version {found}'}; finish this run with the version of train.py "
-            f"that began it, or start a new run with --init_from={path}"
+            f"{'no version' if found is None else f'version {found}'}; finish this run with the version of this "
+            f"program that began it, or start a new run with --init_from={path}"
         )
+
+
+def _advice(folder: Path) -> str:
+    """Which state of a run can be resumed from after its last checkpoint was damaged."""
+    for path in reversed(checkpoints(folder).values()):
+        if has_checksums(path) and damaged_file(path) is None:
+            return f"{path} is whole: remove the checkpoints after it, and --resume goes on from there"
+    return "none of its checkpoints is whole: restore one from a copy, or start another run"
 
 
 def resume(folder: Path, trainer: Trainer) -> Best:
@@ -39,9 +63,10 @@ def resume(folder: Path, trainer: Trainer) -> Best:
         The best model so far.
 
     Raises:
-        BadInput: when there is no checkpoint, it is broken, or the run has other data or random draws.
+        BadInput: when there is no checkpoint, it is broken or damaged, or the run has other data, settings or random
+            draws.
     """
-    check_draws(folder)
+    check_checkpoint(folder)
     step, path = last_checkpoint(folder)
     state = read_state(path)
     if state["step"] != step:
@@ -58,20 +83,43 @@ def resume(folder: Path, trainer: Trainer) -> Best:
         raise BadInput(
             f"{path}: does not record which model is best; remove it to resume from the checkpoint before it"
         ) from None
-    load_weights(path, trainer.model)
+    dtype = load_weights(path, trainer.model)
+    _check_settings(folder, path, trainer, state, dtype)
     if load_optimizer(path / OPTIMIZER_FILE, trainer.model, trainer.optimizer) != step:
         raise BadInput(
             f"{path / OPTIMIZER_FILE}: is of another step; remove {path} to resume from the checkpoint before it"
         )
     trainer.steps_done = step
+    try:
+        trainer.check_weights()
+    except NotFinite as error:
+        raise BadInput(f"{path}: {error}; remove it to resume from the checkpoint before it") from None
     return best
 
 
+def _check_settings(folder: Path, path: Path, trainer: Trainer, state: Mapping[str, Any], dtype: torch.dtype) -> None:
+    """Check that the run's settings are those with which its checkpoint was made."""
+    seed, of_model = trainer.options.seed, trainer.model.decoder.output_w.dtype
+    now = trainer.hparams.to_dict() | {"seed": seed, "dtype": _name(of_model)}
+    then = HParams.load(path / CONFIG_FILE).to_dict() | {"seed": state.get("seed", seed), "dtype": _name(dtype)}
+    for name, value in now.items():
+        if value != then[name] and name not in FREE:
+            raise BadInput(
+                f"{folder / SETTINGS_FILE}: {name} is {value}, but the checkpoint {path} was made with {then[name]}; "
+                "restore the one that was changed"
+            )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def environment_changes(folder: Path, trainer: Trainer) -> list[str]:
-    """Describe each change of the environment that keeps a resumed run from repeating its losses bit for bit."""
+    """What keeps a resumed run from repeating its losses bit for bit, or from being checked: a line for each."""
     _, path = last_checkpoint(folder)
     before = read_state(path)
-    return [
+    unchecked = [] if has_checksums(path) else [f"{path}: an older version wrote it without checksums; not verified"]
+    return unchecked + [
         f"{name} was {before.get(name)}, now {value}: losses will differ"
         + (", because the random numbers do" if name == "device" else " by rounding")
         for name, value in environment(trainer).items()

@@ -24,6 +24,7 @@ from pytorch_sketch_rnn.training.trainer import StepValues
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+CURVES_FILE, PLOT_FILE, TENSORBOARD = "curves.csv", "curves.png", "tensorboard"  # in a run's folder
 COSTS = ("cost", "r_cost", "kl_cost")
 SCHEDULES = ("learning_rate", "kl_weight")
 # The columns of a split; its other cells are empty.
@@ -62,14 +63,14 @@ class RunLog:
         Raises:
             BadInput: when the folder cannot be written, or holds a damaged ``curves.csv``.
         """
-        path = Path(folder) / "curves.csv"
+        path = Path(folder) / CURVES_FILE
         self._last = trim_curves(folder, step)
         self._seconds = 0.0
         try:
             # Line buffering, so that a reader finds whole rows during the run or after it was killed.
             self._file = path.open("a", buffering=1, encoding="ascii", newline="\n")
             try:
-                self._tensorboard = _open_tensorboard(Path(folder) / "tensorboard", step)
+                self._tensorboard = _open_tensorboard(Path(folder) / TENSORBOARD, step)
             except BaseException:
                 self._file.close()
                 raise
@@ -213,7 +214,7 @@ def check_curves(folder: Path) -> None:
     Raises:
         BadInput: when it is damaged, an incomplete last line aside.
     """
-    path = Path(folder) / "curves.csv"
+    path = Path(folder) / CURVES_FILE
     if path.exists():
         for _ in _rows(path, may_end_early=True):
             pass
@@ -228,7 +229,7 @@ def trim_curves(folder: Path, step: int) -> dict[str, int]:
     Raises:
         BadInput: when it is damaged, an incomplete last line aside, or cannot be written.
     """
-    path = Path(folder) / "curves.csv"
+    path = Path(folder) / CURVES_FILE
     last = {}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_HEADER.encode())

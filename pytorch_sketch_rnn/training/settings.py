@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pytorch_sketch_rnn.data.download import without_query
+from pytorch_sketch_rnn.data.sources.read import KANJI
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
@@ -24,7 +25,7 @@ _OPTIONS = Options(reg_covar=1e-6)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of a run. The defaults are those of ``train.py``, not Magenta's."""
+    """The settings of a run. The defaults are those of the command line, not Magenta's."""
 
     hparams: HParams = _HPARAMS
     options: Options = _OPTIONS
@@ -147,7 +148,7 @@ PRESETS: dict[str, Mapping[str, Any]] = {
     "demo": {
         "enc_rnn_size": 64, "dec_rnn_size": 128, "z_size": 16, "num_mixture": 5, "batch_size": 64, "dec_model": "lstm",
         "learning_rate": 0.004, "decay_rate": 0.999, "kl_weight": 0.2, "kl_decay_rate": 0.999,
-        "num_epochs": None, "num_steps": 600, "save_every": 100, "max_seq_len": 40,
+        "num_epochs": None, "num_steps": 600, "save_every": 100, "max_seq_len": 40, "data_set": (KANJI,),
     },
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The stroke sets that a run trains on: from a folder, a URL, or kanji of the package kanjivg."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,8 +16,13 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.training.settings import Settings
 
 
-def read_sets(settings: Settings, files: ExitStack) -> Sets:
-    """Read the stroke sets of a run; a packed set stays open in ``files``, since it is read during the training.
+def read_sets(settings: Settings, files: ExitStack, report: Callable[[str], None]) -> Sets:
+    """Read the stroke sets of a run.
+
+    Args:
+        settings: of the run.
+        files: keeps a packed set open, since it is read during the training.
+        report: prints a line for the user.
 
     Raises:
         BadInput: when they are missing or broken.
@@ -25,20 +30,34 @@ def read_sets(settings: Settings, files: ExitStack) -> Sets:
     hparams = settings.hparams
     if settings.data_dir is None:
         return Sets.from_splits(kanji_splits(), hparams)
-    folder = (_downloaded if is_url(settings.data_dir) else _local)(settings.data_dir, settings)
+    paths = set_paths(settings)
     names = hparams.data_set
     if any(Path(name).suffix.lower() in PACKED_SUFFIXES for name in names):
         if len(names) > 1:
             raise BadInput(f"--data_set {','.join(names)}: a packed set stands alone; pack all sources into one")
-        packed = files.enter_context(open_packed(folder / names[0]))
+        packed = files.enter_context(open_packed(paths[0]))
+        if not packed.has_checksums:
+            report(f"{paths[0]}: an older version packed it without checksums; not verified")
         with _naming_sets(settings.data_dir, settings):
             return Sets.from_packed(packed, hparams)
     splits: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    for name in names:
-        for split, sketches in read_npz(folder / name).items():
+    for path in paths:
+        for split, sketches in read_npz(path).items():
             splits[split] += sketches
     with _naming_sets(settings.data_dir, settings):
         return Sets.from_splits(splits, hparams)
+
+
+def set_paths(settings: Settings) -> list[Path]:
+    """The files of a run's stroke sets, after a download if they have a URL; none for kanji of the package kanjivg.
+
+    Raises:
+        BadInput: when one is missing or cannot be downloaded.
+    """
+    if settings.data_dir is None:
+        return []
+    folder = (_downloaded if is_url(settings.data_dir) else _local)(settings.data_dir, settings)
+    return [folder / name for name in settings.hparams.data_set]
 
 
 def _downloaded(url: str, settings: Settings) -> Path:

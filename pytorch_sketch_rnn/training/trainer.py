@@ -232,7 +232,8 @@ class Trainer:
             draws = KeyedDraws(self.options.seed, VALIDATION, rows)
             costs = self.validate_on(sketches.in_order(rows), draws)
             sums += len(rows) * torch.stack([cost.cpu().double() for cost in costs])
-        sums = self.group.sum(sums.to(self.model.decoder.output_w.device))
+        if self.group.size > 1:  # a device may have no float64
+            sums = self.group.sum(sums.to(self.model.decoder.output_w.device))
         return CostValues(*(sums / count).tolist())
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_sketches_of_all_splits_can_be_added_in_any_order(tmp_path):
 
 def test_the_file_holds_contiguous_arrays_that_any_hdf5_reader_reads(saved):
     with h5py.File(saved) as file:
-        assert sorted(file) == sorted(f"{split}_{part}" for split in SPLITS for part in ("points", "offsets"))
+        assert sorted(file) == sorted(f"{split}_{part}" for split in SPLITS for part in ("points", "offsets", "crc32"))
         for split, items in SETS.items():
             points, offsets = file[f"{split}_points"], file[f"{split}_offsets"]
             assert (points.dtype.str, offsets.dtype.str) == ("<i2", "<i8")
@@ -151,6 +152,7 @@ def test_reading_loads_neither_all_points_nor_all_offsets(path):
     with h5py.File(path, "r+") as file:
         replace(file, "valid_points", data=np.ones((count, 3), "<i2"))
         replace(file, "valid_offsets", data=np.arange(count + 1))
+        replace(file, "valid_crc32", data=np.full(count, zlib.crc32(np.ones((1, 3), "<i2")), "<u4"))
         file.attrs["counts"] = np.array([40, count, 3])
 
     def read() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from packed_sets import SETS, assert_same, check_message, everything, pack, refuse, replace
 
+from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.data.packed import open_packed
 from pytorch_sketch_rnn.errors import BadInput
 
@@ -79,7 +80,7 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "another format": (attribute("format", np.bytes_(b"x" * 33)), "got HDF5 of another format"),
     "text of any length": (attribute("format", "pytorch-sketch-rnn packed strokes"), "attribute 'format'"),
     "an array of formats": (attribute("format", np.array([b"x" * 33] * 2)), "attribute 'format'"),
-    "a later version": (attribute("version", np.int64(2)), "expected version 1 of packed stroke sets, got 2"),
+    "a later version": (attribute("version", np.int64(3)), "expected version 1 or 2 of packed stroke sets, got 3"),
     "a version in text": (attribute("version", "1"), "attribute 'version'"),
     "a version of another type": (attribute("version", np.int32(1)), "attribute 'version'"),
     "no version": (lambda f: f.attrs.__delitem__("version"), "without the attribute 'version'"),
@@ -130,6 +131,9 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: replace(f, "test_points", data=["x"], dtype=h5py.string_dtype()),
         "test_points: expected the type int16",
     ),
+    "no checksums": (lambda f: f.__delitem__("train_crc32"), "expected the dataset 'train_crc32'"),
+    "checksums in int32": (lambda f: replace(f, "train_crc32", dtype="<i4"), "expected the type uint32"),
+    "a checksum less": (lambda f: replace(f, "train_crc32", data=f["train_crc32"][:-1]), "expected 40 checksums"),
     "points [P, 2]": (lambda f: replace(f, "test_points", data=f["test_points"][:, :2]), r"points \[P, 3\]"),
     "points [P]": (lambda f: replace(f, "test_points", data=f["test_points"][:, 0]), r"points \[P, 3\]"),
     "points of nothing": (lambda f: replace(f, "test_points", data=h5py.Empty("<i2")), r"points \[P, 3\]"),
@@ -187,6 +191,33 @@ def test_an_invalid_sketch_is_refused_when_it_is_read_and_others_are_not(path, n
         check_message(caught.value, path)
         shortest = min(range(30, 40), key=lambda index: len(SETS["train"][index]))
         np.testing.assert_array_equal(opened.train[shortest], SETS["train"][shortest])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_one_flipped_bit_of_any_point_or_checksum_is_refused_when_its_sketch_is_read(path, split):
+    for part in ("points", "crc32"):
+        sound = path.read_bytes()
+        with h5py.File(path) as file:
+            dataset, index = file[f"{split}_{part}"], len(SETS[split]) - 1
+            first = (int(file[f"{split}_offsets"][index]) if part == "points" else index) * dataset[0].nbytes
+            place = dataset.id.get_offset() + first
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+        with open_packed(path) as opened:
+            assert opened.has_checksums
+            with pytest.raises(BadInput, match=f"{split}: sketch {index}: expected its points as they were packed"):
+                getattr(opened, split)[index]
+            np.testing.assert_array_equal(getattr(opened, split)[0], SETS[split][0])
+        path.write_bytes(sound)
+
+
+def test_a_file_of_the_version_without_checksums_can_be_read(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = np.int64(1)
+        for split in SPLITS:
+            del file[f"{split}_crc32"]
+    with open_packed(path) as opened:
+        assert not opened.has_checksums
+        np.testing.assert_array_equal(opened.train[0], SETS["train"][0])
 
 
 def test_a_dataset_positioned_beyond_the_end_of_the_file_is_refused(saved, tmp_path):

@@ -273,12 +273,39 @@ def test_a_failure_keeps_the_old_picture(model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["page.svg"]
 
 
-@pytest.mark.parametrize("arguments", [(), ("-o", "page.svg"), ("model",), ("model", "-o", "page.svg", "--count", "x")])
-def test_a_wrong_command_line_shows_the_usage_and_exit_code_2(capsys, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "the following arguments are required: MODEL, -o/--out; see python -m pytorch_sketch_rnn sample --help"),
+        (("model",), "the following arguments are required: -o/--out; see "),
+        (("model", "-o", "page.svg", "--count", "x"), "--count: "),
+        (("model", "-o", "page.svg", "--colums", "2"), "--colums is no flag of python -m pytorch_sketch_rnn sample; did"),
+        (("model", "-o", "page.svg", "more"), "expected flags, which begin with --, got 'more'; see "),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, expected):
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {expected}")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["smaple"], ["--count", "3"], ["--", "sample"], ["--colour"]])
+def test_without_a_command_there_is_one_line_that_says_where_the_help_is(capsys, arguments):
+    assert run_command(main, arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.endswith("see python -m pytorch_sketch_rnn --help\n")
+    assert captured.err.count("\n") == 1
+
+
+def test_the_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as exit_:
-        run(*arguments)
-    assert exit_.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: python -m pytorch_sketch_rnn sample ")
+        run_command(main, ["--help"])
+    assert exit_.value.code == 0
+    assert {"train", "sample", "evaluate", "dataset"} <= set(capsys.readouterr().out.split())
 
 
 def test_the_module_runs_as_a_program(model, tmp_path):

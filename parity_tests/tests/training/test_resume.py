@@ -14,6 +14,7 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.model.sampling import sample_batch
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.checkpoint import STATE_FILE, checkpoint_path, write_folder
+from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.training.command import main
 from pytorch_sketch_rnn.training.resume import resume
 from pytorch_sketch_rnn.training.run_folder import make_folder
@@ -67,6 +68,7 @@ def test_a_run_with_other_random_draws_is_not_resumed(interrupted, found):
     path = checkpoint_path(folder, 2) / STATE_FILE
     state = json.loads(path.read_text()) | {"draws": found}
     path.write_text(json.dumps({name: value for name, value in state.items() if value is not None}))
+    (path.parent / CHECKSUMS_FILE).unlink()
     with pytest.raises(BadInput, match="expected random draws of version"):
         resume(folder, make_trainer())
 
@@ -88,7 +90,7 @@ def test_a_run_of_an_older_version_is_not_resumed_and_left_unchanged(old_run, ca
     argv = [f"--save_dir={old_run}", "--resume", "--num_steps=6", f"--data_dir={old_run.parent}"]
     assert run_command(main, argv) == 2
     [line] = capsys.readouterr().err.splitlines()
-    for words in ("training.json: expected random draws of version 2, found no version", "the version of train.py that",
+    for words in ("training.json: expected random draws of version 2, found no version", "the version of this program",
                   f"--init_from={old_run / OLD_CHECKPOINT}"):  # fmt: skip
         assert words in line
     assert {path: path.read_bytes() for path in old_run.rglob("*") if path.is_file()} == before
@@ -104,11 +106,12 @@ def test_an_old_run_without_a_validation_is_refused_for_its_draws_too(old_run, c
     assert "expected random draws of version 2, found no version" in capsys.readouterr().err
 
 
-def test_nothing_but_its_draws_keeps_the_old_run_from_being_resumed(old_run):
+def test_nothing_but_its_draws_keeps_the_old_run_from_being_resumed(old_run, capsys):
     path = old_run / OLD_CHECKPOINT / STATE_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"draws": 2}))
     argv = [f"--save_dir={old_run}", "--resume", "--num_steps=5", f"--data_dir={old_run.parent}"]
     assert run_command(main, argv) == 0
+    assert f"{old_run / OLD_CHECKPOINT}: an older version wrote it without checksums" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("part", [".", "best", OLD_CHECKPOINT])

@@ -3,13 +3,16 @@
 import fcntl
 import os
 import stat
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from training_sets import make_trainer
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.training import run_folder
+from pytorch_sketch_rnn.training.checkpoint import checkpoint_path, whole_folder, write_folder
 from pytorch_sketch_rnn.training.run_folder import make_folder
 from pytorch_sketch_rnn.training.settings import SETTINGS_FILE, Settings
 
@@ -92,13 +95,37 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_disk_without_locks_is_left_clean(tmp_path, monkeypatch):
-    def without_locks(*arguments):
-        raise OSError(38, "Function not implemented")
+    def without_locks(self):
+        raise NotImplementedError("FileSystem does not appear to support flock")  # what filelock may raise
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", without_locks)
-    with pytest.raises(BadInput, match=r"run: cannot be made .Function not implemented"):
+    monkeypatch.setattr(run_folder.FileLock, "acquire", without_locks)
+    with pytest.raises(BadInput, match=r"run: cannot be made .FileSystem does not appear to support flock"):
         make_folder(tmp_path / "run", Settings(), make_trainer())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_has_the_permissions_of_the_umask_whatever_its_parent_has(tmp_path):
+    make_folder(tmp_path / "run", Settings(), make_trainer())
+    (tmp_path / "run" / "checkpoints").chmod(0o777)
+    before = os.umask(0o077)
+    try:
+        trainer = make_trainer()
+        write_folder(checkpoint_path(tmp_path / "run", 5), trainer.model, trainer.optimizer, {"step": 5})
+        with whole_folder(tmp_path / "run" / "other") as new:
+            (new / "file").touch()
+    finally:
+        os.umask(before)
+    folders = [checkpoint_path(tmp_path / "run", 5), tmp_path / "run" / "other"]
+    paths = [*folders, *(path for folder in folders for path in folder.iterdir())]
+    assert {path: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in paths} == dict.fromkeys(paths, 0)
+
+
+def test_folders_of_similar_names_that_are_being_made_stay(tmp_path):
+    """Also those whose names end as a temporary name may."""
+    names_of_others = ("run.v2", "run.abcd1234", "run.abcd1234.run.tmp", "arun", ".run", "run.")
+    made = [Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".run.tmp", dir=tmp_path)) for name in names_of_others]
+    make_folder(tmp_path / "run", Settings(), make_trainer())
+    assert sorted(tmp_path.iterdir()) == sorted([*made, tmp_path / "run"])
 
 
 @pytest.mark.parametrize(("url", "mode"), [("https://host/sets?token=SECRET", 0o600), ("https://host/sets", 0o644)])

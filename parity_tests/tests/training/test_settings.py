@@ -68,6 +68,30 @@ def test_dropout_flags_are_drop_probabilities(flag, used, keep):
     assert getattr(settings_of(f"--{flag}=0").hparams, used) is False
 
 
+@pytest.mark.parametrize(
+    ("flags", "resume"),
+    [
+        ([], False), (["--resume_training"], True), (["--resume_training=true"], True),
+        (["--resume_training=False"], False), (["--noresume_training"], False), (["--resume"], True),
+    ],
+)  # fmt: skip
+def test_the_switch_of_magentas_trainer_is_taken_in_each_of_its_forms(flags, resume):
+    assert parser().parse_args(flags).resume is resume
+
+
+def test_dashes_may_replace_underscores_everywhere():
+    arguments = parser().parse_args(["--save-dir=a", "--init-from=b", "--kl-weight=0.25"])
+    assert (str(arguments.save_dir), str(arguments.init_from), arguments.kl_weight) == ("a", "b", 0.25)
+    assert str(parser().parse_args(["--log-root=a"]).save_dir) == "a"
+
+
+def test_a_demo_names_its_data_and_takes_no_other():
+    assert settings_of("--demo").hparams.data_set == ("kanjivg",)
+    for flag in ("--data_set=cat.npz", "--hparams=data_set=[cat.npz]"):
+        with pytest.raises(BadInput, match="--demo draws its own data: leave data_set out, or --demo"):
+            settings_of("--demo", flag)
+
+
 def test_num_steps_replaces_num_epochs():
     assert settings_of("--num_steps=5").num_epochs is None
     assert settings_of("--num_steps=5").hparams.num_steps == 5

@@ -195,3 +195,4 @@ def test_the_demo_needs_no_data(tmp_path, monkeypatch, capsys):
     assert run_command(main, ["--demo", "--num_steps=4", "--save_every=2", *TINY[:4]]) == 0
     assert "kanjivg" in capsys.readouterr().out
     assert (tmp_path / "model_demo" / "samples" / "step-00000002.png").exists()
+    assert SketchRNN.from_pretrained(tmp_path / "model_demo" / "best").hparams.data_set == ("kanjivg",)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.torch
-from refusals import CAT, LAST, NEW, RESUME, SETS, assert_refused, case, cut, everything, words_last
+from refusals import CAT, LAST, NEW, RESUME, SETS, assert_refused, case, cut, everything, forget_checksums, words_last
 
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import run_command
@@ -69,6 +69,13 @@ def optimizer_of_another_step() -> None:
 def whole_number_weights() -> None:
     path = LAST / "model.safetensors"
     safetensors.torch.save_file({name: v.int() for name, v in safetensors.torch.load_file(path).items()}, path)
+
+
+def infinite_weights() -> None:
+    path = LAST / "model.safetensors"
+    arrays = safetensors.torch.load_file(path)
+    arrays["decoder.output_b"][1] = np.inf
+    safetensors.torch.save_file(arrays, path)
 
 
 def mirrored() -> None:
@@ -138,6 +145,11 @@ RESUMES = [
     case("settings with half a seed", partial(settings, seed=0.5), "", SETTINGS, "seed is 0.5", "a whole number"),
     case("settings with a number as folder", partial(settings, data_dir=5), "", SETTINGS, "data_dir is 5",
          "a folder or a URL"),
+    case("settings with another seed", partial(settings, seed=7), "", SETTINGS, "seed is 7", "made with 0", "restore"),
+    case("settings with another rate", partial(settings, kl_weight=0.25), "", SETTINGS, "kl_weight is 0.25",
+         "made with 0.5"),
+    case("settings with another dtype", partial(settings, dtype="float64"), "", SETTINGS, "dtype is float64",
+         "made with float32"),
     case("settings of another model", partial(settings, dec_rnn_size=6), "", f"{LAST}/model.safetensors: ",
          "other cells or sizes"),
     # curves.csv
@@ -155,6 +167,8 @@ RESUMES = [
     case("weights cut short", partial(cut, LAST / "model.safetensors"), "", f"{LAST}/model.safetensors: expected"),
     case("weights that are empty", partial(write, LAST / "model.safetensors", b""), "", f"{LAST}/model.safetensors: "),
     case("weights in whole numbers", whole_number_weights, "", f"{LAST}/model.safetensors: ", "float32", "int32"),
+    case("weights that are not finite", infinite_weights, "", f"{LAST}: ", "decoder.output_b", "not finite",
+         "remove it"),
     case("a checkpoint of another model", other_model, "", f"{LAST}/model.safetensors: ", "other cells or sizes"),
     case("Adam's state missing", (LAST / "optimizer.safetensors").unlink, "", f"{LAST}/optimizer.safetensors: "),
     case("Adam's state cut short", partial(cut, LAST / "optimizer.safetensors"), "",
@@ -171,6 +185,7 @@ RESUMES = [
     case("state nested without end", partial(write, LAST / "training.json", b"[" * 100_000), "", "training.json: "),
     case("state of a negative step", partial(state, step=-1), "", "training.json: expected the state"),
     case("state of another step", partial(state, step=1), "", f"{LAST}: records step 1", "remove it"),
+    case("state of another seed", partial(state, seed=5), "", SETTINGS, "seed is 0", f"{LAST} was made with 5"),
     case("state without data", partial(state_without, "data"), "", "the data are not those", "they were None"),
     case("state without the version of its draws", partial(state_without, "draws"), "", f"{LAST}/training.json: ",
          "expected random draws of version 2, found no version", "that began it", f"--init_from={LAST}"),
@@ -188,6 +203,7 @@ RESUMES = [
     words_last(RESUMES, 2),
 )
 def test_a_wrong_resume_is_refused(make, flags, words, capsys, request):
+    forget_checksums()  # which would name every damage of a checkpoint in the same words
     if make is not None:
         make()
     request.getfixturevalue("no_training")

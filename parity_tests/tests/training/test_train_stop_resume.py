@@ -12,6 +12,7 @@ from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import run_command
 from pytorch_sketch_rnn.training import publish
 from pytorch_sketch_rnn.training.checkpoint import checkpoints
+from pytorch_sketch_rnn.training.checksums import write_checksums
 from pytorch_sketch_rnn.training.command import main
 from pytorch_sketch_rnn.training.run_folder import only_run
 from pytorch_sketch_rnn.training.run_log import read_curves
@@ -65,7 +66,8 @@ def test_a_change_of_the_environment_is_reported(data, capsys):
     folder = train(data, data / "run", "--num_steps=3")
     state = checkpoints(folder)[3] / "training.json"
     state.write_text(state.read_text().replace('"device": "cpu"', '"device": "cuda"'))
-    train(data, folder, "--num_steps=4", "--resume")
+    write_checksums(state.parent)
+    train(data, folder, "--num_steps=4", "--resume", "--device=cpu")
     assert "device was cuda, now cpu: losses will differ, because the random numbers do" in capsys.readouterr().out
 
 
@@ -100,7 +102,7 @@ def test_a_stopped_run_saves_its_state_and_can_be_resumed(data, monkeypatch, cap
         patch.setattr(Trainer, "step", stopped)
         part = train(data, data / "part", "--num_steps=8", code=130)
     out = capsys.readouterr().out
-    assert f"stopped after step 5; go on with: python train.py --save_dir={part} --resume" in out
+    assert f"stopped after step 5; go on with: python -m pytorch_sketch_rnn train --save_dir={part} --resume\n" in out
     assert list(checkpoints(part))[-1] == 5
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     train(data, part, "--num_steps=8", "--resume")
@@ -188,5 +190,6 @@ def test_a_run_without_a_validation_can_be_resumed(data, monkeypatch):
         patch.setattr(Trainer, "step", killed)
         folder = train(data, data / "run", "--num_steps=3", code=130)
     assert list(checkpoints(folder)) == [0]
+    assert_same_weights(folder / "best", checkpoints(folder)[0])  # what the README draws from is there
     train(data, folder, "--resume", "--num_steps=3")
     assert list(checkpoints(folder)) == [0, 3]

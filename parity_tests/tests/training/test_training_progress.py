@@ -8,16 +8,21 @@ import re
 import struct
 import termios
 
+import pytest
+
 from pytorch_sketch_rnn.training.progress import Progress
 from pytorch_sketch_rnn.training.trainer import StepResult
 
 
 class Terminal:
-    """A pseudo-terminal of 80 columns, to which stderr is redirected in a with block."""
+    """A pseudo-terminal, to which stderr is redirected in a with block."""
+
+    def __init__(self, columns=80):
+        self.columns = columns
 
     def __enter__(self):
         self.read_end, write_end = pty.openpty()
-        fcntl.ioctl(write_end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        fcntl.ioctl(write_end, termios.TIOCSWINSZ, struct.pack("4H", 24, self.columns, 0, 0))
         self.stderr = open(write_end, "w", encoding="utf-8")
         self.redirection = contextlib.redirect_stderr(self.stderr)
         self.redirection.__enter__()
@@ -87,7 +92,16 @@ def test_80_columns_keep_step_speed_and_time_left_on_a_terminal():
     drawn = [line for line in re.split(r"[\r\n]", terminal.text) if line.strip()]
     assert lines == []
     assert max(map(len, drawn)) <= 80
-    assert re.search(r"step 999200/1000000 .* [\d.]+step/s +\d\d:\d\d left, cost 1\.2500", drawn[-1])
+    assert re.search(r"\d\d:\d\d left [\d.]+step/s step 999200/1000000 .*, cost 1\.2500", drawn[-1])
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60])
+def test_a_narrow_terminal_keeps_speed_and_time_left(columns):
+    with Terminal(columns) as terminal:
+        shown(Progress(1_000_000, 999_000, print), range(999_000, 999_200))
+    drawn = [line for line in re.split(r"[\r\n]", terminal.text) if line.strip()]
+    assert max(map(len, drawn)) <= columns
+    assert re.match(r"\d\d:\d\d left [\d.]+step/s", drawn[-1])
 
 
 def test_the_line_is_free_for_other_output_while_paused():
