@@ -1,12 +1,16 @@
-"""Variables of tiny official checkpoints for tests: no two sizes and no two values are the same."""
+"""Variables of tiny official checkpoints for tests: no two sizes and no two values are the same; a sketch-rnn-js model."""
 
+import base64
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from pytorch_sketch_rnn.hparams import CELL_TYPES, HParams
 from weight_port.convert import expected_shapes
 from weight_port.names import ADAM_POWERS, GLOBAL_STEP, SLOTS, slot_name, weight_names
+from weight_port.sketch_rnn_js import DECODER_ORDER
 
 CONDITIONAL_CELLS = [(enc, dec) for enc in CELL_TYPES for dec in CELL_TYPES]
 ALL_CELLS = [*CONDITIONAL_CELLS, *((None, dec) for dec in CELL_TYPES)]  # no encoder: unconditional
@@ -66,3 +70,14 @@ def _ramp(start: int = 0) -> Iterator[float]:
 def next_values(ramp: Iterator[float], shape: tuple[int, ...]) -> np.ndarray:
     """An array of the ramp's next numbers, float32."""
     return np.fromiter(ramp, np.float32, int(np.prod(shape))).reshape(shape)
+
+
+def write_js_model(path: Path) -> None:
+    """A small model in the sketch-rnn-js format."""
+    units, rng = 16, np.random.RandomState(0)
+    shapes = {"W_xh": [5, 4 * units], "W_hh": [units, 4 * units], "bias": [4 * units]}
+    shapes |= {"output_w": [units, 123], "output_b": [123]}
+    shapes = [shapes[name.split(".")[-1]] for name in DECODER_ORDER]
+    blobs = [base64.b64encode(rng.randint(-900, 900, shape).astype("<i2").tobytes()).decode() for shape in shapes]
+    info = {"mode": 2, "version": 6, "max_seq_len": 20, "name": "bird", "scale_factor": 70.0}
+    path.write_text(json.dumps([info, shapes, blobs]))

@@ -4,6 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from pytorch_sketch_rnn.command_line import training_command
 from pytorch_sketch_rnn.data.make_set import DTYPES, MAX_POINTS, PACKED_SUFFIXES, Options, listed, make_set, sheet_path
 from pytorch_sketch_rnn.data.sources import kanjivg
 from pytorch_sketch_rnn.data.sources.read import KANJI
@@ -62,4 +63,4 @@ def _next_command(out: Path, longest: int) -> list[str]:
     flags = {"data_dir": out.parent, "data_set": out.name, "save_dir": out.with_name(f"{out.stem}-model")}
     if longest > MAX_POINTS:
         flags["max_seq_len"] = longest
-    return ["python", "train.py", *(f"--{name}={value}" for name, value in flags.items())]
+    return [*training_command(), *(f"--{name}={value}" for name, value in flags.items())]

@@ -17,7 +17,7 @@ from pytorch_sketch_rnn.training.run_state import Best
 from pytorch_sketch_rnn.training.trainer import Trainer
 
 BEST, SAMPLES = "best", "samples"  # folders of a run
-COLUMNS = 6  # sketches in a row
+ROWS, COLUMNS = 4, 6  # sketches on a page
 TEMPERATURE = 0.4
 
 
@@ -64,7 +64,7 @@ def samples_path(step: int) -> Path:
 
 
 def draw_samples(path: Path, trainer: Trainer) -> None:
-    """Draw four rows of sketches.
+    """Draw four labelled rows of sketches.
 
     A conditional model shows sketches of the validation set, its own versions of them below, and free samples; an
     unconditional one only free samples.
@@ -73,6 +73,7 @@ def draw_samples(path: Path, trainer: Trainer) -> None:
     model.eval()
     draws = TorchDraws(torch.Generator(model.decoder.output_w.device).manual_seed(trainer.options.seed))
     pictures: list[np.ndarray] = []
+    labels: list[str] = []
     if model.encoder is not None:
         count = min(COLUMNS, len(sets.valid))
         batch = sets.valid.in_order(np.linspace(0, len(sets.valid) - 1, count).astype(int).tolist())
@@ -81,9 +82,12 @@ def draw_samples(path: Path, trainer: Trainer) -> None:
         reconstructions = sample_batch(model, count, temperature=TEMPERATURE, z=z, draws=draws)
         empty = [np.zeros((0, 3), np.float32)] * (COLUMNS - count)
         pictures += [*batch.strokes, *empty, *reconstructions, *empty]
-    pictures += sample_batch(model, 4 * COLUMNS - len(pictures), temperature=TEMPERATURE, draws=draws)
+        labels += ["sketches of the validation set", "their reconstructions"]
+    pictures += sample_batch(model, ROWS * COLUMNS - len(pictures), temperature=TEMPERATURE, draws=draws)
+    labels += ["drawn from the prior" if labels else "drawn by the model"] * (ROWS - len(labels))
     path.parent.mkdir(exist_ok=True)
-    save_drawing(path, pictures, COLUMNS)
+    title = f"step {trainer.steps_done}, temperature {TEMPERATURE:g}"
+    save_drawing(path, pictures, COLUMNS, title=title, row_labels=labels)
 
 
 def _copy_model(checkpoint: Path, folder: Path) -> None:

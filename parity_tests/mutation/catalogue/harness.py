@@ -8,7 +8,7 @@ from parity_tests.judge import compare, first_departure, initial_weights, proof,
 from parity_tests.judge.tensor import accumulated, comparison, together
 from parity_tests.mutation.bugs import HarnessMutant, Text, Value
 from parity_tests.mutation.catalogue.judge import JUDGE_MUTANTS
-from parity_tests.record import error_norms, recording, shipped
+from parity_tests.record import error_norms, form, recording, shipped
 from parity_tests.replay import answers, model
 from parity_tests.report import report
 
@@ -223,6 +223,26 @@ HARNESS_MUTANTS = (
         "a recording's seal is not checked",
         Text(recording, "check_seal", ("if text != found:", "if False:")),
         ("record/test_recording.py",),
+    ),
+    HarnessMutant(
+        "the types of recorded numbers are not checked",
+        Text(form._Form, "check", ("if expected := expected_numbers(name, value.dtype):", "if expected := False:")),
+        ("record/test_form.py", "record/test_damaged_recordings.py"),
+    ),
+    HarnessMutant(
+        "a recording's provenance is not checked",
+        Text(form._Form, "check", ("if problem := provenance_problem(self.provenance):", "if problem := False:")),
+        ("record/test_form.py",),
+    ),
+    HarnessMutant(
+        "any mask is taken for one of the model",
+        Text(form._Form, "_draws", ('self.array("draws", name, *shapes[name])', "pass")),
+        ("record/test_form.py",),
+    ),
+    HarnessMutant(
+        "numbers that a recording cannot hold are read",
+        Text(recording, "_read", ("if dataset.nbytes > _MOST_COMPRESSED", "if dataset.nbytes < 0 * _MOST_COMPRESSED")),
+        ("record/test_damaged_recordings.py",),
     ),
     HarnessMutant(
         "a recording's SHA-256 is not checked",

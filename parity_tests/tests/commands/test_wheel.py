@@ -1,16 +1,21 @@
-"""The wheel that is built from this tree holds everything, and ``verify`` works from it alone."""
+"""The wheel that is built from this tree holds everything; a newcomer goes from a model to a training with it alone."""
 
 import importlib.util
 import os
+import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from command_line import REPORT
+from sample_models import write_js_model
 
 from parity_tests.record.recording import FOLDER
 from parity_tests.record.shipped import LOCK, fixture_paths
@@ -88,3 +93,80 @@ def test_verify_works_from_the_wheel_alone(wheel, tmp_path):
     assert "EQUAL: " in done.stdout
     assert sorted(path.name for path in (elsewhere / "out/verify").iterdir()) == REPORT
     assert [path.name for path in elsewhere.iterdir()] == ["out"]
+
+
+class Newcomer:
+    """Somebody in an empty folder, with the wheel and nothing of this tree, who runs what was printed before."""
+
+    def __init__(self, folder, unpacked):
+        self.folder, self.unpacked = folder, unpacked
+
+    def runs(self, line):
+        """The output of a command, typed as it stands; it must succeed."""
+        python, *arguments = shlex.split(line)
+        assert python == "python"
+        done = alone(arguments, self.folder, self.unpacked)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert not re.search("Traceback|Warning|^error", done.stderr), done.stderr  # progress may stand there
+        return done.stdout
+
+    def trains(self, line, seconds):
+        """The output of a training that is stopped with Ctrl-C after its first steps."""
+        python, *arguments = shlex.split(line)
+        assert python == "python"
+        environment = os.environ | {"PYTHONPATH": str(self.unpacked), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        with subprocess.Popen(
+            [sys.executable, *arguments], cwd=self.folder, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            first = process.stdout.readline()  # printed before the first step
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=100)
+        assert process.returncode == 130, f"{line}\n{first}{out}\n{err}"
+        return first + out
+
+
+def printed(out):
+    """The commands that an output holds, each up to the end of its line."""
+    return re.findall(r"(?:^|: )(python (?:-m |\w+\.py).*)$", out, flags=re.MULTILINE)
+
+
+def write_icons(folder, count):
+    """Icons as people have them: an outline and a line or two."""
+    folder.mkdir()
+    for number in range(count):
+        path = f"M{number % 7} 2 C 8 {number % 5} 16 20 {22 - number % 3} {number % 9}"
+        body = f'<circle cx="12" cy="12" r="{4 + number % 6}"/><path d="{path}"/>'
+        (folder / f"icon-{number}.svg").write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="black">{body}</svg>'
+        )
+
+
+@needs_setuptools
+def test_a_newcomer_gets_from_a_model_to_a_training_by_the_printed_commands(wheel, tmp_path):
+    unpacked, folder = tmp_path / "unpacked", tmp_path / "my folder"
+    folder.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    write_js_model(folder / "bird.gen.json")
+    write_icons(folder / "icons", 40)
+    newcomer = Newcomer(folder, unpacked)
+
+    [draw] = printed(newcomer.runs("python -m weight_port convert bird.gen.json models/bird"))
+    newcomer.runs(draw)
+    assert (folder / "sketches.svg").exists()
+
+    [train] = printed(newcomer.runs("python -m pytorch_sketch_rnn dataset icons icons.npz"))
+    [resume] = printed(newcomer.trains(train, 5))
+    [again] = printed(newcomer.trains(resume, 3))
+    assert again == resume
+    steps = int(re.search(r"stopped after step (\d+)", newcomer.trains(resume, 3))[1])
+    finished = printed(newcomer.runs(f"{resume} --num_steps={steps + 1}"))
+    assert any("--like" in command for command in finished)
+    assert any("--like" not in command for command in finished)
+    for command in finished:
+        newcomer.runs(command)
+    assert sum(path.suffix == ".svg" for path in folder.iterdir()) >= 3
+    model = re.search(r"--save_dir=(\S+)", train)[1]
+    assert "as Magenta evaluates" in newcomer.runs(f"python -m pytorch_sketch_rnn evaluate {model} icons.npz")

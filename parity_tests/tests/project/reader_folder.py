@@ -1,15 +1,13 @@
 """The folder of a reader who follows the pages: models, drawings and an adapter of the reader's own."""
 
-import base64
 import json
 import re
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
+from sample_models import write_js_model
 from shipped import shipped
 
-from weight_port.sketch_rnn_js import DECODER_ORDER
 from weight_port.tensor_bundle_writer import write_bundle
 
 FEW_KANJI = "few_kanji"  # a folder for PYTHONPATH
@@ -21,17 +19,6 @@ def make_reader_folder(folder: Path) -> None:
     write_checkpoint(folder / "out/parity/layer_norm/magenta")
     write_drawings(folder)
     write_adapter(folder / "my_package")
-
-
-def write_js_model(path: Path) -> None:
-    """A small model in the sketch-rnn-js format."""
-    units, rng = 16, np.random.RandomState(0)
-    shapes = {"W_xh": [5, 4 * units], "W_hh": [units, 4 * units], "bias": [4 * units]}
-    shapes |= {"output_w": [units, 123], "output_b": [123]}
-    shapes = [shapes[name.split(".")[-1]] for name in DECODER_ORDER]
-    blobs = [base64.b64encode(rng.randint(-900, 900, shape).astype("<i2").tobytes()).decode() for shape in shapes]
-    info = {"mode": 2, "version": 6, "max_seq_len": 20, "name": "bird", "scale_factor": 70.0}
-    path.write_text(json.dumps([info, shapes, blobs]))
 
 
 def write_checkpoint(folder: Path) -> None:
