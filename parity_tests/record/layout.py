@@ -1,7 +1,7 @@
 """Shape and number type of everything that the official side records of a model, by name.
 
-The shapes come from the tables in :mod:`parity_tests.record.shuffle`, which the official process uses on the same arrays
-while it records them.
+The shapes come from the tables in :mod:`parity_tests.record.shuffle`, which the official process uses on the same
+arrays while it records them.
 """
 
 from collections.abc import Mapping

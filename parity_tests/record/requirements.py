@@ -7,7 +7,7 @@ import numpy as np
 
 from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import LARGEST_SIZE
+from pytorch_sketch_rnn.hparams import LARGEST_NUMBER, LARGEST_SIZE
 from weight_port.names import CELLS
 
 Shape = tuple[int | None, ...]  # None: any length
@@ -48,8 +48,9 @@ class Requirements:
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_SIZE:
                 self.refuse(f"its hyperparameter {name} is {value!r}, expected a positive whole number")
         for name in real:
-            if not isinstance(self.hparams.get(name), int | float):
-                self.refuse(f"its hyperparameter {name} is {self.hparams.get(name)!r}, expected a number")
+            value = self.hparams.get(name)
+            if not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:  # false for NaN
+                self.refuse(f"its hyperparameter {name} is {value!r}, expected a number")
 
     def cell(self, name: str) -> None:
         """A required hyperparameter that names a cell."""

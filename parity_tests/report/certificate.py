@@ -83,5 +83,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: lacks the hashes of the model or the verdict; run verify again")
     for name, value in sha256.items():
         if not (name.isprintable() and isinstance(value, str) and _SHA256.fullmatch(value)):
-            raise BadInput(f"{path}: expected a SHA-256 for each weight, found {value!r} for {name!r}; run verify again")
+            raise BadInput(
+                f"{path}: expected a SHA-256 for each weight, found {value!r} for {name!r}; run verify again"
+            )
     return content

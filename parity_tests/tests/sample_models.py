@@ -1,4 +1,4 @@
-"""Variables of tiny official checkpoints for tests: no two sizes and no two values are the same; a sketch-rnn-js model."""
+"""Small models for tests: variables of official checkpoints, no two sizes and values alike; a sketch-rnn-js model."""
 
 import base64
 import json

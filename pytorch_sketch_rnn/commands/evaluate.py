@@ -70,9 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate(
-    arguments: argparse.Namespace, model: "SketchRNN", stroke_set: "StrokeSet"
-) -> "dict[str, Evaluation]":
+def _evaluate(arguments: argparse.Namespace, model: "SketchRNN", stroke_set: "StrokeSet") -> "dict[str, Evaluation]":
     from pytorch_sketch_rnn.training.evaluation import evaluate_as_magenta, evaluate_as_trained
     from pytorch_sketch_rnn.training.settings import Settings
     from pytorch_sketch_rnn.training.trainer import Options
@@ -128,9 +126,7 @@ def _left_out(found: "SplitCosts") -> dict[str, int]:
     return {"longer than max_seq_len": found.too_long, "do not fill a batch": found.no_batch}
 
 
-def _results(
-    arguments: argparse.Namespace, model: "SketchRNN", forms: "Mapping[str, Evaluation]"
-) -> dict[str, Any]:
+def _results(arguments: argparse.Namespace, model: "SketchRNN", forms: "Mapping[str, Evaluation]") -> dict[str, Any]:
     """The results for a program."""
     return {
         "model": str(arguments.model),

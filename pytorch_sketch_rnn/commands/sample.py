@@ -1,4 +1,4 @@
-"""``python -m pytorch_sketch_rnn sample MODEL -o FILE`` draws sketches from the prior, or like those of a stroke set."""
+"""``python -m pytorch_sketch_rnn sample MODEL -o FILE`` draws sketches: from the prior, or like those of a set."""
 
 import argparse
 import math
@@ -149,7 +149,9 @@ def _test_sketches(path: Path, count: int | None, seed: int) -> "Batch":
     with open_set(path) as stroke_set:
         test = stroke_set.splits["test"]
         if not len(test):
-            raise BadInput(f"{path}: its test split is empty, expected sketches to encode; give `dataset` another --split")
+            raise BadInput(
+                f"{path}: its test split is empty, expected sketches to encode; give `dataset` another --split"
+            )
         if count is not None and len(test) < count:
             raise BadInput(f"{path}: its test split has {len(test)} sketches, fewer than --count {count}")
         order = np.random.RandomState(seed).permutation(len(test))

@@ -84,9 +84,7 @@ def evaluate_as_magenta(
 
 
 @torch.no_grad()
-def magenta_costs(
-    model: SketchRNN, split: Split, draws: DrawsOf, order: np.ndarray | None = None
-) -> CostValues | None:
+def magenta_costs(model: SketchRNN, split: Split, draws: DrawsOf, order: np.ndarray | None = None) -> CostValues | None:
     """Mean costs of the whole batches of a split, each batch counting once.
 
     Args:

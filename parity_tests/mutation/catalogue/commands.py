@@ -55,7 +55,10 @@ COMMAND_MUTANTS = (
     ),
     ProductMutant(
         "a given scale factor is ignored", "evaluation",
-        Text(evaluation, "evaluate_as_trained", ("if scale_factor is None else np.float32(scale_factor)", "if True else 0")),
+        Text(
+            evaluation, "evaluate_as_trained",
+            ("if scale_factor is None else np.float32(scale_factor)", "if True else 0"),
+        ),
         _EVALUATION,
     ),
     ProductMutant(

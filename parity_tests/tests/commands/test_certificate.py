@@ -308,8 +308,14 @@ def test_a_file_that_is_no_certificate_is_refused(content, message, model, tmp_p
         ({"model": {}}, "lacks the hashes of the model or the verdict; run verify again"),
         ({"model": {"sha256": {}}}, "lacks the hashes of the model or the verdict; run verify again"),
         ({"model": {"sha256": ["a"]}}, "lacks the hashes of the model or the verdict; run verify again"),
-        ({"model": {"sha256": {"a": None}}}, "expected a SHA-256 for each weight, found None for 'a'; run verify again"),
-        ({"model": {"sha256": {"a": "ab"}}}, "expected a SHA-256 for each weight, found 'ab' for 'a'; run verify again"),
+        (
+            {"model": {"sha256": {"a": None}}},
+            "expected a SHA-256 for each weight, found None for 'a'; run verify again",
+        ),
+        (
+            {"model": {"sha256": {"a": "ab"}}},
+            "expected a SHA-256 for each weight, found 'ab' for 'a'; run verify again",
+        ),
         ({"model": {"sha256": {"a\n": "0" * 64}}}, "for 'a\\n'; run verify again"),
         ({"equal": "yes"}, "lacks the hashes of the model or the verdict; run verify again"),
         ({"equal": None}, "lacks the hashes of the model or the verdict; run verify again"),

@@ -50,7 +50,8 @@ def test_the_summary_describes_the_set_and_gives_the_next_command(tmp_path, caps
         "left out: 1 with more than 39 points, 2 with fewer than 2 points",
         f"scale factor: {scale:.4g} (standard deviation of the training offsets)",
         f"wrote {out}, and a picture of some training sketches to {tmp_path / 'my set.svg'}",
-        f"next: python -m pytorch_sketch_rnn train --data_dir={tmp_path} '--data_set=my set.npz' '--save_dir={tmp_path}/my set-model'",
+        f"next: python -m pytorch_sketch_rnn train --data_dir={tmp_path} '--data_set=my set.npz' "
+        f"'--save_dir={tmp_path}/my set-model'",
     ]
     assert captured.err == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ndjson", "my set.npz", "my set.svg"]

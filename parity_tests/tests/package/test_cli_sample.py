@@ -12,8 +12,9 @@ from PIL import Image
 
 from pytorch_sketch_rnn.__main__ import main
 from pytorch_sketch_rnn.data.drawing import CELL, LABEL_HEIGHT, to_svg
-from pytorch_sketch_rnn.data.npz import SPLITS, read_npz, write_npz
+from pytorch_sketch_rnn.data.npz import SPLITS, write_npz
 from pytorch_sketch_rnn.data.packed_writer import PackedWriter
+from pytorch_sketch_rnn.data.stroke_set import open_set
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
@@ -43,7 +44,9 @@ def test_an_svg_is_written_and_summarized(model, tmp_path, capsys):
     out = tmp_path / "page.svg"
     assert run(model, "-o", out, "--count", 5, "--columns", 2, "--temperature", 0.4, "--seed", 3) == 0
     text = out.read_text(encoding="utf-8")
-    assert text.startswith(f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * CELL}" height="{3 * CELL + LABEL_HEIGHT}"')
+    assert text.startswith(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * CELL}" height="{3 * CELL + LABEL_HEIGHT}"'
+    )
     assert text.count("<path ") == 5
     assert texts(text) == ["drawn from the prior, temperature 0.4"]
     captured = capsys.readouterr()
@@ -149,7 +152,9 @@ def test_weights_that_are_not_finite_are_bad_input_that_names_the_model(tmp_path
         sick.decoder.output_b[1] = value
     sick.save_pretrained(tmp_path / "model")
     assert run(tmp_path / "model", "-o", tmp_path / "page.svg") == 2
-    expected = f"error: {tmp_path}/model: the weight decoder.output_b holds NaN or infinity, so the model cannot be used\n"
+    expected = (
+        f"error: {tmp_path}/model: the weight decoder.output_b holds NaN or infinity, so the model cannot be used\n"
+    )
     assert capsys.readouterr().err == expected
     assert not (tmp_path / "page.svg").exists()
 
@@ -187,7 +192,10 @@ def test_like_draws_originals_above_their_reconstructions_and_labels_the_rows(
     cells = [cell.split("\n")[0] for cell in page.split('<path d="')[1:]]
     cells = [cells[first : first + columns] for first in range(0, len(cells), columns)]
     originals = [cell for row in cells[::2] for cell in row if not cell.startswith('"')]
-    expected = [to_svg(sketch).split('<path d="')[1].split("\n")[0] for sketch in read_npz(strokes)["test"]]
+    with open_set(strokes) as stroke_set:
+        scale = np.array([stroke_set.scale_factor()] * 2 + [1], np.float32)
+        expected = [to_svg(sketch.astype(np.float32) / scale) for sketch in stroke_set.splits["test"]]
+    expected = [cell.split('<path d="')[1].split("\n")[0] for cell in expected]
     assert sorted(originals) == sorted(expected)
     printed = capsys.readouterr().out
     assert re.fullmatch(
@@ -207,19 +215,23 @@ def test_like_draws_as_many_as_there_are_unless_a_count_is_given(model, strokes,
     assert not list(tmp_path.iterdir())
 
 
-def test_like_takes_a_packed_set(model, tmp_path, capsys):
-    path = tmp_path / "set.h5"
+def packed(path, splits):
+    """A packed set with a sketch in each of these splits."""
     with PackedWriter(path, 1.0) as writer:
-        for split in SPLITS:
+        for split in splits:
             writer.add(split, np.int16([[3, 4, 0], [-5, 6, 1]]))
-    assert run(model, "-o", tmp_path / "page.svg", "--like", path) == 0
+    return path
+
+
+def test_like_takes_a_packed_set(model, tmp_path, capsys):
+    assert run(model, "-o", tmp_path / "page.svg", "--like", packed(tmp_path / "set.h5", SPLITS)) == 0
     assert ": 1 sketches of the test split" in capsys.readouterr().out
 
 
-def test_like_with_an_empty_test_split_is_one_line(model, strokes, tmp_path, capsys):
-    write_npz(tmp_path / "set.npz", read_npz(strokes) | {"test": []})
-    assert run(model, "-o", tmp_path / "page.svg", "--like", tmp_path / "set.npz") == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/set.npz: its test split is empty, expected sketches")
+def test_like_with_an_empty_test_split_is_one_line(model, tmp_path, capsys):
+    packed(tmp_path / "set.h5", SPLITS[:2])
+    assert run(model, "-o", tmp_path / "page.svg", "--like", tmp_path / "set.h5") == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/set.h5: its test split is empty, so there is nothing")
     assert not (tmp_path / "page.svg").exists()
 
 
@@ -279,7 +291,10 @@ def test_a_failure_keeps_the_old_picture(model, tmp_path):
         ((), "the following arguments are required: MODEL, -o/--out; see python -m pytorch_sketch_rnn sample --help"),
         (("model",), "the following arguments are required: -o/--out; see "),
         (("model", "-o", "page.svg", "--count", "x"), "--count: "),
-        (("model", "-o", "page.svg", "--colums", "2"), "--colums is no flag of python -m pytorch_sketch_rnn sample; did"),
+        (
+            ("model", "-o", "page.svg", "--colums", "2"),
+            "--colums is no flag of python -m pytorch_sketch_rnn sample; did",
+        ),
         (("model", "-o", "page.svg", "more"), "expected flags, which begin with --, got 'more'; see "),
     ],
 )

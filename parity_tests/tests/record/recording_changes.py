@@ -1,4 +1,4 @@
-"""Every way to damage one part of a recording: each group, array and claim in turn is missing, empty or of another type."""
+"""Ways to damage one part of a recording: each group, array and claim is missing, empty or of another type."""
 
 import copy
 import dataclasses
@@ -27,9 +27,9 @@ ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 # what may stand in place of a claim
 CLAIMS: dict[str, Any] = {
-    "null": None, "text": "owl", "no text": "", "a half pair": "\ud800", "zero": 0, "a negative number": -1, "true": True,
-    "a fraction": 0.5, "a huge number": 10**400, "a large number": 2**40, "a list": [1], "an empty list": [],
-    "an empty object": {}, "an object": {"owl": 1}, "infinity": float("inf"),
+    "null": None, "text": "owl", "no text": "", "a half pair": "\ud800", "zero": 0, "a negative number": -1,
+    "true": True, "a fraction": 0.5, "a huge number": 10**400, "a large number": 2**40, "a list": [1],
+    "an empty list": [], "an empty object": {}, "an object": {"owl": 1}, "infinity": float("inf"),
 }  # fmt: skip
 
 

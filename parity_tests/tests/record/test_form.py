@@ -10,6 +10,8 @@ from parity_tests import ours
 from parity_tests.__main__ import main
 from parity_tests.judge.proof import prove
 from parity_tests.record.form import GIVEN, PRECISIONS, check_form
+from parity_tests.record.machine import machine
+from parity_tests.record.provenance_form import LISTS, NUMBERS, TABLES, TEXTS, provenance_problem
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 RECORDINGS = shipped()
@@ -45,6 +47,10 @@ def instead(group, name, change):
 
 def claim(name, value):
     return lambda recording: recording.hparams.update({name: value})
+
+
+def provenance(name, value):
+    return lambda recording: recording.provenance.update({name: value})
 
 
 def told(name, change):
@@ -119,7 +125,42 @@ CASES = [
         instead("inputs", "lengths", lambda value: value * 0 + 10),
         "inputs/lengths are [10, 10, 10, 10], expected whole numbers from 1 to 9",
     ),
+    (
+        MODEL,
+        instead("draws", "decoder/input", lambda value: value[..., :-1]),
+        "draws/decoder/input has the shape [9, 4, 9], expected [9, 4, 10]",
+    ),
+    (
+        MODEL,
+        lambda recording: recording.groups["weights"].update(owl=np.zeros(3, np.float32)),
+        "weights/owl is no variable of such a model",
+    ),
+    (
+        MODEL,
+        instead("float64", "train/pi", lambda value: value > 0),
+        "float64/train/pi holds bool, expected float32 or float64",
+    ),
+    (
+        MODEL,
+        instead("inputs", "lengths", lambda value: value.astype(np.float64)),
+        "inputs/lengths holds float64, expected whole numbers",
+    ),
+    (
+        MODEL,
+        instead("float64", "train/decoder/f", lambda value: value[:, :-1]),
+        "float64/train/decoder/f has the shape [4, 8, 9], expected [4, 9, 9]",
+    ),
+    (MODEL, provenance("versions", ["2"]), "its versions is of another form, expected texts by name"),
+    (MODEL, provenance("threads", "2"), "its threads is of another form, expected a whole number"),
+    (MODEL, provenance("command", "make"), "its command is of another form, expected a list of texts"),
+    (MODEL, provenance("processor", "\ud800"), "its claims are of another form"),
     (MODEL, claim("dec_model", "owl"), "its hyperparameter dec_model is 'owl'"),
+    (MODEL, claim("dec_model", ["owl"]), "its hyperparameter dec_model is ['owl']"),
+    (
+        MODEL,
+        claim("hyper_num_units", None),
+        "its hyperparameter hyper_num_units is None, expected a positive whole number",
+    ),
     (MODEL, claim("dec_rnn_size", "9"), "its hyperparameter dec_rnn_size is '9', expected a positive whole number"),
     (MODEL, claim("kl_tolerance", None), "its hyperparameter kl_tolerance is None, expected a number"),
     (CELL, claim("cell", None), "its hyperparameter cell is None"),
@@ -130,6 +171,9 @@ CASES = [
     (DATA, instead("inputs", "0/valid/points", lambda value: value[:-1]), None),
     (DATA, instead("inputs", "valid/order", lambda value: value + 1000), None),
     (DATA, lambda recording: recording.provenance.pop("seed"), "lacks its seed"),
+    (DATA, provenance("seed", -1), "its seed is of another form, expected a whole number"),
+    (DATA, provenance("seed", 2**40), f"its seed is larger than {2**31 - 1}"),
+    (DATA, lambda recording: recording.hparams.pop("max_seq_len"), None),
     (
         INITIAL,
         instead("distribution", f"initial/{OUTPUT_W}", lambda value: value[1:]),
@@ -159,6 +203,13 @@ CASES = [
 def test_the_line_names_what_is_at_fault(name, change, problem):
     found = told(name, change)
     assert problem in (None, found)
+
+
+def test_what_the_official_side_writes_about_itself_has_the_form():
+    assert provenance_problem(machine() | {"seed": 1, "threads": 2}) is None
+    known = {*TEXTS, *NUMBERS, *TABLES, *LISTS, "draws", "validation_draws"}
+    for recording in RECORDINGS.values():
+        assert set(recording.provenance) <= known
 
 
 def test_a_mask_without_a_recorded_probability_is_refused():

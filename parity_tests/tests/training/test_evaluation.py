@@ -11,7 +11,7 @@ from training_sets import SMALL, make_trainer, random_splits
 from parity_tests import ours
 from parity_tests.record.draws import VALIDATION_DRAWS, draws_of
 from parity_tests.replay.data import orders_of, sets_of
-from parity_tests.replay.training import recorded_draws, state_before
+from parity_tests.replay.training import recorded_draws, state_before, with_step
 from pytorch_sketch_rnn.data.batches import Split
 from pytorch_sketch_rnn.data.magenta_loader import DataLoader, join_sets
 from pytorch_sketch_rnn.data.npz import SPLITS
@@ -65,7 +65,7 @@ def test_against_magenta_every_evaluation_of_a_recorded_training_is_the_same(rec
     seen = set()
     for step, name, first, theirs in official_validations(recording):
         port = ours.Adapter()
-        port.load(dict(recording.hparams), state_before(recording, step + 1))
+        port.load(dict(recording.hparams), with_step(state_before(recording, step + 1), step + 1))
 
         def draws(rows, first=first):
             index = first + rows.start // hparams.batch_size
