@@ -126,18 +126,18 @@ def test_a_cuda_device_has_an_index_and_is_tried(monkeypatch, requested, expecte
 
 def test_an_mps_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(BadInput, match="^--device mps cannot be used: torch finds no GPU of an Apple computer$"):
+    with pytest.raises(BadInput, match=r"^--device mps cannot be used: torch finds no GPU of an Apple computer$"):
         usable_device("mps", "--device")
 
 
 def test_mps_takes_float32_alone_and_one_process_alone(monkeypatch):
     check_dtype(torch.device("mps"), "float32")
     check_dtype(torch.device("cpu"), "float64")
-    with pytest.raises(BadInput, match="^dtype is float64, but mps has none; expected float32, or --device=cpu$"):
+    with pytest.raises(BadInput, match=r"^dtype is float64, but mps has none; expected float32, or --device=cpu$"):
         check_dtype(torch.device("mps"), "float64")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    with pytest.raises(BadInput, match="^several processes cannot train on mps: expected --device=cpu"):
+    with pytest.raises(BadInput, match=r"^several processes cannot train on mps: expected --device=cpu"):
         join(torch.device("mps"))
 
 
