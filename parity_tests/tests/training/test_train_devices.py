@@ -29,7 +29,8 @@ def test_a_run_is_trained_stopped_and_resumed_bit_by_bit(name, data, monkeypatch
     there, why = HERE[name]
     if not there:
         pytest.skip(why)
-    whole = train(data, data / "whole", "--num_steps=8", f"--device={name}")
+    flags = ["--num_steps=8", "--save_every=100"]
+    whole = train(data, data / "whole", *flags, f"--device={name}")
     step, stop_at = Trainer.step, 4
 
     def stopped(self):
@@ -39,13 +40,13 @@ def test_a_run_is_trained_stopped_and_resumed_bit_by_bit(name, data, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", stopped)
-        part = train(data, data / "part", "--num_steps=8", f"--device={name}", code=130)
+        part = train(data, data / "part", *flags, f"--device={name}", code=130)
     out = capsys.readouterr().out
     assert f"float32 on {name}" in out
     assert f"--save_dir={part} --resume --device={name}" in out
     before = max(checkpoints(part))
     assert stop_at < before < 8
-    train(data, part, "--num_steps=8", "--resume")  # without --device: on that of the run
+    train(data, part, *flags, "--resume")  # without --device: on that of the run
     out = capsys.readouterr().out
     assert f"float32 on {name}" in out
     assert "losses will differ" not in out
