@@ -180,7 +180,7 @@ def open_packed(path: Path) -> PackedSet:
         splits = [PackedSplit(file, extent, unit, longest) for extent in extents]
         stack.pop_all()
         # Absolute, because a process that unpickles the set may have another working directory.
-        return PackedSet(path.absolute(), file, splits, scale_factor, longest)
+        return PackedSet(path.absolute(), file, splits, scale_factor, longest, checked)
 
 
 @contextmanager

@@ -115,14 +115,14 @@ def _unfinished(folder: Path) -> Iterator[Path]:
         private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_UNFINISHED, dir=folder.parent))
         lock = FileLock(private / "lock", timeout=0, thread_local=False)
         try:
+            new = private / folder.name
             try:
-                lock.acquire()
+                new.mkdir()
+                lock.acquire()  # makes the private folder again if it is gone
             except (Timeout, FileNotFoundError):
                 continue  # another process took it for an abandoned one, since it was not locked yet
-            if not private.exists():
+            if not new.exists():
                 continue  # the same, a moment later
-            new = private / folder.name
-            new.mkdir()
             yield new
             return
         finally:

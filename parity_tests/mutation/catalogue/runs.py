@@ -1,10 +1,12 @@
 """Bugs in whole runs: checkpoints, resuming, several processes, settings."""
 
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
-from pytorch_sketch_rnn import distributed
+from pytorch_sketch_rnn import device, distributed
+from pytorch_sketch_rnn.data import packed
 from pytorch_sketch_rnn.model import losses
 from pytorch_sketch_rnn.training import (
     checkpoint,
+    checksums,
     command,
     flags,
     publish,
@@ -60,6 +62,11 @@ _CHECKPOINTS = (
             ),
         ),
         _SAVED,
+    ),
+    ProductMutant(
+        "the umask is overridden for the folder of a checkpoint", "checkpoints",
+        Text(checkpoint, "_new_folder", ("folder.mkdir()", "folder.mkdir(), folder.chmod(0o755)")),
+        ("training/test_run_folder.py",),
     ),
 )  # fmt: skip
 
@@ -118,8 +125,28 @@ _RUN = (
     ),
     ProductMutant(
         "best/ is the latest model", "run",
-        Text(publish.Publisher, "publish", ("if best.step == step:", "if True:")),
+        Text(publish.Publisher, "publish", ("if best.step in (0, step):", "if True:")),
         _BEST,
+    ),
+    ProductMutant(
+        "before the first validation best/ is the untrained model", "run",
+        Text(publish.Publisher, "publish", ("if best.step in (0, step):", "if best.step == step:")),
+        ("training/test_train_front_doors.py::test_before_the_first_validation_best_is_the_last_model",),
+    ),
+    ProductMutant(
+        "a run resumes from weights that are not finite", "run",
+        Text(resume, "resume", ("trainer.check_weights()", "pass")),
+        ("training/test_train_resume_errors.py::test_a_wrong_resume_is_refused",),
+    ),
+    ProductMutant(
+        "a run resumes with other settings than its checkpoint's", "run",
+        Text(resume, "_check_settings", ("if value != then[name]", "if False")),
+        ("training/test_train_resume_errors.py::test_a_wrong_resume_is_refused",),
+    ),
+    ProductMutant(
+        "a resume is refused after it has written", "run",
+        Text(command, "_resume", ("_on_rank_0(group, lambda: check_places(folder))", "pass")),
+        ("training/test_train_refused_resume.py",),
     ),
     ProductMutant(
         "Magenta's validation runs one step early", "run",
@@ -285,4 +312,57 @@ _SETTINGS = (
     ),
 )  # fmt: skip
 
-RUN_MUTANTS = (*_CHECKPOINTS, *_RUN, *_PROCESSES, *_SETTINGS)
+_DAMAGED = ("training/test_train_checksums.py",)
+_CHECKSUMS = (
+    ProductMutant(
+        "a damaged checkpoint is resumed", "checksums",
+        Text(resume, "check_checkpoint", ("if damaged is not None:", "if False:")),
+        _DAMAGED,
+    ),
+    ProductMutant(
+        "a run starts from a damaged checkpoint", "checksums",
+        Text(command, "_initialise", ("if damaged is not None:", "if False:")),
+        _DAMAGED,
+    ),
+    ProductMutant(
+        "only the first file of a checkpoint is verified", "checksums",
+        Text(checksums, "damaged_file", ("for match in recorded:", "for match in recorded[:1]:")),
+        _DAMAGED,
+    ),
+    ProductMutant(
+        "a damaged checkpoint is recommended", "checksums",
+        Text(resume, "_advice", ("has_checksums(path) and damaged_file(path) is None", "has_checksums(path)")),
+        _DAMAGED,
+    ),
+    ProductMutant(
+        "packed: a damaged sketch is read", "checksums",
+        Text(packed.PackedSplit, "_stored", ("if zlib.crc32(stored.data) != expected:", "if False:")),
+        ("data/test_packed_damage.py",),
+    ),
+)  # fmt: skip
+
+_ON_DEVICE = ("training/test_train_devices.py",)
+_DEVICES = (
+    ProductMutant(
+        "a resumed run moves to the best device", "devices",
+        Text(device, "chosen_device", ("before if before in found else found[0]", "found[0]")),
+        _ON_DEVICE,
+    ),
+    ProductMutant(
+        "several processes share a GPU", "devices",
+        Text(device, "chosen_device", ("there.gpus >= place.size", "there.gpus >= 1")),
+        _ON_DEVICE,
+    ),
+    ProductMutant(
+        "every process takes the first GPU", "devices",
+        Text(device, "chosen_device", ('f"cuda:{place.rank}"', '"cuda:0"')),
+        _ON_DEVICE,
+    ),
+    ProductMutant(
+        "cuda stays without an index", "devices",
+        Text(device, "usable_device", ('torch.device("cuda", torch.cuda.current_device())', 'torch.device("cuda")')),
+        _ON_DEVICE,
+    ),
+)  # fmt: skip
+
+RUN_MUTANTS = (*_CHECKPOINTS, *_RUN, *_PROCESSES, *_SETTINGS, *_CHECKSUMS, *_DEVICES)

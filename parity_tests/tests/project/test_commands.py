@@ -54,8 +54,8 @@ def shortened(command):
         arguments = ["cell-hyper" if word == "all" else word for word in arguments]
     if program == "torchrun":
         arguments = ["-m", "torch.distributed.run", "--standalone", *arguments]
-    if "train.py" in arguments:
-        arguments[arguments.index("train.py")] = str(ROOT / "train.py")
+    if "train.py" in arguments or arguments[:3] == ["-m", "pytorch_sketch_rnn", "train"]:
+        arguments = [str(ROOT / "train.py") if word == "train.py" else word for word in arguments]
         if "--resume" in arguments:
             arguments.append("--num_steps=3")
         else:

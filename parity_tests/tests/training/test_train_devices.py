@@ -29,7 +29,8 @@ def test_a_run_is_trained_stopped_and_resumed_bit_by_bit(name, data, monkeypatch
     there, why = HERE[name]
     if not there:
         pytest.skip(why)
-    whole = train(data, data / "whole", "--num_steps=8", f"--device={name}")
+    flags = ["--num_steps=8", "--save_every=100"]
+    whole = train(data, data / "whole", *flags, f"--device={name}")
     step, stop_at = Trainer.step, 4
 
     def stopped(self):
@@ -39,13 +40,13 @@ def test_a_run_is_trained_stopped_and_resumed_bit_by_bit(name, data, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", stopped)
-        part = train(data, data / "part", "--num_steps=8", f"--device={name}", code=130)
+        part = train(data, data / "part", *flags, f"--device={name}", code=130)
     out = capsys.readouterr().out
     assert f"float32 on {name}" in out
     assert f"--save_dir={part} --resume --device={name}" in out
     before = max(checkpoints(part))
     assert stop_at < before < 8
-    train(data, part, "--num_steps=8", "--resume")  # without --device: on that of the run
+    train(data, part, *flags, "--resume")  # without --device: on that of the run
     out = capsys.readouterr().out
     assert f"float32 on {name}" in out
     assert "losses will differ" not in out
@@ -126,18 +127,18 @@ def test_a_cuda_device_has_an_index_and_is_tried(monkeypatch, requested, expecte
 
 def test_an_mps_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(BadInput, match="^--device mps cannot be used: torch finds no GPU of an Apple computer$"):
+    with pytest.raises(BadInput, match=r"^--device mps cannot be used: torch finds no GPU of an Apple computer$"):
         usable_device("mps", "--device")
 
 
 def test_mps_takes_float32_alone_and_one_process_alone(monkeypatch):
     check_dtype(torch.device("mps"), "float32")
     check_dtype(torch.device("cpu"), "float64")
-    with pytest.raises(BadInput, match="^dtype is float64, but mps has none; expected float32, or --device=cpu$"):
+    with pytest.raises(BadInput, match=r"^dtype is float64, but mps has none; expected float32, or --device=cpu$"):
         check_dtype(torch.device("mps"), "float64")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    with pytest.raises(BadInput, match="^several processes cannot train on mps: expected --device=cpu"):
+    with pytest.raises(BadInput, match=r"^several processes cannot train on mps: expected --device=cpu"):
         join(torch.device("mps"))
 
 

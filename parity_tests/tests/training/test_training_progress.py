@@ -95,7 +95,7 @@ def test_80_columns_keep_step_speed_and_time_left_on_a_terminal():
     assert re.search(r"\d\d:\d\d left [\d.]+step/s step 999200/1000000 .*, cost 1\.2500", drawn[-1])
 
 
-@pytest.mark.parametrize("columns", [24, 40, 60])
+@pytest.mark.parametrize("columns", [30, 40, 60])
 def test_a_narrow_terminal_keeps_speed_and_time_left(columns):
     with Terminal(columns) as terminal:
         shown(Progress(1_000_000, 999_000, print), range(999_000, 999_200))
