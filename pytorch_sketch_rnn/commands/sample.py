@@ -149,9 +149,7 @@ def _test_sketches(path: Path, count: int | None, seed: int) -> "Batch":
     with open_set(path) as stroke_set:
         test = stroke_set.splits["test"]
         if not len(test):
-            raise BadInput(
-                f"{path}: its test split is empty, expected sketches to encode; give `dataset` another --split"
-            )
+            raise BadInput(f"{path}: its test split is empty, so there is nothing to encode; give it some by --split")
         if count is not None and len(test) < count:
             raise BadInput(f"{path}: its test split has {len(test)} sketches, fewer than --count {count}")
         order = np.random.RandomState(seed).permutation(len(test))
