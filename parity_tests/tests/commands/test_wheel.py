@@ -143,6 +143,7 @@ def write_icons(folder, count):
         )
 
 
+@pytest.mark.slow
 @needs_setuptools
 def test_a_newcomer_gets_from_a_model_to_a_training_by_the_printed_commands(wheel, tmp_path):
     unpacked, folder = tmp_path / "unpacked", tmp_path / "my folder"

@@ -1,8 +1,8 @@
 """A soundly sealed recording with any one part missing, empty or of another type is refused, or is proven as ever.
 
-Each part of a recording is damaged in turn. What the form refuses costs little. What it accepts is proven and reported
-as by ``verify --recording``, without its files and plots. `make test` does so with some of the changes, and `make
-test-slow` with all of them.
+Each part of a recording is damaged in turn. What the form refuses costs little. What it accepts, such as NaN among the
+official results, is proven and reported as by ``verify --recording``, without its files and plots. `make test` does so
+with some of the changes; `make test-slow` with all of them, but proves only some of those that larger recordings accept.
 """
 
 import json
@@ -74,14 +74,14 @@ def damage(name, share, accepted_share):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_some_damaged_parts_are_refused_in_one_line_or_verified(name):
-    refused, _ = damage(name, 11, 40)
-    assert refused > 10
+    refused, _ = damage(name, 37, 50)
+    assert refused > 5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_every_damaged_part_is_refused_in_one_line_or_verified(name):
-    refused, accepted = damage(name, 1, 1)
+    refused, accepted = damage(name, 1, 1 if RECORDINGS[name].kind in ("cell", "data", "initial") else 40)
     assert refused > 100
     assert accepted
 
