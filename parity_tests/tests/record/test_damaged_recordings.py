@@ -2,7 +2,8 @@
 
 Each part of a recording is damaged in turn. What the form refuses costs little. What it accepts, such as NaN among the
 official results, is proven and reported as by ``verify --recording``, without its files and plots. `make test` does so
-with some of the changes; `make test-slow` with all of them, but proves only some of those that larger recordings accept.
+with some of the changes; `make test-slow` with all of them, but proves only some of those that larger recordings
+accept.
 """
 
 import json
@@ -100,17 +101,12 @@ def test_the_damage_includes_every_array_and_every_claim():
 @pytest.mark.parametrize("name", ["cell/lstm", "data", "training/layer_norm"])
 def test_the_command_refuses_damage_of_each_kind_in_one_line(name, tmp_path, capsys):
     """Through the file itself, which is written and sealed again."""
+    every = list(changes(RECORDINGS[name]))
     seen = 0
-    for part, change in changes(RECORDINGS[name]):
-        number = zlib.crc32(f"file {name} {part}".encode())
-        if number % 397:
-            continue
+    for part, change in every[5 :: len(every) // 20]:
         recording = damaged(RECORDINGS[name], change)
-        try:
-            check_form(recording)
+        if not refuses(recording):
             continue
-        except BadInput:
-            pass
         try:
             recording.save(tmp_path / "damaged.h5")
         except (TypeError, ValueError, OverflowError, AttributeError):
