@@ -39,7 +39,8 @@ def main(argv: list[str]) -> int:
         command, summary = COMMANDS[name]
         flags = Parser(prog=f"{PROGRAM} {name}", description=f"{summary[0].upper()}{summary[1:]}.")
         command.add_arguments(flags)
-        return command.run(flags.parse_args(argv[1:]))
+        code: int = command.run(flags.parse_args(argv[1:]))
+        return code
     parser().parse_args(argv)  # shows the help, or refuses
     raise BadInput(f"expected the command first, got {name!r}; see {PROGRAM} --help")
 

@@ -140,8 +140,8 @@ def evaluate_as_trained(
     kept = {name: _kept(stroke_set, name, model.hparams.max_seq_len) for name in SPLITS}
     scale = stroke_set.scale_factor(kept["train"]) if scale_factor is None else np.float32(scale_factor)
     longest = max((len(sketch) for split in kept.values() for sketch in split), default=1)
-    sets = Sets(*(Split(kept[name], scale, longest) for name in SPLITS), hparams=model.hparams)
-    trainer = Trainer(model, sets, options)
+    train, valid, test = (Split(kept[name], scale, longest) for name in SPLITS)
+    trainer = Trainer(model, Sets(train, valid, test, model.hparams), options)
     results = {}
     for name in names:
         costs = trainer.validate(name) if len(kept[name]) else None

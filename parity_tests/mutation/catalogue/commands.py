@@ -50,7 +50,7 @@ COMMAND_MUTANTS = (
     ),
     ProductMutant(
         "our evaluation ignores reg_covar and the seed", "evaluation",
-        Text(evaluation, "evaluate_as_trained", ("Trainer(model, sets, options)", "Trainer(model, sets)")),
+        Text(evaluation, "evaluate_as_trained", ("model.hparams), options)", "model.hparams))")),
         _EVALUATION,
     ),
     ProductMutant(
