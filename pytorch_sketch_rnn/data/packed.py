@@ -40,6 +40,7 @@ WITHOUT_CHECKSUMS = 1  # the older version, which can still be read
 POINT_TYPE = np.dtype("<i2")
 OFFSET_TYPE = np.dtype("<i8")
 CHECKSUM_TYPE = np.dtype("<u4")
+_TYPES: dict[str, np.dtype[Any]] = {"points": POINT_TYPE, "offsets": OFFSET_TYPE, "crc32": CHECKSUM_TYPE}
 # name: type, shape
 ATTRIBUTES = {
     "format": (np.dtype(f"S{len(FORMAT)}"), ()),
@@ -282,7 +283,7 @@ def _dataset(h5: h5py.File, name: str) -> h5py.Dataset:
     dataset = h5[name]
     if not isinstance(dataset, h5py.Dataset):
         raise Refused(f"expected {name!r} to be a dataset, got a {type(dataset).__name__.lower()}")
-    number_type = {"points": POINT_TYPE, "offsets": OFFSET_TYPE, "crc32": CHECKSUM_TYPE}[name.rpartition("_")[2]]
+    number_type = _TYPES[name.rpartition("_")[2]]
     if not _is_type(dataset.id.get_type(), number_type):
         raise Refused(f"{name}: expected the type {number_type}, got another")
     creation = dataset.id.get_create_plist()

@@ -10,8 +10,8 @@ _LIMIT = 2**16  # bytes
 
 
 def write_checksums(folder: Path) -> None:
-    """Record the checksums of all files in a folder."""
-    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    """Record the checksums of all other files in a folder."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != CHECKSUMS_FILE)
     text = "".join(f"{_digest(path)}  {path.name}\n" for path in paths)
     (folder / CHECKSUMS_FILE).write_text(text, encoding="utf-8", newline="\n")
 

@@ -13,10 +13,11 @@ from pytorch_sketch_rnn.training.checkpoint import CHECKPOINTS, checkpoint_path
 ROOT = Path(__file__).parents[3]
 # The official code runs in a process of its own under TensorFlow, which is not part of what users install.
 SCRIPT = r"""
-import importlib, os, pkgutil, signal, sys, warnings
+import importlib, os, pkgutil, signal, sys, types, warnings
 
 for name in list(sys.modules):  # modules that the standard library imports if they are there
     assert name not in ("fcntl", "resource", "termios", "pty"), name
+sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")  # TensorFlow takes long
 import matplotlib.figure, torch.utils.tensorboard, tqdm  # these take care of themselves
 
 class Refuse:
