@@ -2,12 +2,14 @@
 
 They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
 Those of keyed draws, whole runs and files are in :mod:`~parity_tests.mutation.catalogue.draws`,
-:mod:`~parity_tests.mutation.catalogue.runs` and :mod:`~parity_tests.mutation.catalogue.files`.
+:mod:`~parity_tests.mutation.catalogue.runs`, :mod:`~parity_tests.mutation.catalogue.files` and
+:mod:`~parity_tests.mutation.catalogue.foreign_files`.
 """
 
 from parity_tests.mutation.bugs import ProductMutant, Text
 from parity_tests.mutation.catalogue.draws import DRAW_MUTANTS
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
+from parity_tests.mutation.catalogue.foreign_files import FOREIGN_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
 from pytorch_sketch_rnn.data import batches
 from pytorch_sketch_rnn.model import mixture, sampling, sketch_rnn
@@ -337,4 +339,6 @@ _SAMPLING = (
     ),
 )  # fmt: skip
 
-PRODUCT_MUTANTS = (*_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS)
+PRODUCT_MUTANTS = (
+    *_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS, *FOREIGN_MUTANTS,
+)  # fmt: skip
