@@ -19,7 +19,7 @@ from pytorch_sketch_rnn.errors import BadInput
 _LFS_POINTER = re.compile(rb"version https://[a-z.-]+/(spec|v1)")
 # An error of a storage service is XML: <?xml ...?><Error><Code>AccessDenied</Code>...
 _WEB_PAGE = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?(<!doctype\s+html|<html|(<\?xml[^>]*\?>\s*)?<Error>)",
+    rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?(<!doctype\s+html\b|<html\b|(<\?xml[^>]*\?>\s*)?<Error>)",
     re.IGNORECASE | re.DOTALL,
 )
 _HEAD = 1024  # bytes that are looked at

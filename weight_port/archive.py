@@ -97,11 +97,11 @@ def _choose_model(path: Path, models: dict[str, list[str]], member: str | None) 
         raise BadInput(f"{path}: this archive holds no model, that is no folder with an .index and no .json model")
     if member is None:
         if len(models) > 1:
-            raise BadInput(f"{path}: holds several models; choose one with --member: {enumerated(sorted(models), 40)}")
+            raise BadInput(f"{path}: holds several models; choose one with --member: {enumerated(sorted(models), 30)}")
         return next(iter(models))
     chosen = member.removesuffix("/")
     if chosen not in models:
-        raise BadInput(f"{path}: holds no model {member!r} (--member); it holds {enumerated(sorted(models), 40)}")
+        raise BadInput(f"{path}: holds no model {member!r} (--member); it holds {enumerated(sorted(models), 30)}")
     return chosen
 
 
