@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -35,13 +35,12 @@ MAX_BYTES = 4 << 30
 # The only methods that NumPy writes. Python decompresses the other zip methods without a limit on the output.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-_CHUNK = 1 << 20  # bytes that are decompressed at once
-_LARGEST_HEADER = 1 << 16  # bytes; NumPy's own limit is 10,000 characters
+_CHUNK = 1 << 16  # bytes that are decompressed at once; a header must fit into it, of 10,000 characters for NumPy
 _CHECKED_AFTER_FAILURE = 64 << 20  # bytes
 # Deflate makes one byte of up to 1,000, but a drawing does not become less than two; small sets may repeat one drawing.
-_SKETCHES_IN_ANY_MEMBER = 20_000
+_SKETCHES_IN_ANY_MEMBER = 10_000
 _COMPRESSED_BYTES_PER_SKETCH = 2
-_CONVERT = "`python -m pytorch_sketch_rnn dataset OLD.npz NEW.npz`"
+_DATASET = "python -m pytorch_sketch_rnn dataset OLD.npz NEW.npz"
 
 
 def read_npz(path: Path, *, splits: Sequence[str] = SPLITS, max_bytes: int = MAX_BYTES) -> dict[str, list[np.ndarray]]:
@@ -140,7 +139,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, budget: MemoryBudget) -> l
     """The arrays of a .npy member, never more of them than the archive declares and the budget allows."""
     info = _member(archive, name)
     budget.check(info.file_size)
-    with archive.open(info) as member, io.BufferedReader(member, _CHUNK) as file:  # type: ignore[arg-type]
+    with archive.open(info) as member, io.BufferedReader(_Chunks(member), _CHUNK) as file:
         try:
             arrays = _read_npy(file, info.file_size, _most_sketches(archive, info), budget)
             if file.read(1):
@@ -153,10 +152,25 @@ def _read_member(archive: zipfile.ZipFile, name: str, budget: MemoryBudget) -> l
     return arrays
 
 
+class _Chunks(io.RawIOBase):
+    """A member, read in chunks: zipfile would take two to three times the memory of a large piece."""
+
+    def __init__(self, member: IO[bytes]) -> None:
+        self._member = member
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._member.read(min(len(buffer), _CHUNK))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     names = archive.namelist()
     if name not in names:
-        divide = f"; {_CONVERT} --split 0.9,0.05,0.05 divides a set afresh"
+        divide = f"; `{_DATASET} --split 0.9,0.05,0.05` divides a set afresh"
         raise Refused(f"no such member; expected the split in the file, which has {_listed(names)}{divide}")
     info = archive.getinfo(name)
     if info.flag_bits & _ENCRYPTED:
@@ -185,7 +199,7 @@ def _check_intact(file: io.BufferedReader) -> None:
 
 def _read_npy(file: io.BufferedReader, size: int, most: int, budget: MemoryBudget) -> list[np.ndarray]:
     """The arrays in a .npy file of ``size`` bytes, at most ``most`` of them."""
-    header = io.BytesIO(file.peek(_LARGEST_HEADER)[:_LARGEST_HEADER])
+    header = io.BytesIO(file.peek(_CHUNK)[:_CHUNK])
     shape, fortran, number_type = _read_header(header)
     file.read(header.tell())
     is_pickle = number_type.kind == "O" and len(shape) == 1
@@ -237,7 +251,7 @@ def check_sketch(sketch: np.ndarray, index: int) -> None:
     """Refuse what is not stroke-3 [n, 3] of finite numbers with n >= 1; ``index`` is for the message."""
     if not isinstance(sketch, np.ndarray) or sketch.ndim != 2 or sketch.shape[1] != 3:
         known = isinstance(sketch, np.ndarray) and sketch.ndim == 2 and sketch.shape[1] in (4, 5)
-        advice = f"; {_CONVERT} converts arrays of four or five columns" if known else ""
+        advice = f"; `{_DATASET}` converts arrays of four or five columns" if known else ""
         raise Refused(f"sketch {index}: expected an array [n, 3], got {_describe(sketch)}{advice}")
     if sketch.dtype.str not in NUMBER_TYPES:
         raise Refused(f"sketch {index}: expected integers or floats, got {sketch.dtype}")
@@ -246,7 +260,7 @@ def check_sketch(sketch: np.ndarray, index: int) -> None:
     if sketch.dtype.kind == "f" and not np.isfinite(sketch).all():
         raise Refused(f"sketch {index}: expected finite numbers, got NaN or infinity")
     if not is_binary(sketch[:, 2]):
-        advice = f"; {_CONVERT} converts (pen lifted, dx, dy)" if is_binary(sketch[:, 0]) else ""
+        advice = f"; `{_DATASET}` converts (pen lifted, dx, dy)" if is_binary(sketch[:, 0]) else ""
         raise Refused(f"sketch {index}: expected 0 or 1 in its third column, pen lifted, got other numbers{advice}")
 
 

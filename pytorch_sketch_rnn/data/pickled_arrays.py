@@ -30,10 +30,11 @@ from pytorch_sketch_rnn.errors import Refused
 # pickle can create an object of this size. This also bounds the numbers of objects and of sketches.
 BYTES_PER_OBJECT = 128
 MAX_POINTS = 1_000_000  # in one sketch
-# NumPy writes about 20 instructions for a sketch, and at most 40 between two calls.
-_INSTRUCTIONS_PER_SKETCH = 100
+# NumPy writes about 20 instructions for a sketch, a sketch that comes again is one, and 1,000 are put into the list at
+# once.
+_INSTRUCTIONS_PER_SKETCH = 80
 _OTHER_INSTRUCTIONS = 1000
-_INSTRUCTIONS_PER_CALL = 200
+_INSTRUCTIONS_PER_CALL = 2000
 _DEEPEST = 32  # open marks; NumPy needs 5
 # A sketch of MAX_POINTS float64 points has 24 MB, and up to twice that as text in UTF-8.
 _LONGEST_PAYLOAD = 64 << 20
@@ -116,9 +117,9 @@ class _Reader(pickle._Unpickler):
     metastack: list[Any]
     append: Callable[[Any], None]
     read: Callable[[int], bytes]
-    readline: Callable[[], bytes]
     load_mark: Callable[[], None]
-    load_frame: Callable[[], None]
+    load_appends: Callable[[], None]
+    _unframer: Any
 
     def __init__(self, file: io.BufferedReader, size: int, sketches: int, budget: MemoryBudget) -> None:
         # Strings written by Python 2 hold bytes; latin1 maps each byte to one character.
@@ -149,6 +150,12 @@ class _Reader(pickle._Unpickler):
             raise Refused(f"expected a pickle of NumPy arrays, got a state for a {type(self.stack[-1]).__name__}")
         self.stack[-1].state = state
         self._instructions.until_call = _INSTRUCTIONS_PER_CALL
+
+    def appends(self) -> None:
+        self.load_appends()
+        items = self.stack[-1]
+        if type(items) is list and items and type(items[-1]) is _Call:
+            self._instructions.until_call = _INSTRUCTIONS_PER_CALL
 
     def mark(self) -> None:
         if len(self.metastack) >= _DEEPEST:
@@ -206,7 +213,7 @@ class _Reader(pickle._Unpickler):
 # fmt: off
 _STANDARD_INSTRUCTIONS = (
     "PROTO", "STOP", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1",
-    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND", "APPENDS",
+    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND",
     "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "STACK_GLOBAL",
 )
 # fmt: on
@@ -216,6 +223,7 @@ _HANDLERS: dict[int, Callable[[Any], None]] = {
     },
     pickle.REDUCE[0]: _Reader.record_call,
     pickle.BUILD[0]: _Reader.record_state,
+    pickle.APPENDS[0]: _Reader.appends,
     pickle.MARK[0]: _Reader.mark,
     pickle.GLOBAL[0]: _Reader.read_global,
     pickle.FRAME[0]: _Reader.read_frame,

@@ -68,7 +68,7 @@ def test_an_existing_set_or_picture_is_overwritten_only_with_force(tmp_path, man
         (("bad.ndjson", "out.npz"), 'bad.ndjson: line 3: expected a JSON object with "drawing", got 7'),
         (("bad.ndjson", "out.h5"), 'bad.ndjson: line 3: expected a JSON object with "drawing", got 7'),
         (("alone.npz", "out.npz"), "alone.npz: valid.npy: no such member"),
-        (("alone.npz", "out.npz"), "--split 0.9,0.05,0.05 divides a set afresh"),
+        (("alone.npz", "out.npz"), "--split 0.9,0.05,0.05` divides a set afresh"),
         (("empty_split.npz", "out.npz"), "valid.npy: expected sketches, got an empty split; --split 0.9,0.05,0.05"),
         (("others.npz", "out.npz", "--count", "3"), "others.npz: expected train.npy, valid.npy or test.npy in it"),
         (("broken.npz", "out.h5"), "broken.npz: expected an intact .npz file"),

@@ -50,7 +50,7 @@ def test_a_missing_split_is_named_with_those_there(tmp_path):
 
 def test_a_missing_split_comes_with_what_to_do(tmp_path):
     write_npz(tmp_path / "a.npz", {"train": sketches(1)})
-    with pytest.raises(BadInput, match=r"dataset OLD\.npz NEW\.npz` --split 0\.9,0\.05,0\.05 divides a set afresh"):
+    with pytest.raises(BadInput, match=r"dataset OLD\.npz NEW\.npz --split 0\.9,0\.05,0\.05` divides a set afresh"):
         read_npz(tmp_path / "a.npz")
 
 

@@ -115,7 +115,7 @@ def _converted(sketch: np.ndarray, dtype: np.dtype) -> np.ndarray:
         converted = sketch.astype(dtype)
     wrong = converted != sketch if dtype.kind == "i" else ~np.isfinite(converted)
     if wrong.any():
-        raise Refused(f"expected offsets that {dtype} can hold, got {sketch[wrong][0]}; a .npz has --dtype")
+        raise Refused(f"expected offsets that {dtype} can hold, got {sketch[wrong][0]}; for a .npz, see --dtype")
     return converted
 
 
