@@ -230,7 +230,7 @@ def _open_folder(folder: Path, *, stay_inside: bool = False) -> Source:
         prefix = folder / indexes[0].removesuffix(".index")
     elif indexes:
         raise BadInput(
-            f"{folder}: has several checkpoints and no file 'checkpoint' to name one; give one of {enumerated(indexes)}"
+            f"{folder}: has several checkpoints and no file 'checkpoint' to name one; give one of {enumerated(indexes, 20)}"
         )
     else:
         raise BadInput(f"{folder}: has no checkpoint, that is no .index file; give {ACCEPTED_FORMS}")
@@ -246,7 +246,7 @@ def _named_prefix(folder: Path, indexes: list[str], stay_inside: bool) -> Path:
             return prefix
     raise BadInput(
         f"{folder / 'checkpoint'}: names {excerpt(written)}, but its .index is not there; "
-        + (f"there is {enumerated(indexes)}" if indexes else "the folder has no .index file at all")
+        + (f"there is {enumerated(indexes, 20)}" if indexes else "the folder has no .index file at all")
     )
 
 
