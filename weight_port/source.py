@@ -230,7 +230,8 @@ def _open_folder(folder: Path, *, stay_inside: bool = False) -> Source:
         prefix = folder / indexes[0].removesuffix(".index")
     elif indexes:
         raise BadInput(
-            f"{folder}: has several checkpoints and no file 'checkpoint' to name one; give one of {enumerated(indexes, 20)}"
+            f"{folder}: has several checkpoints and no file 'checkpoint' to name one; "
+            f"give one of {enumerated(indexes, 20)}"
         )
     else:
         raise BadInput(f"{folder}: has no checkpoint, that is no .index file; give {ACCEPTED_FORMS}")

@@ -139,7 +139,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, budget: MemoryBudget) -> l
     """The arrays of a .npy member, never more of them than the archive declares and the budget allows."""
     info = _member(archive, name)
     budget.check(info.file_size)
-    with archive.open(info) as member, io.BufferedReader(_Chunks(member), _CHUNK) as file:
+    with archive.open(info) as member, _buffered(member) as file:
         try:
             arrays = _read_npy(file, info.file_size, _most_sketches(archive, info), budget)
             if file.read(1):
@@ -165,6 +165,10 @@ class _Chunks(io.RawIOBase):
         data = self._member.read(min(len(buffer), _CHUNK))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _buffered(member: IO[bytes]) -> io.BufferedReader:
+    return io.BufferedReader(_Chunks(member), _CHUNK)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

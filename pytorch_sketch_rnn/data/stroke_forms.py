@@ -102,7 +102,7 @@ def _until_end(sketch: np.ndarray, ended: np.ndarray) -> np.ndarray:
     if not is_end_mark(ended):
         raise Refused("expected no point after the end of the sketch, got one")
     length = len(sketch) - int((ended == 1).sum())
-    moves = sketch[length:, :2].any(axis=1)
+    moves = np.asarray(sketch[length:, :2].any(axis=1))
     if moves[1:].any():
         raise Refused("expected offsets of 0 after the end of the sketch, got another")
     if moves[:1].any():
