@@ -222,7 +222,7 @@ def test_shared_data_is_charged_each_time_it_is_used(tmp_path):
 
 @pytest.mark.parametrize("instruction", [b"]", b"(", b"K\x01\x94", b"N\x85"])
 def test_instructions_without_a_call_are_refused_at_once(tmp_path, instruction):
-    path = save(tmp_path / "a.npz", train=npy(b"\x80\x04" + instruction * 5_000_000))
+    path = save(tmp_path / "a.npz", train=npy(b"\x80\x04" + instruction * 5_000_000, (9000,)))
     assert path.stat().st_size < 100_000
     assert peak_of_refusal(path, r"far too many instructions|nested more than 32 deep") < 5_000_000
 
@@ -260,6 +260,9 @@ def test_memory_stays_within_max_bytes(tmp_path, order, as_objects):
     finally:
         tracemalloc.stop()
     assert peak_of_refusal(tmp_path / "a.npz", "max_bytes", max_bytes=size - 1_000_000) < size + 1_000_000
+    if enough > 2 * size:
+        half = 3 * size // 2
+        assert peak_of_refusal(tmp_path / "a.npz", "max_bytes", max_bytes=half) < half + 1_000_000
 
 
 def test_a_sketch_of_more_points_than_any_drawing_is_refused(tmp_path):
