@@ -73,9 +73,11 @@ def read_source(
         yield from ((UNASSIGNED, _sketch(read_svg(path), options)) for path in files)
     elif Path(source).suffix.lower() == ".npz":
         yield from _read_npz(Path(source), options, converted)
+    elif source.lower().endswith(BIN_SUFFIXES):
+        drawings = read_quickdraw_bin(Path(source), options.recognized_only, left_out)
+        yield from ((UNASSIGNED, _sketch(lines, options)) for lines in drawings)
     else:
-        read = read_quickdraw_bin if source.lower().endswith(BIN_SUFFIXES) else read_ndjson
-        drawings = read(Path(source), options.recognized_only, left_out)
+        drawings = read_ndjson(Path(source), options.recognized_only, left_out)
         yield from ((UNASSIGNED, _sketch(lines, options)) for lines in drawings)
 
 
