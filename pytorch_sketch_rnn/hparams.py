@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
-from pytorch_sketch_rnn.errors import BadInput, Refused, naming
+from pytorch_sketch_rnn.errors import BadInput, Refused, enumerated, excerpt, naming
 from pytorch_sketch_rnn.json_file import read_json
 
 CELL_TYPES = ("lstm", "layer_norm", "hyper")
@@ -105,8 +105,7 @@ class HParams:
             value = coerce(field, getattr(self, field.name))
             allowed = field.metadata["range"]
             if allowed is not None and not allowed.allows(value):
-                came = repr(value) if isinstance(value, str) else value
-                raise Refused(f"{field.name} is {came}, expected {allowed.expected}", name=field.name)
+                raise Refused(f"{field.name} is {excerpt(value)}, expected {allowed.expected}", name=field.name)
             object.__setattr__(self, field.name, value)
 
     @classmethod
@@ -121,7 +120,7 @@ class HParams:
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise Refused(f"unknown hyperparameter {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise Refused(f"unknown hyperparameter {enumerated(unknown)}; known are {', '.join(sorted(known))}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -202,7 +201,7 @@ def coerce(field: dataclasses.Field[Any], value: Any) -> Any:
             return tuple(names)
     expected: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string"}
     wanted = expected.get(field.type, "a list of file names")
-    raise Refused(f"{field.name} is {value!r}, expected {wanted}", name=field.name)
+    raise Refused(f"{field.name} is {excerpt(value)}, expected {wanted}", name=field.name)
 
 
 def _is_finite(value: int | float) -> bool:

@@ -2,10 +2,12 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.regular_file import open_regular
 
 LIMIT = 16 * 2**20  # bytes; the files that this project writes have some kilobytes
 _LONGEST_NAME = 60  # characters of a name in a message
@@ -21,16 +23,18 @@ def read_json(path: Path, expected: str = "a JSON file", limit: int = LIMIT, *, 
         finite: whether a number that is not finite is refused.
 
     Raises:
-        BadInput: when the file cannot be read, is larger than the limit, is not JSON, is not UTF-8, is nested too
-            deeply, gives a name twice in one object, or holds a number that is not finite (``NaN`` and ``Infinity``,
-            which Python accepts, and ``1e999``, which it turns into infinity).
+        BadInput: when the file cannot be read, is not a regular file or not the file itself (see
+            :func:`~pytorch_sketch_rnn.regular_file.open_regular`), is larger than the limit, is not JSON, is not
+            UTF-8, is nested too deeply, gives a name twice in one object, or holds a number that is not finite
+            (``NaN`` and ``Infinity``, which Python accepts, and ``1e999``, which it turns into infinity).
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise BadInput(f"{path}: has {size} bytes, more than the limit of {limit}; expected {expected}")
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise BadInput(f"{path}: has {size} bytes, more than the limit of {limit}; expected {expected}")
+            data = file.read(limit)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); expected {expected}") from None
     try:
@@ -49,7 +53,7 @@ def read_json(path: Path, expected: str = "a JSON file", limit: int = LIMIT, *, 
 def _finite_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is not a finite number")
+        raise ValueError(f"{text[:_LONGEST_NAME]} is not a finite number")
     return number
 
 

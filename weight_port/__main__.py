@@ -1,17 +1,22 @@
 """``python -m weight_port convert SRC OUT`` and ``python -m weight_port inspect SRC``."""
 
 import argparse
+import shlex
 import sys
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytorch_sketch_rnn.errors import run_command
+from pytorch_sketch_rnn.errors import excerpt, printable, run_command
 from weight_port.convert import Plan
 from weight_port.folder import convert_source, examine, scale_factor_of
 from weight_port.infer import Inferred
 from weight_port.scale_factor import scale_factor_of_sets
 from weight_port.settings_flag import parse_setting
 from weight_port.source import ACCEPTED_FORMS, Source, open_source
+
+_WIDTH = 100  # characters of a printed line of hyperparameters
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,11 +62,13 @@ def main(argv: list[str]) -> int:
         inferred, plan = convert_source(source, arguments.out, flags, scale_factor=measured, force=arguments.force)
         origin = "from --data" if arguments.data else "from the model's info"
         scale_factor = scale_factor_of(source) if measured is None else measured
+    _print_note(source)
     _print_hyperparameters(inferred)
     _print_scale_factor(scale_factor, origin)
     _print_coverage(plan)
-    print(f"wrote {arguments.out}")
-    print(f"next: python -m pytorch_sketch_rnn sample {arguments.out} -o sketches.svg --count 12 --temperature 0.4")
+    print(f"wrote {printable(arguments.out)}")
+    sample = ["sample", str(arguments.out), "-o", "sketches.svg", "--count", "12", "--temperature", "0.4"]
+    print("next:", shlex.join(["python", "-m", "pytorch_sketch_rnn", *sample]))
     return 0
 
 
@@ -69,10 +76,13 @@ def _inspect(source: Source, flags: dict[str, Any]) -> None:
     variables = source.variables
     names = variables.names()
     inferred, plan = examine(source, flags)
-    print(f"{source.location}: {source.format}, {len(names)} variables")
+    print(f"{printable(source.location)}: {source.format}, {len(names)} variables")
     if source.missing:
         print(f"MISSING: {', '.join(source.missing)}: the index is here but the data file with the weights is not,")
         print("so this checkpoint cannot be converted; put the data file beside the index")
+    for name, what in source.odd.items():
+        print(f"DAMAGED: {printable(name)}: {what}")
+    _print_note(source)
     _print_hyperparameters(inferred)
     _print_scale_factor(scale_factor_of(source), "from the model's info")
     roles = (
@@ -82,7 +92,9 @@ def _inspect(source: Source, flags: dict[str, Any]) -> None:
     )
     width = max(map(len, names))
     for name in names:
-        print(f"  {name:{width}}  {variables.dtype(name)!s:8} {list(variables.shape(name))!s:14} {roles[name]}")
+        print(
+            f"  {printable(name):{width}}  {variables.dtype(name)!s:8} {list(variables.shape(name))!s:14} {roles[name]}"
+        )
     _print_coverage(plan)
 
 
@@ -97,9 +109,24 @@ def _print_hyperparameters(inferred: Inferred) -> None:
     for origin, title in titles.items():
         values = inferred.named(origin)
         if values:
-            print(f"{title}: " + ", ".join(f"{name}={value}" for name, value in values.items()))
+            _print_list(title, [f"{name}={printable(value)}" for name, value in values.items()])
     if inferred.ignored:
-        print(f"ignored in model_config.json, unknown to Magenta 2.1.4: {', '.join(map(repr, inferred.ignored))}")
+        _print_list("ignored in model_config.json, unknown to Magenta 2.1.4", map(excerpt, inferred.ignored))
+
+
+def _print_list(title: str, items: Iterable[str]) -> None:
+    """Print a title and its items: on one line, or, if they do not fit, indented below it, several in a row."""
+    row = ", ".join(items)
+    if len(title) + len(row) + 2 <= _WIDTH:
+        print(f"{title}: {row}")
+        return
+    print(f"{title}:")
+    print(textwrap.fill(row, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _print_note(source: Source) -> None:
+    if source.note:
+        print(f"note: {source.note}")
 
 
 def _print_scale_factor(scale_factor: float | None, origin: str) -> None:
@@ -115,7 +142,7 @@ def _print_coverage(plan: Plan) -> None:
         f"{len(plan.skipped)} skipped"
     )
     for name, reason in plan.skipped.items():
-        print(f"  skipped {name}: {reason}")
+        print(f"  skipped {printable(name)}: {reason}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, enumerated, excerpt
+from pytorch_sketch_rnn.regular_file import open_regular
 from weight_port.tensor_bundle import BUNDLE_FILE
 
 CONFIG_NAME = "model_config.json"
@@ -34,7 +35,7 @@ def unpack_model(path: Path, member: str | None, target: Path) -> tuple[str, lis
         BadInput: The archive is damaged, hostile or too large, or it is not clear which model is meant.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
             _check_members(path, infos)
             models = _list_models([info.filename for info in infos])
@@ -64,7 +65,7 @@ def _check_members(path: Path, infos: list[zipfile.ZipInfo]) -> None:
         else:
             seen.add(name)
             continue
-        raise BadInput(f"{path}: the member {info.orig_filename!r} {reason}; the archive is not used")
+        raise BadInput(f"{path}: the member {excerpt(info.orig_filename)} {reason}; the archive is not used")
 
 
 def _is_plain(name: str) -> bool:
@@ -96,11 +97,11 @@ def _choose_model(path: Path, models: dict[str, list[str]], member: str | None) 
         raise BadInput(f"{path}: this archive holds no model, that is no folder with an .index and no .json model")
     if member is None:
         if len(models) > 1:
-            raise BadInput(f"{path}: holds several models; choose one with --member: {', '.join(sorted(models))}")
+            raise BadInput(f"{path}: holds several models; choose one with --member: {enumerated(sorted(models), 30)}")
         return next(iter(models))
     chosen = member.removesuffix("/")
     if chosen not in models:
-        raise BadInput(f"{path}: holds no model {member!r} (--member); it holds {', '.join(sorted(models))}")
+        raise BadInput(f"{path}: holds no model {member!r} (--member); it holds {enumerated(sorted(models), 30)}")
     return chosen
 
 

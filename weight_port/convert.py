@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from pytorch_sketch_rnn.errors import Refused
+from pytorch_sketch_rnn.errors import Refused, enumerated
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.optimizer_file import STEP, array_shapes
@@ -47,7 +47,8 @@ def make_plan(shapes: Mapping[str, tuple[int, ...]], hparams: HParams) -> Plan:
         hparams: of the model.
 
     Raises:
-        BadInput: when a variable is missing, unknown or of another shape; the message lists them all.
+        BadInput: when a variable is missing, unknown or of another shape; the message gives the number
+            of each kind and the first names.
     """
     names = table(hparams)
     parameters = expected_shapes(hparams)
@@ -66,7 +67,7 @@ def make_plan(shapes: Mapping[str, tuple[int, ...]], hparams: HParams) -> Plan:
         if official in shapes and tuple(shapes[official]) != arrays[names.ours(official)]
     ]
     problems = [
-        f"{title} ({len(found)}): {', '.join(map(_printable, found))}"
+        f"{title} ({len(found)}): {enumerated(map(_printable, found))}"
         for title, found in (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
         if found
     ]

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from pytorch_sketch_rnn.errors import Refused, naming
+from pytorch_sketch_rnn.errors import Refused, excerpt, naming
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.json_file import read_json
 from weight_port.convert import expected_shapes
@@ -64,12 +64,14 @@ class JsModel:
 
     ``info`` is the file's first item: always ``mode``, mostly ``name``, ``version``, ``max_seq_len`` and
     ``scale_factor`` (the standard deviation of the training offsets, in pixels), of the right types where they are
-    there. ``variables`` maps official checkpoint names to float32 arrays.
+    there. ``variables`` maps official checkpoint names to float32 arrays. ``note`` says where the file contradicts
+    itself although its meaning is clear; it is mostly empty.
     """
 
     info: dict[str, object]
     conditional: bool
     variables: dict[str, np.ndarray]
+    note: str = ""
 
 
 def read_model(path: Path) -> JsModel:
@@ -97,6 +99,13 @@ def _parse_model(document: object) -> JsModel:
         raise Refused("the file is no list of three items")
     info, shapes, blobs = document
     conditional = _check_info(info)
+    note = ""
+    if not conditional and isinstance(shapes, list) and len(shapes) == len(VAE_ORDER):
+        # Some exporters write 2 whatever the model is; the shapes are checked below, and no others fit them.
+        note = (
+            f"info.mode is {info['mode']!r}, a decoder alone, but the file holds the {len(VAE_ORDER)} arrays of a VAE"
+        )
+        conditional = True
     names = table(HParams(conditional=conditional))
     order = [names.official(ours) for ours in (VAE_ORDER if conditional else DECODER_ORDER)]
     for what, items in (("shapes", shapes), ("blobs", blobs)):
@@ -108,7 +117,7 @@ def _parse_model(document: object) -> JsModel:
     variables = {
         name: dequantise(_parse_blob(name, blob, parsed_shapes[name])) for name, blob in zip(order, blobs, strict=True)
     }
-    return JsModel(info, conditional, variables)
+    return JsModel(info, conditional, variables, note)
 
 
 def _check_info(info: object) -> bool:
@@ -117,7 +126,7 @@ def _check_info(info: object) -> bool:
         raise Refused("the first item is no JSON object")
     mode = info.get("mode")
     if not (_is_integer(mode) or isinstance(mode, str)) or mode not in _IS_CONDITIONAL:
-        raise Refused(f"info.mode must be 0, 1 or 'vae' (VAE), or 2 or 'gen' (decoder only), not {mode!r}")
+        raise Refused(f"info.mode must be 0, 1 or 'vae' (VAE), or 2 or 'gen' (decoder only), not {_shorten(mode)}")
     checks: dict[str, tuple[str, Callable[[object], bool]]] = {
         "name": ("a text", lambda value: isinstance(value, str)),
         "version": ("an integer", _is_integer),
@@ -210,5 +219,4 @@ def _shorten(value: object) -> str:
     if isinstance(value, list | dict) and not is_short_list:
         # A deep one could be too deep for repr.
         return f"a JSON {'list' if isinstance(value, list) else 'object'} of {len(value)} items"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    return excerpt(value, 60)

@@ -16,8 +16,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, enumerated, excerpt
 from pytorch_sketch_rnn.json_file import read_json
+from pytorch_sketch_rnn.regular_file import open_regular
 from weight_port import sketch_rnn_js
 from weight_port.archive import CONFIG_NAME, unpack_model
 from weight_port.tensor_bundle import BUNDLE_FILE, Entry, TensorBundle
@@ -108,7 +109,7 @@ class SourceFile:
     def sha256(self) -> str:
         """The SHA-256 of the file's bytes, in hexadecimal."""
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise BadInput(f"{self.label}: cannot be read ({error.strerror})") from None
@@ -126,6 +127,8 @@ class Source:
         config_path: What to call that file in messages; None if there is none.
         files: The files that the above comes from, those that are there.
         missing: The names of data files that the checkpoint's index asks for and that are not there.
+        odd: The names of data files that are there but not as the index says, with what is wrong.
+        note: What else a user should know about the model; empty if there is nothing.
         info: The ``info`` of a sketch-rnn-js model; empty for a checkpoint.
     """
 
@@ -136,6 +139,8 @@ class Source:
     config_path: str | None = None
     files: list[SourceFile] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    odd: dict[str, str] = field(default_factory=dict)
+    note: str = ""
     info: dict[str, object] = field(default_factory=dict)
 
 
@@ -184,6 +189,7 @@ def _open_js_model(path: Path) -> Source:
         variables=ArrayVariables(model.variables, str(path)),
         files=[SourceFile(str(path), path)],
         info=model.info,
+        note=model.note,
     )
 
 
@@ -205,6 +211,7 @@ def _open_bundle(prefix: Path) -> Source:
         config_path=str(config_path) if has_config else None,
         files=[SourceFile(str(path), path) for path in files],
         missing=[path.name for path in missing],
+        odd={path.name: what for path, what in bundle.odd_shards().items()},
     )
 
 
@@ -223,7 +230,8 @@ def _open_folder(folder: Path, *, stay_inside: bool = False) -> Source:
         prefix = folder / indexes[0].removesuffix(".index")
     elif indexes:
         raise BadInput(
-            f"{folder}: has several checkpoints and no file 'checkpoint' to name one; give one of {_enumerate(indexes)}"
+            f"{folder}: has several checkpoints and no file 'checkpoint' to name one; "
+            f"give one of {enumerated(indexes, 20)}"
         )
     else:
         raise BadInput(f"{folder}: has no checkpoint, that is no .index file; give {ACCEPTED_FORMS}")
@@ -238,18 +246,19 @@ def _named_prefix(folder: Path, indexes: list[str], stay_inside: bool) -> Path:
         if os.path.isfile(f"{prefix}.index"):
             return prefix
     raise BadInput(
-        f"{folder / 'checkpoint'}: names {written!r}, but its .index is not there; "
-        + (f"there is {_enumerate(indexes)}" if indexes else "the folder has no .index file at all")
+        f"{folder / 'checkpoint'}: names {excerpt(written)}, but its .index is not there; "
+        + (f"there is {enumerated(indexes, 20)}" if indexes else "the folder has no .index file at all")
     )
 
 
 def _checkpoint_path(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            raise BadInput(f"{path}: is larger than {MAX_TEXT_BYTES} bytes, so it is no text file of TensorFlow")
-        text = path.read_bytes()
+        with open_regular(path) as file:
+            text = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
+    if len(text) > MAX_TEXT_BYTES:
+        raise BadInput(f"{path}: is larger than {MAX_TEXT_BYTES} bytes, so it is no text file of TensorFlow")
     match = re.search(rb'^[ \t]*model_checkpoint_path[ \t]*:[ \t]*"((?:[^"\\\n]|\\.)+)"', text, re.MULTILINE)
     if match is None:
         raise BadInput(f"{path}: has no line 'model_checkpoint_path: \"...\"'; give the .index file itself")
@@ -286,11 +295,6 @@ def _open_archive(path: Path, member: str | None) -> Iterator[Source]:
             )
         except BadInput as error:
             raise BadInput(in_archive(str(error))) from None
-
-
-def _enumerate(names: list[str]) -> str:
-    shown = ", ".join(names[:20])
-    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"
 
 
 def _look_up(values: Mapping[str, _Value], name: str, location: str) -> _Value:

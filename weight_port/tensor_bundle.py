@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, excerpt
+from pytorch_sketch_rnn.regular_file import check_regular, open_regular
 from weight_port.leveldb_table import Cursor, Damaged, masked_crc32c, read_table
 
 # The names of a bundle's files.
@@ -92,11 +93,12 @@ class TensorBundle:
         """
         path = prefix.parent / f"{prefix.name}.index"
         try:
-            if path.stat().st_size > MAX_INDEX_BYTES:
-                raise BadInput(f"{path}: is larger than {MAX_INDEX_BYTES} bytes, which no Sketch-RNN index is")
-            table = path.read_bytes()
+            with open_regular(path) as file:
+                table = file.read(MAX_INDEX_BYTES + 1)
         except OSError as error:
             raise BadInput(f"{path}: the checkpoint's index cannot be read ({error.strerror})") from None
+        if len(table) > MAX_INDEX_BYTES:
+            raise BadInput(f"{path}: is larger than {MAX_INDEX_BYTES} bytes, which no Sketch-RNN index is")
         try:
             num_shards, entries = _parse_index(table)
         except Damaged as damage:
@@ -118,6 +120,30 @@ class TensorBundle:
         """The data files that are not there."""
         return [path for path in self.shard_paths if not os.path.isfile(path)]
 
+    def odd_shards(self) -> dict[Path, str]:
+        """The data files that are there but are not what the index asks for, and what is wrong with each.
+
+        The length is that of the variables in the index. Nothing else of a file is read.
+        """
+        ends = [0] * self.num_shards
+        for entry in self.entries.values():
+            ends[entry.shard] = max(ends[entry.shard], entry.offset + entry.size)
+        found = {}
+        for path, end in zip(self.shard_paths, ends, strict=True):
+            if not os.path.isfile(path):
+                continue
+            try:
+                check_regular(path)
+                size = path.stat().st_size
+            except BadInput as error:
+                found[path] = str(error).removeprefix(f"{path}: ")
+            except OSError as error:
+                found[path] = f"cannot be read ({error.strerror})"
+            else:
+                if size != end:
+                    found[path] = f"has {size:,} bytes, but the index tells of {end:,}"
+        return found
+
     def read(self, name: str) -> np.ndarray:
         """The value of a variable: a read-only view of its data file, mapped into memory.
 
@@ -128,15 +154,17 @@ class TensorBundle:
         """
         entry = self.entries.get(name)
         if entry is None:
-            raise BadInput(f"{self.prefix}: the checkpoint has no variable {name!r}")
+            raise BadInput(f"{self.prefix}: the checkpoint has no variable {excerpt(name)}")
         if entry.dtype is None:
-            raise BadInput(f"{self.prefix}: the variable {name!r} is of type {entry.tf_dtype}, which is not supported")
+            raise BadInput(
+                f"{self.prefix}: the variable {excerpt(name)} is of type {entry.tf_dtype}, which is not supported"
+            )
         path = self._shard_path(entry.shard)
         buffer = self._bytes_of(entry, path)
         if masked_crc32c(buffer) != entry.crc32c:
             raise BadInput(
-                f"{path}: the bytes of the variable {name!r} differ from their checksum in the index: the file is "
-                "damaged or belongs to another checkpoint"
+                f"{path}: the bytes of the variable {excerpt(name)} differ from their checksum in the index: the file "
+                "is damaged or belongs to another checkpoint"
             )
         return np.ndarray(entry.shape, entry.dtype, buffer=buffer)
 
@@ -145,12 +173,16 @@ class TensorBundle:
 
     def _bytes_of(self, entry: Entry, path: Path) -> memoryview:
         try:
-            if entry.shard not in self._maps and path.stat().st_size > 0:
-                with path.open("rb") as file:
-                    self._maps[entry.shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if entry.shard not in self._maps:
+                with open_regular(path) as file:
+                    if os.fstat(file.fileno()).st_size > 0:
+                        self._maps[entry.shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except BadInput:
+            raise
         except FileNotFoundError:
             raise BadInput(
-                f"{path}: this data file is missing, and the variable {entry.name!r} is in it; put it beside the index"
+                f"{path}: this data file is missing, and the variable {excerpt(entry.name)} is in it; put it beside "
+                "the index"
             ) from None
         except (OSError, ValueError) as error:
             raise BadInput(f"{path}: this data file of the checkpoint cannot be read ({error})") from None
@@ -158,8 +190,8 @@ class TensorBundle:
         shard = memoryview(self._maps.get(entry.shard, b""))
         if entry.offset + entry.size > len(shard):
             raise BadInput(
-                f"{path}: has {len(shard)} bytes, but the variable {entry.name!r} takes the {entry.size} bytes from "
-                f"{entry.offset} on: the file is cut off or belongs to another checkpoint"
+                f"{path}: has {len(shard)} bytes, but the variable {excerpt(entry.name)} takes the {entry.size} bytes "
+                f"from {entry.offset} on: the file is cut off or belongs to another checkpoint"
             )
         return shard[entry.offset : entry.offset + entry.size]
 
@@ -258,7 +290,7 @@ def _variable_name(key: bytes) -> str:
     try:
         return key.decode("utf-8")
     except UnicodeDecodeError:
-        raise Damaged(f"the variable name {key!r} is not UTF-8") from None
+        raise Damaged(f"the variable name {excerpt(key)} is not UTF-8") from None
 
 
 def _parse_entry(name: str, value: bytes, num_shards: int) -> Entry:
@@ -269,7 +301,7 @@ def _parse_entry(name: str, value: bytes, num_shards: int) -> Entry:
         raise _Unsupported(_PARTITIONED)
     number = record.integer(1)
     if number <= 0:
-        raise Damaged(f"the variable {name!r} has the impossible type {number}")
+        raise Damaged(f"the variable {excerpt(name)} has the impossible type {number}")
     tf_dtype, dtype = TF_TYPES.get(number, (f"DataType {number}", None))
     entry = Entry(
         name=name,
@@ -290,25 +322,25 @@ def _parse_shape(name: str, value: bytes) -> tuple[int, ...]:
     record = _Message(value, {2: _BYTES, 3: _VARINT})
     dimensions = record.repeated(2)
     if record.integer(3) or len(dimensions) > MAX_DIMENSIONS:
-        raise Damaged(f"the variable {name!r} has no shape, or one of more than {MAX_DIMENSIONS} dimensions")
+        raise Damaged(f"the variable {excerpt(name)} has no shape, or one of more than {MAX_DIMENSIONS} dimensions")
     shape = tuple(_Message(dimension, {1: _VARINT}).integer(1) for dimension in dimensions)
     if min(shape, default=0) < 0:
-        raise Damaged(f"the variable {name!r} has a negative dimension: {list(shape)}")
+        raise Damaged(f"the variable {excerpt(name)} has a negative dimension: {list(shape)}")
     return shape
 
 
 def _check_place(entry: Entry, num_shards: int) -> None:
     if not 0 <= entry.shard < num_shards:
-        raise Damaged(f"the variable {entry.name!r} is in data file {entry.shard}, of {num_shards}")
+        raise Damaged(f"the variable {excerpt(entry.name)} is in data file {entry.shard}, of {num_shards}")
     if entry.offset < 0 or entry.size < 0:
-        raise Damaged(f"the variable {entry.name!r} has a negative place: {entry.size} bytes at {entry.offset}")
+        raise Damaged(f"the variable {excerpt(entry.name)} has a negative place: {entry.size} bytes at {entry.offset}")
     if entry.dtype is None:
         return
     if math.prod(entry.shape) * entry.dtype.itemsize != entry.size:
         raise Damaged(
-            f"the variable {entry.name!r} of type {entry.tf_dtype} and shape {list(entry.shape)} cannot take "
+            f"the variable {excerpt(entry.name)} of type {entry.tf_dtype} and shape {list(entry.shape)} cannot take "
             f"{entry.size} bytes"
         )
     # NumPy refuses an empty array too whose other dimensions are beyond its size type.
     if math.prod(dimension for dimension in entry.shape if dimension) * entry.dtype.itemsize >= 2**63:
-        raise Damaged(f"the variable {entry.name!r} has the impossible shape {list(entry.shape)}")
+        raise Damaged(f"the variable {excerpt(entry.name)} has the impossible shape {list(entry.shape)}")

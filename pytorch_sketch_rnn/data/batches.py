@@ -6,11 +6,13 @@ training resumes exactly, and each of several processes can draw its own rows.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
 
+from pytorch_sketch_rnn.data.clamp import ClampCount
 from pytorch_sketch_rnn.data.magenta_loader import Batch, clamped, drop_points, join_sets, padded
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.data.packed import PackedSet
@@ -78,6 +80,7 @@ class Sets:
     test: Split
     hparams: HParams
     left_out: int = 0  # number of sketches longer than the requested ``max_seq_len``
+    warning: str | None = None  # about offsets that are clamped; a packed set was clamped when it was made
 
     @classmethod
     def from_splits(cls, splits: Mapping[str, Sequence[np.ndarray]], hparams: HParams) -> Self:
@@ -95,8 +98,11 @@ class Sets:
             kept, hparams.batch_size, f" ({left_out} longer than {limit} points were left out)" * (left_out > 0)
         )
         order = {split: np.arange(len(kept[split])) for split in SPLITS}
+        clamp = ClampCount()
+        for sketch in itertools.chain.from_iterable(kept.values()):
+            clamp.add(sketch)
         joined = join_sets([kept], hparams, np.random.RandomState(0), order)
-        return cls._create(kept, joined.scale_factor, joined.hparams, left_out)
+        return cls._create(kept, joined.scale_factor, joined.hparams, left_out, clamp.warning())
 
     @classmethod
     def from_packed(cls, packed: PackedSet, hparams: HParams) -> Self:
@@ -117,7 +123,12 @@ class Sets:
 
     @classmethod
     def _create(
-        cls, splits: Mapping[str, Sequence[np.ndarray]], scale_factor: np.float32, hparams: HParams, left_out: int
+        cls,
+        splits: Mapping[str, Sequence[np.ndarray]],
+        scale_factor: np.float32,
+        hparams: HParams,
+        left_out: int,
+        warning: str | None = None,
     ) -> Self:
         train, valid, test = (Split(splits[split], scale_factor, hparams.max_seq_len) for split in SPLITS)
         train = dataclasses.replace(
@@ -125,7 +136,7 @@ class Sets:
             random_scale_factor=hparams.random_scale_factor,
             augment_stroke_prob=hparams.augment_stroke_prob,
         )
-        return cls(train, valid, test, hparams, left_out)
+        return cls(train, valid, test, hparams, left_out, warning)
 
 
 def _check_enough(splits: Mapping[str, Sequence[np.ndarray]], batch_size: int, without: str = "") -> None:

@@ -22,11 +22,12 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
+from pytorch_sketch_rnn.data.clamp import ClampCount
 from pytorch_sketch_rnn.data.drawing import grid_svg
 from pytorch_sketch_rnn.data.magenta_loader import LIMIT
 from pytorch_sketch_rnn.data.npz import SPLITS, write_npz
 from pytorch_sketch_rnn.data.scale import RunningDeviation
-from pytorch_sketch_rnn.data.sources.read import KANJI, Labelled, ReadOptions, in_turns, read_source
+from pytorch_sketch_rnn.data.sources.read import FILE_SUFFIXES, KANJI, Labelled, ReadOptions, in_turns, read_source
 from pytorch_sketch_rnn.data.splitting import DEFAULT_SPLIT, UNASSIGNED, are_sizes, assign_splits
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
@@ -75,6 +76,8 @@ class Summary:
     longest: int  # points
     scale_factor: float  # standard deviation of the training offsets, clamped as the data loader clamps them
     left_out: Counter[str]  # drawings, by reason
+    converted: Counter[str]  # sketches of a source, by the form in which it stored them
+    warning: str | None  # about offsets that training will clamp
 
 
 def make_set(sources: Sequence[str], out: Path, options: Options, *, force: bool = False) -> Summary:
@@ -87,8 +90,9 @@ def make_set(sources: Sequence[str], out: Path, options: Options, *, force: bool
     _check_options(options, out)
     _check_paths(sources, out, force)
     left_out: Counter[str] = Counter()
+    converted: Counter[str] = Counter()
     with _spool_beside(out) as file:
-        read = [read_source(source, options.reading, left_out) for source in sources]
+        read = [read_source(source, options.reading, left_out, converted) for source in sources]
         # In turns, so that stopping early uses all sources; otherwise one after the other, as each open .npz is in
         # memory.
         candidates = chain.from_iterable(read) if options.target_count == math.inf else in_turns(read)
@@ -104,7 +108,7 @@ def make_set(sources: Sequence[str], out: Path, options: Options, *, force: bool
         )
         file.seek(0)
         sketches = zip(assigned, _read_spool(file, np.dtype(options.dtype)), strict=True)
-        return _write(out, assigned, sketches, options.seed, left_out)
+        return _write(out, assigned, sketches, options.seed, left_out, converted)
 
 
 def sheet_path(out: Path) -> Path:
@@ -126,6 +130,8 @@ def _check_options(options: Options, out: Path) -> None:
         raise BadInput(f"--epsilon is {options.epsilon}, expected a number of at least 0")
     if out.suffix.lower() not in (".npz", *PACKED_SUFFIXES):
         raise BadInput(f"{out}: expected a name that ends in .npz or .h5, got {out.suffix or 'no suffix'}")
+    if "," in out.name or out.name != out.name.strip() or not out.name.isprintable():
+        raise BadInput(f"{out}: expected a name without commas, outer blanks and control characters, for --data_set")
     if out.suffix.lower() in PACKED_SUFFIXES and options.dtype != "int16":
         raise BadInput(f"--dtype is {options.dtype}, expected int16, the only type that {out.suffix} holds")
 
@@ -135,8 +141,10 @@ def _check_paths(sources: Sequence[str], out: Path, force: bool) -> None:
     for source in (source for source in sources if source != KANJI):
         if not os.path.exists(source):
             raise BadInput(f"{source}: there is no such file or folder; the source of kanji is called {KANJI}")
-        if not os.path.isdir(source) and Path(source).suffix.lower() not in (".ndjson", ".npz"):
-            raise BadInput(f"{source}: expected .ndjson, .npz, a folder of .svg files, or the word {KANJI}")
+        if not os.path.isdir(source) and not source.lower().endswith(FILE_SUFFIXES):
+            raise BadInput(
+                f"{source}: expected {', '.join(FILE_SUFFIXES)}, a folder of .svg files, or the word {KANJI}"
+            )
         if out.exists() and out.samefile(source):
             raise BadInput(f"{out}: is both SRC and OUT, expected another name for OUT")
         if out.parent.exists() and out.parent.samefile(source):
@@ -172,18 +180,20 @@ def _write(
     sketches: Iterable[Labelled],
     seed: int,
     left_out: Counter[str],
+    converted: Counter[str],
 ) -> Summary:
     sizes = np.bincount(assigned, minlength=UNASSIGNED)
     # Not NumPy's choice, which makes a permutation of all training sketches.
     picked = set(random.Random(seed).sample(range(sizes[0]), min(SHEET_SKETCHES, sizes[0])))
     sheet: list[np.ndarray] = []
     lengths: Counter[int] = Counter()
-    scale, trained = RunningDeviation(), 0
+    scale, clamp, trained = RunningDeviation(), ClampCount(), 0
     with atomic_path(sheet_path(out)) as picture, _writer(out) as add:
         counted = {"total": len(assigned), "unit": " sketches", "mininterval": 0.25, "leave": False, "disable": None}
         for label, sketch in tqdm(sketches, "writing", **counted):
             add(SPLITS[label], sketch)
             lengths[len(sketch)] += 1
+            clamp.add(sketch)
             if SPLITS[label] == "train":
                 scale.add(sketch[:, :2].clip(-LIMIT, LIMIT))
                 if trained in picked:
@@ -193,7 +203,13 @@ def _write(
             raise BadInput(f"{out}: the training offsets are all the same, expected drawings of some extent")
         picture.write_text(grid_svg(sheet), encoding="utf-8", newline="\n")
     return Summary(
-        dict(zip(SPLITS, sizes.tolist(), strict=False)), _median(lengths), max(lengths), scale.deviation(), left_out
+        dict(zip(SPLITS, sizes.tolist(), strict=False)),
+        _median(lengths),
+        max(lengths),
+        scale.deviation(),
+        left_out,
+        converted,
+        clamp.warning(),
     )
 
 

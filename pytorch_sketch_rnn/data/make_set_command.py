@@ -1,22 +1,34 @@
 """The command ``python -m pytorch_sketch_rnn dataset SRC [SRC ...] OUT``, which makes a stroke set from drawings."""
 
 import argparse
+import itertools
+import os
 import shlex
 from pathlib import Path
 
 from pytorch_sketch_rnn.command_line import training_command
-from pytorch_sketch_rnn.data.make_set import DTYPES, MAX_POINTS, PACKED_SUFFIXES, Options, listed, make_set, sheet_path
+from pytorch_sketch_rnn.data.make_set import (
+    DTYPES,
+    MAX_POINTS,
+    PACKED_SUFFIXES,
+    Options,
+    Summary,
+    listed,
+    make_set,
+    sheet_path,
+)
 from pytorch_sketch_rnn.data.sources import kanjivg
 from pytorch_sketch_rnn.data.sources.read import KANJI
 from pytorch_sketch_rnn.data.sources.simplify import EPSILON
 from pytorch_sketch_rnn.data.splitting import parse_split
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import HParams
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
     add = parser.add_argument
-    add("sources", metavar="SRC", nargs="+", help=f".ndjson, .npz, a folder of .svg files, or the word {KANJI}")
+    add("sources", metavar="SRC", nargs="+", help=f".ndjson, .bin, .npz, a folder of .svg files, or the word {KANJI}")
     add("out", metavar="OUT", type=Path, help=".npz, Magenta's format, or .h5, which may be larger than memory")
     add(
         "--epsilon",
@@ -33,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ".npz keeps its own splits)",
     )
     add("--seed", type=int, default=0, help="decides which sketches each split gets (default 0)")
-    add("--recognized_only", action="store_true", help="skip .ndjson drawings that QuickDraw did not recognize")
+    add("--recognized_only", action="store_true", help="skip QuickDraw's drawings that it did not recognize")
     add("--dtype", choices=DTYPES, default=DTYPES[0], help=f"number type of a .npz (default {DTYPES[0]}, as Magenta's)")
     add("--force", action="store_true", help="overwrite OUT and the picture beside it")
 
@@ -52,15 +64,28 @@ def run(arguments: argparse.Namespace) -> int:
     print("sketches:", ", ".join(f"{split} {size:,}" for split, size in summary.sizes.items()))
     print(f"points: median {summary.median}, longest {summary.longest}")
     print("left out:", listed(summary.left_out))
+    for form, number in summary.converted.items():
+        print(f"converted: {number:,} sketches from {form}")
     print(f"scale factor: {summary.scale_factor:.4g} (standard deviation of the training offsets)")
+    if summary.warning is not None:
+        print(f"warning: {summary.warning}")
     print(f"wrote {out}, and a picture of some training sketches to {sheet_path(out)}")
-    print("next:", shlex.join(_next_command(out, summary.longest)))
+    print("next:", shlex.join(_next_command(out, summary)))
     return 0
 
 
-def _next_command(out: Path, longest: int) -> list[str]:
+def _next_command(out: Path, summary: Summary) -> list[str]:
     """The command that trains on the set."""
-    flags = {"data_dir": out.parent, "data_set": out.name, "save_dir": out.with_name(f"{out.stem}-model")}
-    if longest > MAX_POINTS:
-        flags["max_seq_len"] = longest
+    flags: dict[str, object] = {"data_dir": out.parent, "data_set": out.name, "save_dir": _unused_folder(out)}
+    defaults = HParams()
+    if summary.longest > defaults.max_seq_len:
+        flags["max_seq_len"] = summary.longest
+    if summary.sizes["train"] < defaults.batch_size:
+        flags["batch_size"] = summary.sizes["train"]
     return [*training_command(), *(f"--{name}={value}" for name, value in flags.items())]
+
+
+def _unused_folder(out: Path) -> Path:
+    """A folder for the model that does not exist yet, since training refuses one that holds a run."""
+    names = itertools.chain([f"{out.stem}-model"], (f"{out.stem}-model-{number}" for number in itertools.count(2)))
+    return next(path for path in map(out.with_name, names) if not os.path.lexists(path))

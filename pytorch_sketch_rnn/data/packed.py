@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from pytorch_sketch_rnn.data.magenta_loader import LIMIT
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.errors import BadInput, Refused
+from pytorch_sketch_rnn.regular_file import check_regular
 
 MIN_UNIT = 1e-6
 MAX_POINTS = 1_000_000  # in one sketch
@@ -164,8 +165,9 @@ def open_packed(path: Path) -> PackedSet:
     """
     path = Path(path)
     with _reading(path), ExitStack() as stack:
-        if not path.is_file():  # HDF5 would block on a pipe
+        if not path.exists():
             raise Refused("expected a packed stroke set, but there is no such file")
+        check_regular(path)
         if not h5py.is_hdf5(path):
             raise Refused("expected a packed stroke set in HDF5, got another kind of file")
         # Some file systems have no locks, and the writer never changes a file in place.
@@ -191,6 +193,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except Refused as error:
         raise BadInput(f"{path}: {error}; {_ADVICE}") from None
+    except BadInput:
+        raise
     except Exception as error:
         raise BadInput(
             f"{path}: expected a packed stroke set, got what cannot be read ({one_line(error)}); {_ADVICE}"

@@ -4,6 +4,8 @@
 """
 
 import math
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +15,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.errors import BadInput, Refused, naming
+from pytorch_sketch_rnn.errors import BadInput, Refused, enumerated, excerpt, naming
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams, read_config
+from pytorch_sketch_rnn.regular_file import check_regular
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+# Suffixes of what weight_port converts: a model of sketch-rnn-js, an archive, the files of a TensorFlow checkpoint.
+_MODELS_OF_MAGENTA = (".json", ".zip", ".index", ".data-")
 
 
 class SavedModel(NamedTuple):
@@ -38,7 +43,7 @@ def check_scale_factor(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise Refused(f"scale_factor is {value!r}, expected a positive, finite number")
+        raise Refused(f"scale_factor is {excerpt(value)}, expected a positive, finite number")
     try:
         return float(value)
     except OverflowError:
@@ -84,18 +89,38 @@ def read_folder(folder: Path) -> SavedModel:
     """Read a folder that :func:`write_folder` or ``weight_port`` wrote. Its weights are not checked.
 
     Raises:
-        BadInput: when a file is missing or invalid.
+        BadInput: when a file is missing or invalid; for a model of Magenta's, with the command that converts it.
     """
+    _check_is_saved_model(folder)
     values = read_config(folder / CONFIG_FILE)
     with naming(folder / CONFIG_FILE):
         scale_factor = check_scale_factor(values.pop(SCALE_FACTOR, None))
         hparams = HParams.from_dict(values)
     path = folder / WEIGHTS_FILE
     try:
+        check_regular(path)
         weights = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise BadInput(f"{path}: expected weights in safetensors form, but {error}") from None
     return SavedModel(hparams, weights, scale_factor)
+
+
+def _check_is_saved_model(folder: Path) -> None:
+    """Refuse a file, and a folder or prefix of a TensorFlow checkpoint, with what to do."""
+    convert = f"convert it first: {shlex.join(['python', '-m', 'weight_port', 'convert', str(folder), 'DIR'])}"
+    if os.path.isfile(folder):
+        if folder.suffix.lower().startswith(_MODELS_OF_MAGENTA):
+            raise BadInput(f"{folder}: is a file, expected the folder of a saved model; {convert}")
+        raise BadInput(
+            f"{folder}: is a file, expected the folder of a saved model, which holds {CONFIG_FILE} and {WEIGHTS_FILE}"
+        )
+    is_prefix = os.path.isfile(f"{folder}.index")
+    if not os.path.lexists(folder / CONFIG_FILE) and (is_prefix or _holds_checkpoint(folder)):
+        raise BadInput(f"{folder}: is a TensorFlow checkpoint, expected the folder of a saved model; {convert}")
+
+
+def _holds_checkpoint(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix == ".index" for path in folder.iterdir())
 
 
 def check_weights(path: Path, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -124,7 +149,9 @@ def _difference(expected: dict[str, torch.Size], found: dict[str, torch.Size]) -
     ]
     parts = []
     if missing:
-        parts.append(f"missing {', '.join(missing)}")
+        parts.append(f"missing {enumerated(missing)}")
     if unknown:
-        parts.append(f"unknown {', '.join(unknown)}")
-    return "; ".join(parts + shapes)
+        parts.append(f"unknown {enumerated(unknown)}")
+    if shapes:
+        parts.append(enumerated(shapes))
+    return "; ".join(parts)

@@ -269,9 +269,11 @@ def _description(settings: Settings, trainer: Trainer, num_steps: int, device: t
         else f"KL weighed by kl_weight, {hparams.kl_weight}; padding does not count"
     )
     left_out = f", {sets.left_out} longer ones left out" if sets.left_out else ""
+    warning = f"warning: {sets.warning}\n" if sets.warning else ""
     return (
         f"data: {source}: {len(sets.train)} / {len(sets.valid)} / {len(sets.test)} sketches of up to "
         f"{hparams.max_seq_len} points{left_out}; scale factor {float(sets.train.scale_factor):.4f}\n"
+        f"{warning}"
         f"model: {cells}, {sum(p.numel() for p in model.parameters())} parameters, {settings.dtype} on "
         f"{device_name(device)}\n"
         f"training: {num_steps} steps of {hparams.batch_size} sketches, {processes}{torch.get_num_threads()} threads\n"

@@ -1,8 +1,9 @@
 """Bugs outside the model's equations, which unit tests must catch.
 
 They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
-Those of keyed draws, whole runs, files and commands are in :mod:`~parity_tests.mutation.catalogue.draws`,
-:mod:`~parity_tests.mutation.catalogue.runs`, :mod:`~parity_tests.mutation.catalogue.files` and
+Those of keyed draws, whole runs, files, files from elsewhere and commands are in
+:mod:`~parity_tests.mutation.catalogue.draws`, :mod:`~parity_tests.mutation.catalogue.runs`,
+:mod:`~parity_tests.mutation.catalogue.files`, :mod:`~parity_tests.mutation.catalogue.foreign_files` and
 :mod:`~parity_tests.mutation.catalogue.commands`.
 """
 
@@ -10,6 +11,7 @@ from parity_tests.mutation.bugs import ProductMutant, Text
 from parity_tests.mutation.catalogue.commands import COMMAND_MUTANTS
 from parity_tests.mutation.catalogue.draws import DRAW_MUTANTS
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
+from parity_tests.mutation.catalogue.foreign_files import FOREIGN_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
 from pytorch_sketch_rnn.data import batches
 from pytorch_sketch_rnn.model import mixture, sampling, sketch_rnn
@@ -340,5 +342,6 @@ _SAMPLING = (
 )  # fmt: skip
 
 PRODUCT_MUTANTS = (
-    *_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS, *COMMAND_MUTANTS,
+    *_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS, *FOREIGN_MUTANTS,
+    *COMMAND_MUTANTS,
 )  # fmt: skip

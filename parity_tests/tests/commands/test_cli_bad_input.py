@@ -11,7 +11,7 @@ from parity_tests.commands import live, one_model
 from parity_tests.record.configurations import SEED
 from parity_tests.record.recording import FOLDER, SCHEMA, SEAL
 from parity_tests.record.shipped import fixture_paths
-from pytorch_sketch_rnn.errors import BadInput, run_command
+from pytorch_sketch_rnn.errors import LONGEST_LINE, BadInput, one_line, run_command
 
 
 def test_either_a_model_or_a_recording_is_expected(out, tmp_path, capsys):
@@ -64,7 +64,8 @@ def test_a_folder_without_recordings_is_refused(out, tmp_path, capsys):
 @pytest.mark.parametrize("seed", ["owl", "-1", "1.5", "", str(2**31), "9" * 5000, "1e3", "٣"])
 def test_a_seed_that_is_no_number_is_refused(seed, out, tmp_path, capsys):
     message = refused(capsys, tmp_path, "parity", f"--seed={seed}", "--out", out)
-    assert message == f"--seed is {seed!r}, expected a whole number from 0 to 2147483647"
+    assert message == one_line(f"--seed is {seed!r}, expected a whole number from 0 to 2147483647")
+    assert len(message) <= LONGEST_LINE
 
 
 @pytest.mark.parametrize(("given", "seed"), [([], SEED), (["--seed", "0"], 0), (["--seed", "2147483647"], 2**31 - 1)])

@@ -51,7 +51,7 @@ def test_the_summary_describes_the_set_and_gives_the_next_command(tmp_path, caps
         f"scale factor: {scale:.4g} (standard deviation of the training offsets)",
         f"wrote {out}, and a picture of some training sketches to {tmp_path / 'my set.svg'}",
         f"next: python -m pytorch_sketch_rnn train --data_dir={tmp_path} '--data_set=my set.npz' "
-        f"'--save_dir={tmp_path}/my set-model'",
+        f"'--save_dir={tmp_path}/my set-model' --batch_size=18",
     ]
     assert captured.err == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ndjson", "my set.npz", "my set.svg"]
@@ -69,7 +69,7 @@ def test_the_next_command_raises_max_seq_len_if_needed(tmp_path, capsys):
     assert run(source, tmp_path / "out.npz", "--max_points", 300) == 0
     output = capsys.readouterr().out
     assert "points: median 251, longest 251" in output
-    assert output.rstrip().endswith("--max_seq_len=251")
+    assert output.rstrip().endswith("--max_seq_len=251 --batch_size=1")
 
 
 def test_the_picture_shows_36_training_sketches_that_the_seed_picks(tmp_path, many):
@@ -136,6 +136,23 @@ def test_with_recognized_only_other_drawings_are_skipped_and_counted(tmp_path, m
     found = numbers(read_npz(tmp_path / "out.npz"))
     assert sorted(number for each in found.values() for number in each) == list(range(10, 50, 2))
     assert "left out: 20 not recognized\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flags", [["--split", "0.8,0.1,0.1"], ["--split", "16,2,2"], ["--count", 19], ["--count", 21]])
+@pytest.mark.parametrize("splits", [["train"], ["train", "test"], ["valid"]])
+def test_a_set_that_is_divided_afresh_may_lack_splits(tmp_path, splits, flags):
+    sketches = [np.array([[0, 0, 0], [number, 5, 1]], np.int16) for number in range(20)]
+    share = len(sketches) // len(splits)
+    write_npz(tmp_path / "a.npz", {split: sketches[n * share :][:share] for n, split in enumerate(splits)})
+    assert run(tmp_path / "a.npz", tmp_path / "out.npz", *flags) == 0
+    assert sum(map(len, read_npz(tmp_path / "out.npz").values())) == (19 if 19 in flags else 20)
+
+
+def test_a_set_that_is_divided_afresh_may_have_empty_splits(tmp_path):
+    sketches = np.array([[[0, 0, 0], [number, 5, 1]] for number in range(1, 21)], np.int16)
+    np.savez(tmp_path / "a.npz", train=sketches, valid=sketches[:0], test=np.empty(0, dtype=object))
+    assert run(tmp_path / "a.npz", tmp_path / "out.npz", "--split", "0.8,0.1,0.1") == 0
+    assert sum(map(len, read_npz(tmp_path / "out.npz").values())) == 20
 
 
 def test_epsilon_decides_how_many_points_remain(tmp_path):

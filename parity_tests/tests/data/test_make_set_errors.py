@@ -36,7 +36,7 @@ def test_an_existing_set_or_picture_is_overwritten_only_with_force(tmp_path, man
     [
         (("none.ndjson", "out.npz"), "none.ndjson: there is no such file or folder"),
         (("x" * 5000, "out.npz"), ": there is no such file or folder"),
-        (("notes.txt", "out.npz"), "notes.txt: expected .ndjson, .npz, a folder of .svg files, or the word kanjivg"),
+        (("notes.txt", "out.npz"), "notes.txt: expected .ndjson, .ndjson.gz, .bin, .bin.gz, .npz, a folder of .svg"),
         (("many.ndjson", "out.txt"), "out.txt: expected a name that ends in .npz or .h5, got .txt"),
         (("many.ndjson", "out"), "out: expected a name that ends in .npz or .h5, got no suffix"),
         (("many.ndjson", "none/out.npz"), "out.npz: cannot be written, expected a folder that exists"),
@@ -67,6 +67,10 @@ def test_an_existing_set_or_picture_is_overwritten_only_with_force(tmp_path, man
         ),
         (("bad.ndjson", "out.npz"), 'bad.ndjson: line 3: expected a JSON object with "drawing", got 7'),
         (("bad.ndjson", "out.h5"), 'bad.ndjson: line 3: expected a JSON object with "drawing", got 7'),
+        (("alone.npz", "out.npz"), "alone.npz: valid.npy: no such member"),
+        (("alone.npz", "out.npz"), "--split 0.9,0.05,0.05` divides a set afresh"),
+        (("empty_split.npz", "out.npz"), "valid.npy: expected sketches, got an empty split; --split 0.9,0.05,0.05"),
+        (("others.npz", "out.npz", "--count", "3"), "others.npz: expected train.npy, valid.npy or test.npy in it"),
         (("broken.npz", "out.h5"), "broken.npz: expected an intact .npz file"),
         (("dots.ndjson", "out.npz"), "out.npz: the training offsets are all the same"),
         (("pens.npz", "out.npz"), "sketch 0: expected 0 or 1 in its third column, pen lifted, got other numbers"),
@@ -98,6 +102,10 @@ def test_bad_input_is_one_line_exit_code_2_and_no_file(
     for name in ("empty", "folder.npz"):
         (tmp_path / name).mkdir()
     np.savez(tmp_path / "pens.npz", **{split: np.array([[[1, 2, 0], [3, 4, 2]]]) for split in SPLITS})
+    square = np.eye(3, dtype=np.int16)[np.newaxis]
+    np.savez(tmp_path / "alone.npz", train=square)
+    np.savez(tmp_path / "empty_split.npz", train=square, valid=square[:0], test=square)
+    np.savez(tmp_path / "others.npz", square)
     lengths = {"train": 2, "valid": 10, "test": 9}
     write_npz(tmp_path / "long.npz", {split: [np.eye(n, 3, dtype=np.int16)] for split, n in lengths.items()})
     monkeypatch.chdir(tmp_path)

@@ -48,6 +48,18 @@ def test_a_missing_split_is_named_with_those_there(tmp_path):
         read_npz(tmp_path / "a.npz")
 
 
+def test_a_missing_split_comes_with_what_to_do(tmp_path):
+    write_npz(tmp_path / "a.npz", {"train": sketches(1)})
+    with pytest.raises(BadInput, match=r"dataset OLD\.npz NEW\.npz --split 0\.9,0\.05,0\.05` divides a set afresh"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_data_after_the_array_are_refused(tmp_path):
+    path = save(tmp_path / "a.npz", train=npy(object_array([GOOD])) + b"x")
+    with pytest.raises(BadInput, match="expected the end of the member after its array"):
+        read_npz(path, splits=["train"])
+
+
 def test_an_encrypted_member_is_refused(tmp_path):
     path = save(tmp_path / "a.npz", train=npy(object_array([GOOD])))
     data = bytearray(path.read_bytes())
@@ -76,6 +88,8 @@ def test_a_wrong_checksum_is_refused(tmp_path):
         (np.zeros((0, 4, 3)), "got an empty split"),
         (objects([*sketches(2), np.zeros((0, 3), "int16")]), "sketch 2: expected at least one point"),
         (np.zeros((2, 0, 3)), "sketch 0: expected at least one point"),
+        (objects([np.zeros((4, 5))]), "dataset OLD.npz NEW.npz` converts arrays of four or five columns"),
+        (objects([np.array([[1, 5, 7], [0, 2, -4]])]), r"NEW.npz` converts \(pen lifted, dx, dy\)"),
         (objects([*sketches(1), np.zeros((4, 2))]), r"sketch 1: expected an array \[n, 3\], got shape \(4, 2\)"),
         (objects([np.zeros((4, 5))]), r"sketch 0: expected an array \[n, 3\], got shape \(4, 5\)"),
         (objects([np.zeros(3)]), r"sketch 0: expected an array \[n, 3\], got shape \(3,\)"),

@@ -221,9 +221,53 @@ def test_shared_data_is_charged_each_time_it_is_used(tmp_path):
 
 
 @pytest.mark.parametrize("instruction", [b"]", b"(", b"K\x01\x94", b"N\x85"])
-def test_many_objects_from_few_bytes_are_charged(tmp_path, instruction):
-    path = save(tmp_path / "a.npz", train=npy(b"\x80\x04" + instruction * 200_000))
-    assert peak_of_refusal(path, "max_bytes = 3000000", max_bytes=3_000_000) < 6_000_000
+def test_instructions_without_a_call_are_refused_at_once(tmp_path, instruction):
+    path = save(tmp_path / "a.npz", train=npy(b"\x80\x04" + instruction * 5_000_000, (9000,)))
+    assert path.stat().st_size < 100_000
+    assert peak_of_refusal(path, r"far too many instructions|nested more than 32 deep") < 5_000_000
+
+
+def test_calls_without_a_sketch_are_refused_soon(tmp_path):
+    call = b"h\x00)R"
+    path = save(tmp_path / "a.npz", train=npy(b"\x80\x04cnumpy\ndtype\nq\x00" + call * 5_000_000, (20_000_000,)))
+    assert peak_of_refusal(path, "more than its compressed bytes hold") < 5_000_000
+    path = save(tmp_path / "a.npz", train=npy(b"\x80\x04cnumpy\ndtype\nq\x00" + call * 5_000_000, (100,)))
+    assert peak_of_refusal(path, "far too many instructions") < 5_000_000
+
+
+@pytest.mark.parametrize("made", [python2_string, lambda data: b"B" + struct.pack("<I", len(data)) + data])
+def test_data_that_are_never_used_are_charged(tmp_path, made):
+    path = save(tmp_path / "a.npz", train=npy(b"\x80\x04]" + made(bytes(1_000_000)) * 40 + b"."))
+    assert peak_of_refusal(path, "max_bytes = 20000000", max_bytes=20_000_000) < 23_000_000
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("as_objects", [True, False])
+def test_memory_stays_within_max_bytes(tmp_path, order, as_objects):
+    numbers = np.zeros((20, 20_000, 3), dtype="float64")
+    numbers = (
+        objects([np.array(sketch, order=order) for sketch in numbers]) if as_objects else np.array(numbers, order=order)
+    )
+    np.savez_compressed(tmp_path / "a.npz", train=numbers)
+    del numbers
+    size = 20 * 20_000 * 24
+    # The data and the arrays; the numbers of an array in C order are read straight into the sketches.
+    enough = size + 1_000_000 if order == "C" and not as_objects else 2 * size + 1_000_000
+    tracemalloc.start()
+    try:
+        assert len(read_npz(tmp_path / "a.npz", splits=["train"], max_bytes=enough)["train"]) == 20
+        assert tracemalloc.get_traced_memory()[1] < enough + 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert peak_of_refusal(tmp_path / "a.npz", "max_bytes", max_bytes=size - 1_000_000) < size + 1_000_000
+    if enough > 2 * size:
+        half = 3 * size // 2
+        assert peak_of_refusal(tmp_path / "a.npz", "max_bytes", max_bytes=half) < half + 1_000_000
+
+
+def test_a_sketch_of_more_points_than_any_drawing_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", train=np.zeros((1, 1_000_001, 3), dtype="int8"))
+    assert peak_of_refusal(tmp_path / "a.npz", "at most 1,000,000 points in a sketch, got 1,000,001") < 3_000_000
 
 
 def test_many_tiny_sketches_of_a_plain_array_are_charged(tmp_path):

@@ -254,8 +254,10 @@ def test_a_file_that_is_not_hdf5_is_refused(tmp_path, content, message):
 def test_a_missing_file_is_refused_and_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
-    for name in ("none", "pipe", "loop", "."):
-        refuse((tmp_path / name).absolute(), "there is no such file|symbolic link")
+    for name in ("none", "loop", "."):
+        refuse((tmp_path / name).absolute(), "there is no such file|symbolic link|Is a directory")
+    with pytest.raises(BadInput, match=r"pipe: is a named pipe, expected a regular file$"):
+        open_packed(tmp_path / "pipe")
 
 
 def test_a_file_truncated_anywhere_is_refused(saved, tmp_path):

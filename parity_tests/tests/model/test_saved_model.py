@@ -1,6 +1,7 @@
 """Saving a model to a folder and reading it back."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from foreign_files import PAGES, POINTER, make_device, make_pipe
 from small_models import Z, every_combination, make
 from torch import Tensor
 
@@ -109,6 +111,59 @@ def test_a_missing_file_is_bad_input_that_names_it(tmp_path, name):
     path.mkdir()
     with pytest.raises(BadInput, match=re.escape(str(path))):
         SketchRNN.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("content", [POINTER, PAGES["a page"]], ids=["pointer", "page"])
+@pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
+def test_a_pointer_or_a_page_in_place_of_a_file_is_named(tmp_path, name, content):
+    (saved(tmp_path) / name).write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{name}: is a (Git LFS pointer|web page), not the file itself"):
+        SketchRNN.from_pretrained(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("make_odd", [make_pipe, make_device])
+@pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
+def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_at_once(tmp_path, name, make_odd):
+    path = saved(tmp_path) / name
+    path.unlink()
+    make_odd(path)
+    with pytest.raises(BadInput, match=rf"{name}: is a (named pipe|device), expected a regular file"):
+        SketchRNN.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bird.gen.json", "sketch_rnn.zip", "vector-1000.index", "vector-1000.data-00000-of-00001", "vector-1000", "."],
+)
+def test_a_model_of_magentas_comes_with_the_command_that_converts_it(tmp_path, name):
+    for file in ("bird.gen.json", "sketch_rnn.zip", "vector-1000.index", "vector-1000.data-00000-of-00001"):
+        (tmp_path / file).touch()
+    path = tmp_path / name
+    with pytest.raises(BadInput, match=rf"convert it first: python -m weight_port convert {re.escape(str(path))} DIR$"):
+        SketchRNN.from_pretrained(path)
+
+
+def test_another_file_in_place_of_the_folder_is_refused(tmp_path):
+    (saved(tmp_path)).joinpath("notes.txt").touch()
+    for name in ("notes.txt", WEIGHTS_FILE):
+        with pytest.raises(BadInput, match=rf"{name}: is a file, expected the folder of a saved model, which holds"):
+            SketchRNN.from_pretrained(tmp_path / name)
+
+
+def test_names_in_a_config_are_shown_escaped_and_cut(tmp_path):
+    config = saved(tmp_path) / CONFIG_FILE
+    for name in ("a\nerror: b\x1b[31mRED", "x" * 5000):
+        config.write_text(json.dumps({"dec_model": "lstm", name: 1}))
+        with pytest.raises(BadInput) as caught:
+            SketchRNN.from_pretrained(tmp_path)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 1500
+    for value in ("x\n" * 5000, [[1] * 5000], {"x": "y" * 5000}):
+        config.write_text(json.dumps({"dec_model": value}))
+        with pytest.raises(BadInput, match=r"dec_model is .*\.\.\., expected (a string|one of .*)$") as caught:
+            SketchRNN.from_pretrained(tmp_path)
+        assert str(caught.value).isprintable()
 
 
 def test_a_missing_folder_is_bad_input(tmp_path):

@@ -4,7 +4,16 @@ import pickle
 
 import pytest
 
-from pytorch_sketch_rnn.errors import BadInput, Refused, naming, within
+from pytorch_sketch_rnn.errors import (
+    LONGEST_LINE,
+    BadInput,
+    Refused,
+    enumerated,
+    excerpt,
+    naming,
+    run_command,
+    within,
+)
 
 
 def test_messages_get_the_file_and_its_part_as_a_prefix():
@@ -34,3 +43,42 @@ def test_naming_and_pickling_keep_the_name_of_the_setting():
     copy = pickle.loads(pickle.dumps(caught.value))
     for error in (caught.value, copy):
         assert (str(error), error.name) == ("config.json: sizes: z_size is 0, expected at least 1", "z_size")
+
+
+def test_a_message_is_one_line_without_control_characters():
+    message = str(BadInput("a.npz: got 'x\nerror: y\r\x1b[31m\x7f\u202e\x00\u2028z', expected é and 字"))
+    assert message == r"a.npz: got 'x\nerror: y\r\x1b[31m\x7f\u202e\x00\u2028z', expected é and 字"
+    assert str(BadInput(message)) == message  # it may be put into another message
+
+
+def test_a_long_message_keeps_the_file_at_its_start_and_the_advice_at_its_end():
+    message = str(BadInput(f"a.npz: got {'x' * 5000}, expected a number; do this"))
+    assert len(message) == LONGEST_LINE
+    assert message.startswith("a.npz: got xxx")
+    assert message.endswith("xxx, expected a number; do this")
+    assert " ... " in message
+
+
+def test_a_name_in_an_error_of_the_system_is_escaped(capsys):
+    def main(_: list[str]) -> int:
+        raise PermissionError(13, "Permission denied", "a\n\x1b[31mb")
+
+    assert run_command(main, []) == 2
+    assert capsys.readouterr().err == "error: a\\n\\x1b[31mb: cannot be used (Permission denied)\n"
+
+
+def test_an_excerpt_shows_the_start_of_a_value():
+    assert excerpt("a\n") == r"'a\n'"
+    assert excerpt("x" * 200) == "'" + "x" * 99 + "..."
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert excerpt(nested) == "a deeply nested list"
+    while nested:  # freed step by step
+        nested = nested.pop()
+
+
+def test_a_list_of_names_says_how_many_it_leaves_out():
+    assert enumerated(["a", "b"]) == "a, b"
+    assert enumerated(map(str, range(13))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more"
+    assert len(enumerated(["x" * 5000] * 3, 2)) < 500

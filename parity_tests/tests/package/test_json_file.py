@@ -1,11 +1,13 @@
 """Reading JSON as RFC 8259 defines it; anything else is bad input in one line."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from pytorch_sketch_rnn import json_file
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.json_file import read_json
 
@@ -58,10 +60,17 @@ def test_a_long_name_that_comes_twice_is_cut_in_the_message(tmp_path):
         read_json(path)
 
 
+class Unread(io.BufferedReader):
+    """A file that must not be read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        pytest.fail("the file was read")
+
+
 def test_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = write(tmp_path, b"[1, 2]")
     assert read_json(path, limit=6) == [1, 2]
-    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("the file was read"))
+    monkeypatch.setattr(json_file, "open_regular", lambda path: Unread(path.open("rb")))
     with pytest.raises(BadInput, match=r"file\.json: has 6 bytes, more than the limit of 5; expected a list$"):
         read_json(path, "a list", limit=5)
 

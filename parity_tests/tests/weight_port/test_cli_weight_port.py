@@ -2,8 +2,11 @@
 
 import json
 import re
+import shlex
 
+import numpy as np
 import pytest
+from foreign_files import PAGES, POINTER
 from model_files import (
     CONFIG,
     DATA,
@@ -55,10 +58,13 @@ def test_what_is_known_and_what_is_not_is_said(tmp_path, capsys):
     source = write_checkpoint(tmp_path / "magenta", config=CONFIG | {"of another time": 1})
     assert call("convert", source, tmp_path / "out", "--set", "grad_clip=2", "--set", "use_input_dropout=true") == 0
     told = capsys.readouterr().out
-    assert "from the weights: dec_rnn_size=4, dec_model=lstm, enc_rnn_size=3, enc_model=lstm, z_size=2" in told
+    assert "from the weights:\n  dec_rnn_size=4, dec_model=lstm, enc_rnn_size=3, enc_model=lstm, z_size=2" in told
     assert "from model_config.json: max_seq_len=33\n" in told
     assert "from --set: grad_clip=2.0, use_input_dropout=True\n" in told
-    assert re.search(r"not known, Magenta's default taken \(change with --set\): .*recurrent_dropout_prob=0\.9", told)
+    assert re.search(
+        r"not known, Magenta's default taken \(change with --set\):\n(  .*\n)*  .*recurrent_dropout_prob=0\.9", told
+    )
+    assert max(map(len, told.replace(str(tmp_path), "").splitlines())) <= 100
     assert "ignored in model_config.json, unknown to Magenta 2.1.4: 'of another time'\n" in told
     assert "17 weights, each used once; 37 variables of optimizer state; 7 skipped\n" in told
     assert "  skipped vector_rnn/Variable: initial learning rate; the schedule feeds it\n" in told
@@ -113,13 +119,70 @@ def test_inspect_works_without_the_data_and_says_so_first(tmp_path, capsys):
     assert len([line for line in told if line.startswith("  vector_rnn")]) == len(checkpoint(tiny()))
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (lambda data: data + bytes(10), lambda size: f"has {size + 10:,} bytes, but the index tells of {size:,}"),
+        (lambda data: data[:100], lambda size: f"has 100 bytes, but the index tells of {size:,}"),
+        (lambda _: b"", lambda size: f"has 0 bytes, but the index tells of {size:,}"),
+        (lambda _: POINTER, lambda _: "is a Git LFS pointer, not the file itself; get the file with `git lfs pull`"),
+        (lambda _: PAGES["a page"], lambda _: "is a web page, not the file itself"),
+    ],
+)
+def test_inspect_says_when_a_data_file_is_not_what_the_index_tells_of(tmp_path, capsys, content, what):
+    source = write_checkpoint(tmp_path / "magenta")
+    assert call("inspect", source) == 0
+    assert "DAMAGED" not in capsys.readouterr().out
+    data = (source / DATA).read_bytes()
+    (source / DATA).write_bytes(content(data))
+    assert call("inspect", source) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"DAMAGED: {DATA}: {what(len(data))}")
+
+
+def test_a_vae_called_a_decoder_is_converted_and_the_contradiction_is_said(tmp_path, capsys):
+    document, variables = js_model(1, as_base64)
+    document[0]["mode"] = 2
+    (tmp_path / "owl.json").write_text(json.dumps(document))
+    for command in (["inspect", tmp_path / "owl.json"], ["convert", tmp_path / "owl.json", tmp_path / "out"]):
+        assert call(*command) == 0
+        assert (
+            "note: info.mode is 2, a decoder alone, but the file holds the 17 arrays of a VAE\n"
+            in capsys.readouterr().out
+        )
+    assert_holds(tmp_path / "out", variables, tiny("lstm", "lstm"))
+
+
+def test_names_in_a_file_cannot_reach_the_terminal_as_they_are(tmp_path, capsys):
+    name = "vector_rnn/Variable_1\x1b[31m\nwrote"
+    variables = checkpoint(tiny()) | {"vector_rnn/x\x1b[31m\nwrote": np.float32(1)}
+    source = write_checkpoint(tmp_path / "magenta", config=CONFIG | {name: 1, "data_set": ["\x1b[31m\n.npz"]})
+    assert call("inspect", source) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    assert call("inspect", write_checkpoint(tmp_path / "other", variables)) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "\x1b" not in printed.out + printed.err
+
+
+def test_the_next_command_is_quoted_for_the_shell(tmp_path, capsys):
+    assert call("convert", write_checkpoint(tmp_path / "magenta"), tmp_path / "my model's") == 0
+    next_command = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    assert shlex.split(next_command)[:5] == [
+        "python",
+        "-m",
+        "pytorch_sketch_rnn",
+        "sample",
+        str(tmp_path / "my model's"),
+    ]
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
 def test_inspect_names_all_of_an_official_checkpoint_whose_data_is_missing(capsys):
     assert call("inspect", REAL / "checkpoints/catbus-official") == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].endswith("vector: tensor bundle, 56 variables")
     assert told[1].startswith("MISSING: vector.data-00000-of-00001: ")
-    assert "dec_rnn_size=512, dec_model=lstm, enc_rnn_size=256, enc_model=lstm, z_size=128, num_mixture=20" in told[3]
+    assert "dec_rnn_size=512, dec_model=lstm, enc_rnn_size=256, enc_model=lstm, z_size=128, num_mixture=20" in told[4]
     assert len([line for line in told if line.startswith("  vector_rnn")]) == 56
     assert "17 weights, each used once; 37 variables of optimizer state; 2 skipped" in told
 

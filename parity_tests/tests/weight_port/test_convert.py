@@ -176,7 +176,7 @@ def test_what_is_missing_unknown_or_misshapen_is_listed_in_full(variables, said,
     assert len(message.splitlines()) == 1
 
 
-def test_a_model_of_other_cells_has_all_its_variables_listed_on_both_sides():
+def test_a_model_of_other_cells_has_its_variables_listed_on_both_sides():
     ours, theirs = weight_names(tiny("lstm", "lstm")), weight_names(tiny("hyper", "layer_norm"))
     with pytest.raises(BadInput) as caught:
         make_plan(shapes_of(weights(tiny("hyper", "layer_norm"))), tiny("lstm", "lstm"))
@@ -184,7 +184,7 @@ def test_a_model_of_other_cells_has_all_its_variables_listed_on_both_sides():
     missing, unknown = set(ours) - set(theirs), set(theirs) - set(ours)
     assert len(missing) == 9
     assert f"missing ({len(missing)}): {', '.join(sorted(missing))};" in message
-    assert f"unknown ({len(unknown)}): {', '.join(sorted(unknown))}" in message
+    assert f"unknown ({len(unknown)}): {', '.join(sorted(unknown)[:10])} and {len(unknown) - 10} more" in message
 
 
 def with_item(name: str, item: float) -> dict[str, np.ndarray]:

@@ -99,6 +99,19 @@ def test_every_weight_is_the_float32_nearest_to_the_exact_quotient():
             assert error < abs(Fraction(float(neighbour)) - exact)
 
 
+@pytest.mark.parametrize("mode", [2, "gen"])
+def test_a_vae_whose_mode_is_that_of_a_decoder_is_read_with_a_note(tmp_path, mode):
+    document = make_document(1)
+    expected = read_model(write(tmp_path, document))
+    assert expected.note == ""
+    document[0]["mode"] = mode
+    model = read_model(write(tmp_path, document))
+    assert model.conditional
+    assert model.note == f"info.mode is {mode!r}, a decoder alone, but the file holds the 17 arrays of a VAE"
+    for name, value in expected.variables.items():
+        np.testing.assert_array_equal(model.variables[name], value)
+
+
 def test_a_model_without_the_optional_info_is_read(tmp_path):
     document = make_document()
     document[0] = {"mode": 2}
@@ -162,10 +175,11 @@ BAD_DOCUMENTS = {
     "too few shapes": ([INFO, [[1]], []], "mode 2 needs 5 shapes, but there are 1"),
     "too few blobs": ([*make_document()[:2], []], "mode 2 needs 5 blobs, but there are 0"),
     "a decoder called a VAE": (with_info(mode=1), "mode 1 needs 17 shapes, but there are 5"),
-    "a VAE called a decoder": (
-        [INFO, *make_document(1)[1:]],
-        "mode 2 needs 5 shapes, but there are 17",
+    "a VAE called a decoder that lacks a blob": (
+        [INFO, make_document(1)[1], make_document(1)[2][:16]],
+        "mode 2 needs 17 blobs, but there are 16",
     ),
+    "17 shapes that are no VAE's": ([INFO, [[1, 1]] * 17, ["AAAA"] * 17], "but the other shapes need"),
     "a shape of text": (with_shape(2, "vector_rnn/RNN/output_b", "123"), "shape of vector_rnn/RNN/output_b must be a"),
     "a shape of true": (with_shape(2, "vector_rnn/RNN/output_b", [True]), "must be a list of positive integers"),
     "a shape of 0": (with_shape(2, "vector_rnn/RNN/LSTMCell/W_hh", [0, 0]), r"positive integers, not \[0, 0\]"),

@@ -82,6 +82,21 @@ def test_an_index_alone_lists_its_variables_and_its_missing_files(tmp_path):
         bundle.read("b")
 
 
+def test_data_files_of_another_size_are_named(tmp_path):
+    values = {name: np.arange(7, dtype=np.float32) for name in "abc"}
+    bundle_writer.write_bundle(tmp_path / "model", values, num_shards=3)
+    bundle = TensorBundle.open(tmp_path / "model")
+    first, second, third = bundle.shard_paths
+    assert bundle.odd_shards() == {}
+    first.write_bytes(first.read_bytes() + b"x")
+    second.write_bytes(second.read_bytes()[:-1])
+    third.unlink()
+    assert bundle.odd_shards() == {
+        first: "has 29 bytes, but the index tells of 28",
+        second: "has 27 bytes, but the index tells of 28",
+    }
+
+
 def test_an_unknown_variable_is_refused(tmp_path):
     bundle_writer.write_bundle(tmp_path / "model", {"a": np.arange(3)})
     with pytest.raises(BadInput, match="model: the checkpoint has no variable 'nope'"):

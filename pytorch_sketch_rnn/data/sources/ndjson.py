@@ -6,6 +6,7 @@ the raw ones it is ``[[x, ...], [y, ...], [t, ...]]``, in pixels of the screen i
 Source: the description of the data set, https://github.com/googlecreativelab/quickdraw-dataset.
 """
 
+import codecs
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pytorch_sketch_rnn.data.sources.simplify import SIZE, check_coordinates, scale_lines
-from pytorch_sketch_rnn.errors import BadInput, Refused, naming, within
+from pytorch_sketch_rnn.data.sources.unpacked import open_unpacked
+from pytorch_sketch_rnn.errors import Refused, naming, within
 
 MAX_LINE = 16 << 20  # bytes
 NOT_RECOGNIZED = "not recognized"
@@ -26,7 +28,7 @@ def read_ndjson(path: Path, recognized_only: bool, left_out: Counter[str]) -> It
     """Yield each drawing as lines, float64 [k, 2], in 0..255; raw drawings are scaled to that range.
 
     Args:
-        path: the file.
+        path: the file; if its name ends in ``.gz``, it is unpacked.
         recognized_only: skip drawings that QuickDraw did not recognize.
         left_out: skipped drawings are counted here, under ``NOT_RECOGNIZED``.
 
@@ -34,14 +36,12 @@ def read_ndjson(path: Path, recognized_only: bool, left_out: Counter[str]) -> It
         BadInput: if the file cannot be read; with the line number, if a line is longer than ``MAX_LINE``, is not JSON
             in UTF-8, or does not hold such a drawing.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
-    with file:
+    with open_unpacked(path) as file:
         for number in count(1):
             with naming(path), within(f"line {number}"):
                 data = _read_line(file)
+                if number == 1:
+                    data = data.removeprefix(codecs.BOM_UTF8)
                 if not data:
                     return
                 if data.isspace():

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
+from pytorch_sketch_rnn.data.npz import SPLITS, read_arrays, split_names
 from pytorch_sketch_rnn.data.sources.ndjson import read_ndjson
+from pytorch_sketch_rnn.data.sources.quickdraw_bin import read_quickdraw_bin
 from pytorch_sketch_rnn.data.sources.simplify import EPSILON, simplify_lines, sketch_of
 from pytorch_sketch_rnn.data.sources.svg import read_svg, svg_files
 from pytorch_sketch_rnn.data.splitting import UNASSIGNED
+from pytorch_sketch_rnn.data.stroke_forms import to_stroke_3
 from pytorch_sketch_rnn.data.strokes import strokes_to_lines
 from pytorch_sketch_rnn.errors import Refused, naming, within
 
 KANJI = "kanjivg"  # the name of a source
+NDJSON_SUFFIXES = (".ndjson", ".ndjson.gz")
+BIN_SUFFIXES = (".bin", ".bin.gz")
+FILE_SUFFIXES = (*NDJSON_SUFFIXES, *BIN_SUFFIXES, ".npz")
 
 # The index of the split that a sketch has in its source, or UNASSIGNED; and the sketch, stroke-3 [n, 3].
 Labelled = tuple[int, np.ndarray]
@@ -30,7 +35,7 @@ class ReadOptions:
     Attributes:
         epsilon: tolerance of the simplification, 0 for none; None for the default of each kind of source.
         seed: decides the order of SVG files and of kanji.
-        recognized_only: skip ``.ndjson`` drawings that QuickDraw did not recognize.
+        recognized_only: skip QuickDraw's drawings that it did not recognize.
         dtype: number type of the sketches.
         keep_splits: whether the sketches of a ``.npz`` stay in their splits.
     """
@@ -42,13 +47,16 @@ class ReadOptions:
     keep_splits: bool
 
 
-def read_source(source: str, options: ReadOptions, left_out: Counter[str]) -> Iterator[Labelled]:
+def read_source(
+    source: str, options: ReadOptions, left_out: Counter[str], converted: Counter[str]
+) -> Iterator[Labelled]:
     """Yield the sketches of a source.
 
     Args:
-        source: ``KANJI``, a folder of SVG files, a ``.npz`` or a ``.ndjson`` file.
+        source: ``KANJI``, a folder of SVG files, or a file with one of ``FILE_SUFFIXES``.
         options: how its drawings become sketches.
         left_out: drawings that the source itself leaves out are counted here, by reason.
+        converted: sketches that were stored in another form than stroke-3 are counted here, by form.
 
     Raises:
         BadInput: if the source or anything in it is invalid.
@@ -64,7 +72,10 @@ def read_source(source: str, options: ReadOptions, left_out: Counter[str]) -> It
         random.Random(options.seed).shuffle(files)  # so that --count does not take the first files by name
         yield from ((UNASSIGNED, _sketch(read_svg(path), options)) for path in files)
     elif Path(source).suffix.lower() == ".npz":
-        yield from _read_npz(Path(source), options)
+        yield from _read_npz(Path(source), options, converted)
+    elif source.lower().endswith(BIN_SUFFIXES):
+        drawings = read_quickdraw_bin(Path(source), options.recognized_only, left_out)
+        yield from ((UNASSIGNED, _sketch(lines, options)) for lines in drawings)
     else:
         drawings = read_ndjson(Path(source), options.recognized_only, left_out)
         yield from ((UNASSIGNED, _sketch(lines, options)) for lines in drawings)
@@ -80,10 +91,22 @@ def _sketch(lines: Sequence[np.ndarray], options: ReadOptions) -> np.ndarray:
     return sketch_of(simplify_lines(lines, epsilon), options.dtype)
 
 
-def _read_npz(path: Path, options: ReadOptions) -> Iterator[Labelled]:
-    """Yield the sketches of a .npz, one split in memory at a time; they are simplified only with an epsilon."""
-    for label, split in enumerate(SPLITS):
-        for index, original in enumerate(read_npz(path, splits=(split,))[split]):
+def _read_npz(path: Path, options: ReadOptions, converted: Counter[str]) -> Iterator[Labelled]:
+    """Yield the sketches of a .npz, one split in memory at a time; they are simplified only with an epsilon.
+
+    A set that is divided afresh may lack splits, and its splits may be empty.
+    """
+    splits = SPLITS if options.keep_splits else split_names(path)
+    for split in splits:
+        label = SPLITS.index(split)
+        arrays = read_arrays(path, split)
+        with naming(path), within(f"{split}.npy"):
+            if not arrays and options.keep_splits:
+                raise Refused("expected sketches, got an empty split; --split 0.9,0.05,0.05 divides the set afresh")
+            sketches, form = to_stroke_3(arrays)
+        if form is not None:
+            converted[form] += len(sketches)
+        for index, original in enumerate(sketches):
             with naming(path), within(f"{split}, sketch {index}"):
                 sketch = _converted(original, options.dtype)
             yield label if options.keep_splits else UNASSIGNED, _simplified(sketch, options.epsilon or 0)
@@ -94,7 +117,7 @@ def _converted(sketch: np.ndarray, dtype: np.dtype) -> np.ndarray:
         converted = sketch.astype(dtype)
     wrong = converted != sketch if dtype.kind == "i" else ~np.isfinite(converted)
     if wrong.any():
-        raise Refused(f"expected offsets that {dtype} can hold, got {sketch[wrong][0]}; a .npz has --dtype")
+        raise Refused(f"expected offsets that {dtype} can hold, got {sketch[wrong][0]}; for a .npz, see --dtype")
     return converted
 
 
