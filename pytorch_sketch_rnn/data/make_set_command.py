@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from pytorch_sketch_rnn.data.make_set import DTYPES, MAX_POINTS, PACKED_SUFFIXES, Options, listed, make_set, sheet_path
+from pytorch_sketch_rnn.data.make_set import DTYPES, MAX_POINTS, PACKED_SUFFIXES, Options, make_set, sheet_path
 from pytorch_sketch_rnn.data.sources import kanjivg
 from pytorch_sketch_rnn.data.sources.read import KANJI
 from pytorch_sketch_rnn.data.sources.simplify import EPSILON
@@ -15,7 +15,7 @@ from pytorch_sketch_rnn.errors import BadInput
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
     add = parser.add_argument
-    add("sources", metavar="SRC", nargs="+", help=f".ndjson, .npz, a folder of .svg files, or the word {KANJI}")
+    add("sources", metavar="SRC", nargs="+", help=f".ndjson, .npz, .svg, a folder of .svg files, or the word {KANJI}")
     add("out", metavar="OUT", type=Path, help=".npz, Magenta's format, or .h5, which may be larger than memory")
     add(
         "--epsilon",
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="decides which sketches each split gets (default 0)")
     add("--recognized_only", action="store_true", help="skip .ndjson drawings that QuickDraw did not recognize")
     add("--dtype", choices=DTYPES, default=DTYPES[0], help=f"number type of a .npz (default {DTYPES[0]}, as Magenta's)")
+    add("--strict", action="store_true", help="stop at an .svg file that cannot be drawn, instead of counting it")
     add("--force", action="store_true", help="overwrite OUT and the picture beside it")
 
 
@@ -44,15 +45,20 @@ def run(arguments: argparse.Namespace) -> int:
         sources = sources[1:]
         if not sources or out.suffix.lower() not in PACKED_SUFFIXES:
             raise BadInput(f"dataset pack: expected SRC [SRC ...] OUT.h5, got {' '.join([*sources, str(out)])}")
-    names = ("epsilon", "max_points", "count", "seed", "recognized_only", "dtype")
+    names = ("epsilon", "max_points", "count", "seed", "recognized_only", "dtype", "strict")
     split = None if arguments.split is None else parse_split(arguments.split)
     options = Options(split=split, **{name: getattr(arguments, name) for name in names})
     summary = make_set(sources, out, options, force=arguments.force)
     print("sketches:", ", ".join(f"{split} {size:,}" for split, size in summary.sizes.items()))
     print(f"points: median {summary.median}, longest {summary.longest}")
-    print("left out:", listed(summary.left_out))
+    print("left out:", summary.left_out.listed())
+    for message in summary.left_out.odd:
+        print(f"odd file: {message}")
     print(f"scale factor: {summary.scale_factor:.4g} (standard deviation of the training offsets)")
     print(f"wrote {out}, and a picture of some training sketches to {sheet_path(out)}")
+    if summary.shared:
+        print("too few drawings to divide: train, valid and test hold the same ones, for `sample --like`")
+        return 0
     print("next:", shlex.join(_next_command(out, summary.longest)))
     return 0
 

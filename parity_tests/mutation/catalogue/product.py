@@ -1,14 +1,16 @@
 """Bugs outside the model's equations, which unit tests must catch.
 
 They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
-Those of keyed draws, whole runs and files are in :mod:`~parity_tests.mutation.catalogue.draws`,
-:mod:`~parity_tests.mutation.catalogue.runs` and :mod:`~parity_tests.mutation.catalogue.files`.
+Those of keyed draws, whole runs, files and SVG drawings are in :mod:`~parity_tests.mutation.catalogue.draws`,
+:mod:`~parity_tests.mutation.catalogue.runs`, :mod:`~parity_tests.mutation.catalogue.files` and
+:mod:`~parity_tests.mutation.catalogue.svg`.
 """
 
 from parity_tests.mutation.bugs import ProductMutant, Text
 from parity_tests.mutation.catalogue.draws import DRAW_MUTANTS
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
+from parity_tests.mutation.catalogue.svg import SVG_MUTANTS
 from pytorch_sketch_rnn.data import batches
 from pytorch_sketch_rnn.model import mixture, sampling, sketch_rnn
 from pytorch_sketch_rnn.training import optim, trainer
@@ -337,4 +339,6 @@ _SAMPLING = (
     ),
 )  # fmt: skip
 
-PRODUCT_MUTANTS = (*_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS)
+PRODUCT_MUTANTS = (
+    *_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS, *SVG_MUTANTS
+)  # fmt: skip

@@ -1,7 +1,6 @@
 """Reads sketches from any source that ``python -m pytorch_sketch_rnn dataset`` takes."""
 
 import random
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -10,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
+from pytorch_sketch_rnn.data.sources.left_out import LeftOut
 from pytorch_sketch_rnn.data.sources.ndjson import read_ndjson
 from pytorch_sketch_rnn.data.sources.simplify import EPSILON, simplify_lines, sketch_of
-from pytorch_sketch_rnn.data.sources.svg import read_svg, svg_files
+from pytorch_sketch_rnn.data.sources.svg.files import is_svg_name, svg_files
+from pytorch_sketch_rnn.data.sources.svg.read import read_svg, read_svgs
 from pytorch_sketch_rnn.data.splitting import UNASSIGNED
 from pytorch_sketch_rnn.data.strokes import strokes_to_lines
 from pytorch_sketch_rnn.errors import Refused, naming, within
@@ -33,6 +34,7 @@ class ReadOptions:
         recognized_only: skip ``.ndjson`` drawings that QuickDraw did not recognize.
         dtype: number type of the sketches.
         keep_splits: whether the sketches of a ``.npz`` stay in their splits.
+        strict: an SVG file in a folder that cannot be drawn is an error; otherwise it is counted.
     """
 
     epsilon: float | None
@@ -40,13 +42,14 @@ class ReadOptions:
     recognized_only: bool
     dtype: np.dtype
     keep_splits: bool
+    strict: bool = False
 
 
-def read_source(source: str, options: ReadOptions, left_out: Counter[str]) -> Iterator[Labelled]:
+def read_source(source: str, options: ReadOptions, left_out: LeftOut) -> Iterator[Labelled]:
     """Yield the sketches of a source.
 
     Args:
-        source: ``KANJI``, a folder of SVG files, a ``.npz`` or a ``.ndjson`` file.
+        source: ``KANJI``, an SVG file or a folder of them, a ``.npz`` or a ``.ndjson`` file.
         options: how its drawings become sketches.
         left_out: drawings that the source itself leaves out are counted here, by reason.
 
@@ -62,7 +65,10 @@ def read_source(source: str, options: ReadOptions, left_out: Counter[str]) -> It
     elif Path(source).is_dir():
         files = svg_files(Path(source))
         random.Random(options.seed).shuffle(files)  # so that --count does not take the first files by name
-        yield from ((UNASSIGNED, _sketch(read_svg(path), options)) for path in files)
+        drawings = read_svgs(files, left_out, options.strict)
+        yield from ((UNASSIGNED, _sketch(lines, options)) for lines in drawings)
+    elif is_svg_name(Path(source)):
+        yield UNASSIGNED, _sketch(read_svg(Path(source), left_out), options)
     elif Path(source).suffix.lower() == ".npz":
         yield from _read_npz(Path(source), options)
     else:
