@@ -123,7 +123,7 @@ HOSTILE = {
     + "".join(f'<g id="a{n + 1}">{10 * USE.format(n)}</g>' for n in range(20)),
     "cycles": "".join(f'<g id="a{n}">{USE.format((n + 1) % 9)}{USE.format((n + 2) % 9)}</g>' for n in range(9)),
     "long chain of uses": "".join(f'<use id="a{n}" href="#a{n + 1}"/>' for n in range(50_000)),
-    "attributes": f"<g {' '.join(f'a{number}=""' for number in range(300_000))}/>",
+    "attributes": "<g " + " ".join(f'a{number}=""' for number in range(300_000)) + "/>",
     "zigzag": f'<path d="M0 0{"".join(f"h1v{90_000 - n}h1v-{90_000 - n}" for n in range(90_000))}"/>',
 }
 

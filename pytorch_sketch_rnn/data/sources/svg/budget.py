@@ -2,8 +2,8 @@
 
 from pytorch_sketch_rnn.errors import Refused
 
-MAX_STEPS = 1_000_000  # about 5 seconds
-MAX_POINTS = 1_000_000  # 16 MB; a sketch of this many could not be trained on
+MAX_STEPS = 500_000  # about 4 seconds
+MAX_POINTS = 2_000_000  # 32 MB; one could not train on a sketch of this many
 
 
 class Budget:
