@@ -66,7 +66,9 @@ class Options:
     def reading(self) -> ReadOptions:
         """The options that the sources need."""
         keep_splits = self.split is None and self.count is None
-        return ReadOptions(self.epsilon, self.seed, self.recognized_only, np.dtype(self.dtype), keep_splits, self.strict)
+        return ReadOptions(
+            self.epsilon, self.seed, self.recognized_only, np.dtype(self.dtype), keep_splits, self.strict
+        )
 
 
 @dataclass(frozen=True)

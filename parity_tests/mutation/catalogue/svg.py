@@ -33,7 +33,7 @@ SVG_MUTANTS = (
     ),
     ProductMutant(
         "SVG: a smooth curve does not reflect the last control point", "stroke files",
-        Text(path_data._Pen, "_reflected", ("return 2 * x - self._control[0], 2 * y - self._control[1]", "return x, y")),
+        Text(path_data._Pen, "_reflected", ("2 * x - self._control[0], 2 * y - self._control[1]", "x, y")),
         ("data/test_svg.py",),
     ),
     ProductMutant(

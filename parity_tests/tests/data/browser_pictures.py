@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pytorch_sketch_rnn.data.sources.simplify import EPSILON, scale_lines, simplify_lines, sketch_of
-from pytorch_sketch_rnn.data.sources.svg.document import parse_document
 from pytorch_sketch_rnn.data.sources.svg.budget import Budget
+from pytorch_sketch_rnn.data.sources.svg.document import parse_document
 from pytorch_sketch_rnn.data.sources.svg.read import unscaled_lines
 from pytorch_sketch_rnn.data.sources.svg.transforms import fit, view_box
 from pytorch_sketch_rnn.data.strokes import strokes_to_lines

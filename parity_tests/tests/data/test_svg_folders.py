@@ -140,7 +140,10 @@ def test_parts_that_are_not_drawn_are_counted(tmp_path, capsys):
     put(tmp_path / "in", "c.svg", body="<image/><text>3</text>")
     assert run(tmp_path / "in", tmp_path / "out.npz") == 0
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out: ")]
-    assert line in ("left out: text of 3 drawings, image of 1 drawing", "left out: image of 1 drawing, text of 3 drawings")
+    assert line in (
+        "left out: text of 3 drawings, image of 1 drawing",
+        "left out: image of 1 drawing, text of 3 drawings",
+    )
     put(tmp_path / "plain", *(f"{number}.svg" for number in range(10)))
     assert run(tmp_path / "plain", tmp_path / "plain.npz") == 0
     assert "left out: none\n" in capsys.readouterr().out

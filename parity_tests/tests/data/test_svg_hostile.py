@@ -2,10 +2,12 @@
 
 import time
 import zlib
+from contextlib import suppress
 
 import pytest
 from svg_files_of_tests import SVG, painted
 
+from pytorch_sketch_rnn.data.sources.simplify import EPSILON, simplify_lines
 from pytorch_sketch_rnn.data.sources.svg import budget, document
 from pytorch_sketch_rnn.data.sources.svg.files import MAX_BYTES
 from pytorch_sketch_rnn.data.sources.svg.read import read_svg, unscaled_lines
@@ -77,7 +79,7 @@ def test_no_dtd_is_fetched(monkeypatch):
 
 
 def test_an_entity_that_is_not_declared_is_an_error():
-    with pytest.raises(Refused, match="no XML .undefined entity"):
+    with pytest.raises(Refused, match=r"no XML \(undefined entity"):
         unscaled_lines(f"<{SVG}>&a;</svg>".encode())
 
 
@@ -90,14 +92,17 @@ def test_the_defaults_of_a_doctype_are_bounded():
         unscaled_lines(long)
 
 
-def svg_of(body: str, size: int = MAX_BYTES - 1000) -> str:
-    """A file of the largest size, in which this body is repeated."""
+SIZE = 128 << 10  # in a time that grows with the square of this, none of these files would be read in a minute
+
+
+def svg_of(body: str, size: int = SIZE) -> str:
+    """This body again and again."""
     return body * (size // len(body))
 
 
 USE = '<use href="#a{}"/>'
 HOSTILE = {
-    "closing": f'<path d="M0 0{"z" * 4_000_000}"/>',
+    "closing": f'<path d="M0 0{"z" * SIZE}"/>',
     "moves": f'<path d="{svg_of("m1 1")}"/>',
     "lines": f'<path d="M0 0{svg_of("l1 2")}"/>',
     "numbers": f'<path d="M0 0L{svg_of("1 2 ")}"/>',
@@ -108,38 +113,35 @@ HOSTILE = {
     "points": f'<polygon points="{svg_of("1 2 ")}"/>',
     "paths": svg_of('<path d="M0 0H1"/>'),
     "groups": svg_of("<g/>"),
-    "depth": "<g>" * 199_000 + PATH + "</g>" * 199_000,
+    "depth": "<g>" * 20_000 + PATH + "</g>" * 20_000,
     "transforms": f'<g transform="{svg_of("scale(1)")}">{PATH}</g>',
     "nested transforms": f'<g transform="{svg_of("scale(")}">{PATH}</g>',
-    "namespaces": "".join(f'<g xmlns:a{number}="b">' for number in range(90_000)) + "</g>" * 90_000,
+    "namespaces": "".join(f'<g xmlns:a{number}="b">' for number in range(9000)) + "</g>" * 9000,
     "style": f'<path d="M0 0H1" style="{svg_of("fill:red;")}"/>',
     "styles": svg_of('<g style="fill:red;stroke:blue"/>'),
-    "rules": f'<style>{svg_of("g{fill:red}", MAX_BYTES // 2)}</style>{svg_of("<g/>", 8000)}',
+    "rules": f"<style>{svg_of('g{fill:red}')}</style>{svg_of('<g/>', 8000)}",
     "classes": f'<g class="{svg_of("a ")}"/>',
-    "selectors": f'<style>{svg_of("a,", 1_000_000)}a{{fill:red}}</style>',
-    "braces": f'<style>{svg_of("{")}</style>',
-    "comments": f'<style>{svg_of("/*")}</style>',
+    "selectors": f"<style>{svg_of('a,')}a{{fill:red}}</style>",
+    "braces": f"<style>{svg_of('{')}</style>",
+    "comments": f"<style>{svg_of('/*')}</style>",
     "uses": '<g id="a0"><path d="M0 0H1"/></g>'
     + "".join(f'<g id="a{n + 1}">{10 * USE.format(n)}</g>' for n in range(20)),
     "cycles": "".join(f'<g id="a{n}">{USE.format((n + 1) % 9)}{USE.format((n + 2) % 9)}</g>' for n in range(9)),
-    "long chain of uses": "".join(f'<use id="a{n}" href="#a{n + 1}"/>' for n in range(50_000)),
-    "attributes": "<g " + " ".join(f'a{number}=""' for number in range(300_000)) + "/>",
-    "zigzag": f'<path d="M0 0{"".join(f"h1v{90_000 - n}h1v-{90_000 - n}" for n in range(90_000))}"/>',
+    "long chain of uses": "".join(f'<use id="a{n}" href="#a{n + 1}"/>' for n in range(9000)),
+    "attributes": "<g " + " ".join(f'a{number}=""' for number in range(20_000)) + "/>",
+    "zigzag": f'<path d="M0 0{"".join(f"h1v{9000 - n}h1v-{9000 - n}" for n in range(9000))}"/>',
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_the_time_is_bounded(name, tmp_path):
-    data = f"<{SVG}>{HOSTILE[name]}{PATH}</svg>".encode()[: 2 * MAX_BYTES]
+def test_the_time_is_bounded(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget.Budget.__init__, "__defaults__", (100_000, budget.MAX_POINTS))
     path = tmp_path / "a.svg"
-    path.write_bytes(data)
+    path.write_text(f"<{SVG}>{HOSTILE[name]}{PATH}</svg>", encoding="utf-8")
     start = time.process_time()
-    try:
-        read_svg(path)
-    except BadInput as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 400
-    assert time.process_time() - start < 10
+    with suppress(BadInput):
+        simplify_lines(read_svg(path), EPSILON)
+    assert time.process_time() - start < 3
 
 
 def test_the_budget_is_counted_not_timed(monkeypatch):
@@ -170,6 +172,6 @@ def test_a_drawing_beyond_the_budget_is_one_message(monkeypatch, steps, points, 
 def test_a_compressed_file_cannot_expand_without_limit(tmp_path):
     path = tmp_path / "a.svgz"
     compressor = zlib.compressobj(9, wbits=31)
-    path.write_bytes(compressor.compress(b" " * (200 << 20)) + compressor.flush())
+    path.write_bytes(compressor.compress(b" " * (20 << 20)) + compressor.flush())
     with pytest.raises(BadInput, match=f"a.svgz: expected a drawing of at most {MAX_BYTES} bytes, got more"):
         read_svg(path)

@@ -105,7 +105,12 @@ def test_style_sheets_decide_by_element_class_and_id():
 
 
 def test_style_rules_that_are_not_understood_are_named():
-    for sheet in ("g path{fill:none}", "path:hover{fill:none}", "@media print{path{fill:none}}", "@import 'a.css'; a{x:y}"):
+    for sheet in (
+        "g path{fill:none}",
+        "path:hover{fill:none}",
+        "@media print{path{fill:none}}",
+        "@import 'a.css'; a{x:y}",
+    ):
         assert missing(f"<style>{sheet}</style>") == ["some style rules"]
     for sheet in ("g text{font-size:3px}", "@font-face{font-family:a}", ".a{fill:none}", ""):
         assert missing(f"<style>{sheet}</style>") == []

@@ -31,6 +31,4 @@ class Budget:
         """Raise Refused if there are more points than ``MAX_POINTS``."""
         self._points -= points
         if self._points < 0:
-            raise Refused(
-                f"expected a drawing of at most {self._most_points:,} points, got a larger one; simplify it"
-            )
+            raise Refused(f"expected a drawing of at most {self._most_points:,} points, got a larger one; simplify it")

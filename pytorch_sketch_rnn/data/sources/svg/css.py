@@ -68,9 +68,7 @@ class StyleSheet:
         self._budget.spend(_RULE_STEPS * len(found))
         held = frozenset(classes)
         found = [
-            rule
-            for rule in found
-            if rule.tag in ("*", element.tag) and rule.ids <= {identity} and rule.classes <= held
+            rule for rule in found if rule.tag in ("*", element.tag) and rule.ids <= {identity} and rule.classes <= held
         ]
         found.sort(key=lambda rule: rule.specificity)
         self._budget.spend(sum(len(rule.declarations) for rule in found))

@@ -117,14 +117,16 @@ def _sample_cubics(coordinates: list[float]) -> np.ndarray:
     p0, p1, p2, p3 = np.reshape(coordinates, (-1, 4, 1, 2)).swapaxes(0, 1)
     t = _T[:, None]
     u = 1 - t
-    return u * u * u * p0 + 3 * (u * u * t * p1 + t * t * u * p2) + t * t * t * p3
+    points: np.ndarray = u * u * u * p0 + 3 * (u * u * t * p1 + t * t * u * p2) + t * t * t * p3
+    return points
 
 
 def _sample_quadratics(coordinates: list[float]) -> np.ndarray:
     p0, p1, p2 = np.reshape(coordinates, (-1, 3, 1, 2)).swapaxes(0, 1)
     t = _T[:, None]
     u = 1 - t
-    return u * u * p0 + 2 * (u * t) * p1 + t * t * p2
+    points: np.ndarray = u * u * p0 + 2 * (u * t) * p1 + t * t * p2
+    return points
 
 
 def _sample_arcs(numbers: list[float]) -> np.ndarray:

@@ -36,10 +36,7 @@ class Paper:
         """Whether any of a line [k, 2] may be visible, if it is drawn with a pen of twice this radius."""
         low, high = line.min(axis=0) - margin, line.max(axis=0) + margin
         return bool(
-            low[0] <= self.x + self.width
-            and high[0] >= self.x
-            and low[1] <= self.y + self.height
-            and high[1] >= self.y
+            low[0] <= self.x + self.width and high[0] >= self.x and low[1] <= self.y + self.height and high[1] >= self.y
         )
 
 

@@ -91,9 +91,7 @@ class _Pen:
     def _smooth_cubic(self, relative: bool, *rest: float) -> None:
         self._cubic_from(self._reflected("CS"), relative, *rest)
 
-    def _cubic_from(
-        self, first: tuple[float, float], relative: bool, x2: float, y2: float, x: float, y: float
-    ) -> None:
+    def _cubic_from(self, first: tuple[float, float], relative: bool, x2: float, y2: float, x: float, y: float) -> None:
         self._control = self._at(relative, x2, y2)
         self._outline.cubic_to(*first, *self._control, *self._at(relative, x, y))
 

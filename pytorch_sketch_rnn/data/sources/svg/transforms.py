@@ -81,11 +81,10 @@ def _scale(x: float, y: float | None = None) -> Matrix:
 
 
 def _rotate(degrees: float, x: float = 0.0, y: float = 0.0) -> Matrix:
-    turned = math.fmod(degrees, 360)
+    turned = math.fmod(degrees, 360) % 360
     # Exact for quarters of a turn, where rounding would tilt straight lines.
-    cos, sin = {0: (1.0, 0.0), 90: (0.0, 1.0), 180: (-1.0, 0.0), 270: (0.0, -1.0)}.get(
-        turned % 360, (math.cos(math.radians(turned)), math.sin(math.radians(turned)))
-    )
+    quarters = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0.0, -1.0)}
+    cos, sin = quarters.get(turned, (math.cos(math.radians(turned)), math.sin(math.radians(turned))))
     return multiply(multiply(_translate(x, y), (cos, sin, -sin, cos, 0.0, 0.0)), _translate(-x, -y))
 
 

@@ -36,14 +36,6 @@ _DEFAULT_VIEWPORT = (300.0, 150.0)  # of a file without any size, as in a page
 
 
 @dataclass(frozen=True, slots=True)
-class _Used:
-    """A chain of ``use`` elements, each within what the next one uses."""
-
-    element: Element
-    outer: "_Used | None"
-
-
-@dataclass(frozen=True, slots=True)
 class _Visit:
     """An element to be painted, and what surrounds it."""
 
@@ -51,7 +43,6 @@ class _Visit:
     matrix: Matrix
     style: Mapping[str, str]
     viewport: tuple[float, float]  # what percentages refer to
-    used: _Used | None
     size: tuple[str | None, str | None] = (None, None)  # that ``use`` gives an svg or symbol
     used_directly: bool = False
 
@@ -80,6 +71,7 @@ class _Walk:
         self._budget = budget
         self._root = root
         self._ids: dict[str, Element] = {}
+        self._open: set[int] = set()  # the elements around the one that is visited
         sheets = []
         for element in _descendants(root):
             if "id" in element.attributes:
@@ -93,14 +85,17 @@ class _Walk:
 
     def visit_all(self) -> None:
         """Visit every element that is painted, and with each use of one."""
-        first = _Visit(self._root, _root_matrix(self._root), painting.INITIAL, self._viewport, None)
-        waiting = [iter([first])]
+        first = _Visit(self._root, _root_matrix(self._root), painting.INITIAL, self._viewport)
+        waiting: list[tuple[Element | None, Iterator[_Visit]]] = [(None, iter([first]))]
         while waiting:
-            visit = next(waiting[-1], None)
-            if visit is None:
-                waiting.pop()
+            element, inside = waiting[-1]
+            visit = next(inside, None)
+            if visit is not None:
+                waiting.append((visit.element, self._inside(visit)))
+                self._open.add(id(visit.element))
             else:
-                waiting.append(self._inside(visit))
+                waiting.pop()
+                self._open.discard(id(element))
 
     def _miss(self, name: str) -> None:
         self.missing[name] = None
@@ -152,9 +147,8 @@ class _Walk:
         self, values: Mapping[str, str], style: Mapping[str, str], matrix: Matrix, is_shape: bool
     ) -> None:
         for name in painting.EFFECTS:
-            if name not in painting.INITIAL:
-                value = values.get(name, "none")
-            else:  # inherited, and so noted at the shapes
+            value = values.get(name, "none")
+            if name in painting.INITIAL:  # inherited, and so noted at the shapes
                 value = style[name] if is_shape else "none"
             if value in ("none", "inherit", "initial", "unset", "0") or not self._has_effect(name, value, matrix):
                 continue
@@ -222,17 +216,12 @@ class _Walk:
         if target is None:
             self._miss("use of what is not in the file")
             return
-        used = _Used(visit.element, visit.used)
-        link = visit.used
-        while link is not None:
-            self._budget.spend(1)
-            if link.element is visit.element:
-                return  # a cycle, which a browser does not paint
-            link = link.outer
+        if id(target) in self._open:
+            return  # a cycle, which a browser does not paint
         lengths = Lengths(attributes, visit.viewport)
         moved = multiply(matrix, (1.0, 0.0, 0.0, 1.0, lengths.across("x"), lengths.down("y")))
         size = (attributes.get("width"), attributes.get("height"))
-        yield _Visit(target, moved, style, visit.viewport, used, size, used_directly=True)
+        yield _Visit(target, moved, style, visit.viewport, size, used_directly=True)
 
     def _nested(
         self, visit: _Visit, attributes: Mapping[str, str], matrix: Matrix, style: Mapping[str, str]
@@ -250,11 +239,11 @@ class _Walk:
             matrix = multiply(matrix, fit(box, width, height, attributes.get("preserveAspectRatio", "")))
             viewport = box[2:]
         for child in visit.element.children:
-            yield _Visit(child, matrix, style, viewport, visit.used)
+            yield _Visit(child, matrix, style, viewport)
 
 
 def _within(visit: _Visit, child: Element, matrix: Matrix, style: Mapping[str, str]) -> _Visit:
-    return _Visit(child, matrix, style, visit.viewport, visit.used)
+    return _Visit(child, matrix, style, visit.viewport)
 
 
 def _chosen(switch: Element) -> list[Element]:
