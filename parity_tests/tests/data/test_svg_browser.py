@@ -29,7 +29,10 @@ PACKAGES = {
     "@tabler/icons": ("3.52.0", "package/icons/outline"),
 }
 # Icons that differ, each with the reason.
-DIFFERENT: dict[str, str] = {}
+DIFFERENT = {
+    "percentage-80": "a filled sector of a circle, of which we draw the outline",
+    "stack-backward": "a filled square, of which we draw the outline",
+}
 
 # Each is drawn with round ends and joints 2 units wide, on a paper of 24 units.
 STROKE = 'fill="none" stroke="black" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"'
@@ -63,7 +66,7 @@ HANDMADE = {
     "units": '<line x1="3px" y1="0.1in" x2="5mm" y2="15pt"/>',
     "a dot": '<path d="M12 20h.01M12 12v0"/><path d="M5 5H19"/>',
     "beside the paper": '<path d="M3 3L20 20M40 3L60 20"/>',
-    "switch": '<switch><path requiredExtensions="urn:x" d="M2 2H22"/><path d="M2 9H22V20"/><path d="M2 22H22"/></switch>',
+    "switch": '<switch><path requiredExtensions="urn:x" d="M2 2H22"/><path d="M2 9H22V20"/><path d="M9 2V9"/></switch>',
     "invalid transform": '<path transform="scale(2" d="M3 3L20 5 9 20"/>',
     "other namespaces": '<x:path xmlns:x="urn:x" d="M2 2H22"/><path d="M2 9H22V20"/>',
     "cycle": '<g id="c"><path d="M3 3L20 5 9 20"/><use href="#c" x="3"/></g>',
