@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help test-slow parity parity-training mutants false-alarms false-alarms-long curves test fixtures lint format bench docs clean
+.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves test fixtures lint format bench docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ test: $(READY) ## the unit tests, many of them against small recordings of the o
 
 test-slow: $(READY) ## the tests that take minutes: a training that is killed 50 times and resumed, bit for bit
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(READY) ## the tests that compare SVG drawings with those of Chromium; icons come from npm
+	$(BIN)/python -m pytest -m browser
 
 fixtures: $(READY) ## record the small recordings again with the official code
 	$(BIN)/python -m parity_tests fixtures

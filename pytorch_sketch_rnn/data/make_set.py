@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,9 @@ from pytorch_sketch_rnn.data.drawing import grid_svg
 from pytorch_sketch_rnn.data.magenta_loader import LIMIT
 from pytorch_sketch_rnn.data.npz import SPLITS, write_npz
 from pytorch_sketch_rnn.data.scale import RunningDeviation
+from pytorch_sketch_rnn.data.sources.left_out import LeftOut
 from pytorch_sketch_rnn.data.sources.read import FILE_SUFFIXES, KANJI, Labelled, ReadOptions, in_turns, read_source
+from pytorch_sketch_rnn.data.sources.svg.files import is_svg_name
 from pytorch_sketch_rnn.data.splitting import DEFAULT_SPLIT, UNASSIGNED, are_sizes, assign_splits
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
@@ -51,6 +53,7 @@ class Options:
     seed: int = 0
     recognized_only: bool = False
     dtype: str = "int16"
+    strict: bool = False
 
     @property
     def target_count(self) -> float:
@@ -64,7 +67,9 @@ class Options:
     def reading(self) -> ReadOptions:
         """The options that the sources need."""
         keep_splits = self.split is None and self.count is None
-        return ReadOptions(self.epsilon, self.seed, self.recognized_only, np.dtype(self.dtype), keep_splits)
+        return ReadOptions(
+            self.epsilon, self.seed, self.recognized_only, np.dtype(self.dtype), keep_splits, self.strict
+        )
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,10 @@ class Summary:
     median: int  # points in a sketch
     longest: int  # points
     scale_factor: float  # standard deviation of the training offsets, clamped as the data loader clamps them
-    left_out: Counter[str]  # drawings, by reason
+    left_out: LeftOut
     converted: Counter[str]  # sketches of a source, by the form in which it stored them
     warning: str | None  # about offsets that training will clamp
+    shared: bool = False  # whether all splits hold the same sketches
 
 
 def make_set(sources: Sequence[str], out: Path, options: Options, *, force: bool = False) -> Summary:
@@ -89,7 +95,7 @@ def make_set(sources: Sequence[str], out: Path, options: Options, *, force: bool
     """
     _check_options(options, out)
     _check_paths(sources, out, force)
-    left_out: Counter[str] = Counter()
+    left_out = LeftOut()
     converted: Counter[str] = Counter()
     with _spool_beside(out) as file:
         read = [read_source(source, options.reading, left_out, converted) for source in sources]
@@ -102,23 +108,23 @@ def make_set(sources: Sequence[str], out: Path, options: Options, *, force: bool
                 raise BadInput(f"{out}: expected at most {MOST_IN_NPZ:,} sketches; make it a .h5, or give --count")
             labels.append(label)
             file.write(len(sketch).to_bytes(4, "little") + sketch.tobytes())
-        found = f" (left out: {listed(left_out)})" if left_out else ""
+        shared = _is_too_few_to_divide(sources, len(labels), left_out)
+        if shared:
+            file.seek(0)
+            file.write(file.read() * (len(SPLITS) - 1))
+            labels = bytearray(split for split in range(len(SPLITS)) for _ in labels)
+        found = f" (left out: {left_out.explained()})" if left_out else ""
         assigned = assign_splits(
             np.array(labels, dtype=np.uint8), options.split or DEFAULT_SPLIT, options.seed, left_out=found
         )
         file.seek(0)
         sketches = zip(assigned, _read_spool(file, np.dtype(options.dtype)), strict=True)
-        return _write(out, assigned, sketches, options.seed, left_out, converted)
+        return replace(_write(out, assigned, sketches, options.seed, left_out, converted), shared=shared)
 
 
 def sheet_path(out: Path) -> Path:
     """The path of the picture beside a set."""
     return out.with_suffix(".svg")
-
-
-def listed(left_out: Counter[str]) -> str:
-    """The numbers of drawings left out, with their reasons, for messages."""
-    return ", ".join(f"{number:,} {reason}" for reason, number in left_out.items()) or "none"
 
 
 def _check_options(options: Options, out: Path) -> None:
@@ -147,7 +153,9 @@ def _check_paths(sources: Sequence[str], out: Path, force: bool) -> None:
             )
         if out.exists() and out.samefile(source):
             raise BadInput(f"{out}: is both SRC and OUT, expected another name for OUT")
-        if out.parent.exists() and out.parent.samefile(source):
+        if sheet_path(out).exists() and sheet_path(out).samefile(source):
+            raise BadInput(f"{out}: its picture would overwrite {source}, expected another name for OUT")
+        if any(folder.samefile(source) for folder in out.resolve().parents if folder.exists()):
             raise BadInput(f"{out}: lies in SRC, where its picture would become a drawing; put OUT elsewhere")
     if not out.parent.is_dir():
         raise BadInput(f"{out}: cannot be written, expected a folder that exists")
@@ -158,7 +166,13 @@ def _check_paths(sources: Sequence[str], out: Path, force: bool) -> None:
             raise BadInput(f"{path}: exists already; give --force to overwrite it")
 
 
-def _accepted(candidates: Iterable[Labelled], options: Options, left_out: Counter[str]) -> Iterator[Labelled]:
+def _is_too_few_to_divide(sources: Sequence[str], count: int, left_out: LeftOut) -> bool:
+    """Whether there are one or two drawings because no more were given: for an encoder, as one cannot train on them."""
+    drawings = all(is_svg_name(Path(source)) or os.path.isdir(source) for source in sources)
+    return drawings and not (len(left_out) or left_out.odd_files) and 0 < count < len(SPLITS)
+
+
+def _accepted(candidates: Iterable[Labelled], options: Options, left_out: LeftOut) -> Iterator[Labelled]:
     """Yield the sketches that are neither too short nor too long, until there are enough."""
     accepted = 0
     with tqdm(candidates, "reading", unit=" drawings", mininterval=0.25, leave=False, disable=None) as progress:
@@ -179,7 +193,7 @@ def _write(
     assigned: np.ndarray,
     sketches: Iterable[Labelled],
     seed: int,
-    left_out: Counter[str],
+    left_out: LeftOut,
     converted: Counter[str],
 ) -> Summary:
     sizes = np.bincount(assigned, minlength=UNASSIGNED)

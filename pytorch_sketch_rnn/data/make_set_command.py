@@ -13,7 +13,6 @@ from pytorch_sketch_rnn.data.make_set import (
     PACKED_SUFFIXES,
     Options,
     Summary,
-    listed,
     make_set,
     sheet_path,
 )
@@ -28,7 +27,12 @@ from pytorch_sketch_rnn.hparams import HParams
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
     add = parser.add_argument
-    add("sources", metavar="SRC", nargs="+", help=f".ndjson, .bin, .npz, a folder of .svg files, or the word {KANJI}")
+    add(
+        "sources",
+        metavar="SRC",
+        nargs="+",
+        help=f".ndjson, .bin, .npz, .svg, a folder of .svg files, or the word {KANJI}",
+    )
     add("out", metavar="OUT", type=Path, help=".npz, Magenta's format, or .h5, which may be larger than memory")
     add(
         "--epsilon",
@@ -47,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="decides which sketches each split gets (default 0)")
     add("--recognized_only", action="store_true", help="skip QuickDraw's drawings that it did not recognize")
     add("--dtype", choices=DTYPES, default=DTYPES[0], help=f"number type of a .npz (default {DTYPES[0]}, as Magenta's)")
+    add("--strict", action="store_true", help="stop at an .svg file that cannot be drawn, instead of counting it")
     add("--force", action="store_true", help="overwrite OUT and the picture beside it")
 
 
@@ -57,19 +62,24 @@ def run(arguments: argparse.Namespace) -> int:
         sources = sources[1:]
         if not sources or out.suffix.lower() not in PACKED_SUFFIXES:
             raise BadInput(f"dataset pack: expected SRC [SRC ...] OUT.h5, got {' '.join([*sources, str(out)])}")
-    names = ("epsilon", "max_points", "count", "seed", "recognized_only", "dtype")
+    names = ("epsilon", "max_points", "count", "seed", "recognized_only", "dtype", "strict")
     split = None if arguments.split is None else parse_split(arguments.split)
     options = Options(split=split, **{name: getattr(arguments, name) for name in names})
     summary = make_set(sources, out, options, force=arguments.force)
     print("sketches:", ", ".join(f"{split} {size:,}" for split, size in summary.sizes.items()))
     print(f"points: median {summary.median}, longest {summary.longest}")
-    print("left out:", listed(summary.left_out))
+    print("left out:", summary.left_out.listed())
+    for message in summary.left_out.odd:
+        print(f"odd file: {message}")
     for form, number in summary.converted.items():
         print(f"converted: {number:,} sketches from {form}")
     print(f"scale factor: {summary.scale_factor:.4g} (standard deviation of the training offsets)")
     if summary.warning is not None:
         print(f"warning: {summary.warning}")
     print(f"wrote {out}, and a picture of some training sketches to {sheet_path(out)}")
+    if summary.shared:
+        print("too few drawings to divide: train, valid and test hold the same ones, for `sample --like`")
+        return 0
     print("next:", shlex.join(_next_command(out, summary)))
     return 0
 

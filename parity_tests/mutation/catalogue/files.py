@@ -3,7 +3,7 @@
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import hparams
 from pytorch_sketch_rnn.data import npz, packed, packed_writer, pickled_arrays, scale, splitting
-from pytorch_sketch_rnn.data.sources import ndjson, read, simplify, svg
+from pytorch_sketch_rnn.data.sources import ndjson, read, simplify
 from weight_port import infer, leveldb_table, sketch_rnn_js, tensor_bundle
 
 _LINES = ("data/test_ndjson.py",)
@@ -36,30 +36,6 @@ _DRAWINGS = (
         "a sketch starts at its absolute position", "stroke files",
         Text(simplify, "sketch_of", ("strokes[:1, :2] = 0", "pass")),
         _LINES,
-    ),
-    ProductMutant(
-        "SVG: outer transform before the inner one", "stroke files",
-        Text(
-            svg, "_shapes",
-            (
-                'svgelements.Matrix(element.get("transform", "")) * outer',
-                'outer * svgelements.Matrix(element.get("transform", ""))',
-            ),
-        ),
-        ("data/test_svg.py",),
-    ),
-    ProductMutant(
-        "SVG: shapes in the opposite order", "stroke files",
-        Text(svg, "_shapes", ("in reversed(element)", "in element")),
-        ("data/test_svg.py",),
-    ),
-    ProductMutant(
-        "SVG: a subpath loses its first point", "stroke files",
-        Text(
-            svg, "sample_path",
-            ("np.array([[segment.end.x, segment.end.y]], dtype=np.float64)", "np.zeros((0, 2))"),
-        ),
-        ("data/test_svg.py",),
     ),
     ProductMutant(
         "splits are taken in the order of the file", "stroke files",

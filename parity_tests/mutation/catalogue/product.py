@@ -1,10 +1,10 @@
 """Bugs outside the model's equations, which unit tests must catch.
 
 They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
-Those of keyed draws, whole runs, files, files from elsewhere and commands are in
+Those of keyed draws, whole runs, files, files from elsewhere, SVG drawings and commands are in
 :mod:`~parity_tests.mutation.catalogue.draws`, :mod:`~parity_tests.mutation.catalogue.runs`,
-:mod:`~parity_tests.mutation.catalogue.files`, :mod:`~parity_tests.mutation.catalogue.foreign_files` and
-:mod:`~parity_tests.mutation.catalogue.commands`.
+:mod:`~parity_tests.mutation.catalogue.files`, :mod:`~parity_tests.mutation.catalogue.foreign_files`,
+:mod:`~parity_tests.mutation.catalogue.svg` and :mod:`~parity_tests.mutation.catalogue.commands`.
 """
 
 from parity_tests.mutation.bugs import ProductMutant, Text
@@ -13,6 +13,7 @@ from parity_tests.mutation.catalogue.draws import DRAW_MUTANTS
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
 from parity_tests.mutation.catalogue.foreign_files import FOREIGN_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
+from parity_tests.mutation.catalogue.svg import SVG_MUTANTS
 from pytorch_sketch_rnn.data import batches
 from pytorch_sketch_rnn.model import mixture, sampling, sketch_rnn
 from pytorch_sketch_rnn.training import optim, trainer
@@ -343,5 +344,5 @@ _SAMPLING = (
 
 PRODUCT_MUTANTS = (
     *_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS, *FOREIGN_MUTANTS,
-    *COMMAND_MUTANTS,
+    *SVG_MUTANTS, *COMMAND_MUTANTS,
 )  # fmt: skip

@@ -165,7 +165,6 @@ def test_epsilon_decides_how_many_points_remain(tmp_path):
 
 
 def test_a_folder_of_svg_files_is_read(tmp_path):
-    pytest.importorskip("svgelements")
     folder = tmp_path / "drawings"
     folder.mkdir()
     for number in range(4):
@@ -177,7 +176,6 @@ def test_a_folder_of_svg_files_is_read(tmp_path):
 
 
 def test_count_takes_svg_files_in_an_order_of_the_seed(tmp_path):
-    pytest.importorskip("svgelements")
     folder = tmp_path / "drawings"
     folder.mkdir()
     for number in range(20):
@@ -197,7 +195,6 @@ ARC = '<path d="M20,20C53.137,20,80,46.863,80,80"/>'
 @pytest.fixture
 def kanjivg(tmp_path, monkeypatch):
     """A function that replaces the package kanjivg by these drawings."""
-    pytest.importorskip("svgelements")
 
     class InstalledFile:
         def __init__(self, path: Path) -> None:

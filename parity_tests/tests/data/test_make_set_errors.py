@@ -36,7 +36,10 @@ def test_an_existing_set_or_picture_is_overwritten_only_with_force(tmp_path, man
     [
         (("none.ndjson", "out.npz"), "none.ndjson: there is no such file or folder"),
         (("x" * 5000, "out.npz"), ": there is no such file or folder"),
-        (("notes.txt", "out.npz"), "notes.txt: expected .ndjson, .ndjson.gz, .bin, .bin.gz, .npz, a folder of .svg"),
+        (
+            ("notes.txt", "out.npz"),
+            "notes.txt: expected .ndjson, .ndjson.gz, .bin, .bin.gz, .npz, .svg, .svgz, .svg.gz, a folder of .svg",
+        ),
         (("many.ndjson", "out.txt"), "out.txt: expected a name that ends in .npz or .h5, got .txt"),
         (("many.ndjson", "out"), "out: expected a name that ends in .npz or .h5, got no suffix"),
         (("many.ndjson", "none/out.npz"), "out.npz: cannot be written, expected a folder that exists"),

@@ -187,7 +187,6 @@ def test_a_non_finite_number_stops_the_run_and_the_last_checkpoint_stays(data, m
 
 
 def test_the_demo_needs_no_data(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("svgelements")
     pytest.importorskip("shapely")
     # drawing them all takes half a minute; `dataset kanjivg` does that in test_commands.py
     monkeypatch.setattr(stroke_sets, "kanji_splits", functools.partial(kanji_splits, 300))

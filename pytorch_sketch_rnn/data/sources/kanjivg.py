@@ -14,8 +14,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from pytorch_sketch_rnn.data.sources.simplify import EXTRA, import_extra, simplify_lines, sketch_of
-from pytorch_sketch_rnn.data.sources.svg import sample_path
+from pytorch_sketch_rnn.data.sources.simplify import EXTRA, simplify_lines, sketch_of
+from pytorch_sketch_rnn.data.sources.svg.budget import Budget
+from pytorch_sketch_rnn.data.sources.svg.outline import Outline
+from pytorch_sketch_rnn.data.sources.svg.path_data import draw_path
 from pytorch_sketch_rnn.errors import BadInput
 
 EPSILON = 0.8  # tolerance of the simplification, in units of the drawings
@@ -62,6 +64,8 @@ def _is_chinese(code_point: int) -> bool:
 
 def _lines(path: Path) -> list[np.ndarray]:
     """The lines of a drawing as points, float64 [k, 2], in its own units."""
-    svgelements = import_extra("svgelements")
-    paths = ElementTree.parse(path).iter(_PATH_TAG)
-    return [line for element in paths for line in sample_path(svgelements.Path(element.get("d")))]
+    budget = Budget()
+    outline = Outline(budget)
+    for element in ElementTree.parse(path).iter(_PATH_TAG):
+        draw_path(element.get("d", ""), outline, budget)
+    return outline.lines()

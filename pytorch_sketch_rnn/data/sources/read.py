@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from pytorch_sketch_rnn.data.npz import SPLITS, read_arrays, split_names
+from pytorch_sketch_rnn.data.sources.left_out import LeftOut
 from pytorch_sketch_rnn.data.sources.ndjson import read_ndjson
 from pytorch_sketch_rnn.data.sources.quickdraw_bin import read_quickdraw_bin
 from pytorch_sketch_rnn.data.sources.simplify import EPSILON, simplify_lines, sketch_of
-from pytorch_sketch_rnn.data.sources.svg import read_svg, svg_files
+from pytorch_sketch_rnn.data.sources.svg.files import SUFFIXES as SVG_SUFFIXES
+from pytorch_sketch_rnn.data.sources.svg.files import is_svg_name, svg_files
+from pytorch_sketch_rnn.data.sources.svg.read import read_svg, read_svgs
 from pytorch_sketch_rnn.data.splitting import UNASSIGNED
 from pytorch_sketch_rnn.data.stroke_forms import to_stroke_3
 from pytorch_sketch_rnn.data.strokes import strokes_to_lines
@@ -22,7 +25,7 @@ from pytorch_sketch_rnn.errors import Refused, naming, within
 KANJI = "kanjivg"  # the name of a source
 NDJSON_SUFFIXES = (".ndjson", ".ndjson.gz")
 BIN_SUFFIXES = (".bin", ".bin.gz")
-FILE_SUFFIXES = (*NDJSON_SUFFIXES, *BIN_SUFFIXES, ".npz")
+FILE_SUFFIXES = (*NDJSON_SUFFIXES, *BIN_SUFFIXES, ".npz", *SVG_SUFFIXES)
 
 # The index of the split that a sketch has in its source, or UNASSIGNED; and the sketch, stroke-3 [n, 3].
 Labelled = tuple[int, np.ndarray]
@@ -38,6 +41,7 @@ class ReadOptions:
         recognized_only: skip QuickDraw's drawings that it did not recognize.
         dtype: number type of the sketches.
         keep_splits: whether the sketches of a ``.npz`` stay in their splits.
+        strict: an SVG file in a folder that cannot be drawn is an error; otherwise it is counted.
     """
 
     epsilon: float | None
@@ -45,11 +49,10 @@ class ReadOptions:
     recognized_only: bool
     dtype: np.dtype
     keep_splits: bool
+    strict: bool = False
 
 
-def read_source(
-    source: str, options: ReadOptions, left_out: Counter[str], converted: Counter[str]
-) -> Iterator[Labelled]:
+def read_source(source: str, options: ReadOptions, left_out: LeftOut, converted: Counter[str]) -> Iterator[Labelled]:
     """Yield the sketches of a source.
 
     Args:
@@ -70,7 +73,10 @@ def read_source(
     elif Path(source).is_dir():
         files = svg_files(Path(source))
         random.Random(options.seed).shuffle(files)  # so that --count does not take the first files by name
-        yield from ((UNASSIGNED, _sketch(read_svg(path), options)) for path in files)
+        drawings = read_svgs(files, left_out, options.strict)
+        yield from ((UNASSIGNED, _sketch(lines, options)) for lines in drawings)
+    elif is_svg_name(Path(source)):
+        yield UNASSIGNED, _sketch(read_svg(Path(source), left_out), options)
     elif Path(source).suffix.lower() == ".npz":
         yield from _read_npz(Path(source), options, converted)
     elif source.lower().endswith(BIN_SUFFIXES):

@@ -5,7 +5,7 @@ uniformly to 0..255, simplified with epsilon 2.0); Ramer, "An iterative procedur
 plane curves", 1972, and Douglas and Peucker, 1973, as shapely implements them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from types import ModuleType
 
@@ -16,6 +16,10 @@ from pytorch_sketch_rnn.errors import BadInput, Refused
 
 SIZE = 255  # longer side of a scaled drawing
 EPSILON = 2.0  # tolerance for a drawing of that size
+# The time that a line takes can grow with the square of its points: a zigzag of 16,000 takes a second. So a line longer
+# than this is simplified in pieces, and keeps the points between them.
+_LONG = 2048
+_PIECE = 1024
 LARGEST = 1e9  # coordinate: beyond any drawing, and small enough for exact sums of whole units in float64
 EXTRA = 'pip install "pytorch-sketch-rnn[kanji]"'
 
@@ -47,10 +51,23 @@ def simplify_lines(lines: Sequence[np.ndarray], epsilon: float) -> list[np.ndarr
     if epsilon == 0:
         return list(lines)
     shapely = import_extra("shapely")
+
+    def simplified(line: np.ndarray) -> np.ndarray:
+        if len(line) <= 2:
+            return line
+        return np.array(shapely.LineString(line).simplify(epsilon, preserve_topology=False).coords)
+
     return [
-        np.array(shapely.LineString(line).simplify(epsilon, preserve_topology=False).coords) if len(line) > 2 else line
+        simplified(line)
+        if len(line) <= _LONG
+        else np.concatenate([line[:1], *(simplified(piece)[1:] for piece in _pieces(line))])
         for line in lines
     ]
+
+
+def _pieces(line: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut a line [k, 2]; each piece begins where the one before it ends."""
+    return (line[start : start + _PIECE + 1] for start in range(0, len(line) - 1, _PIECE))
 
 
 def sketch_of(lines: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
