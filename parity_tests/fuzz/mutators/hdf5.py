@@ -1,0 +1,158 @@
+"""Changes of HDF5 files, that is of packed stroke sets and recordings, which are sealed again afterwards."""
+
+import shutil
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import h5py
+import numpy as np
+
+from parity_tests.fuzz.mutators.arrays import mutate_array
+from parity_tests.fuzz.mutators.documents import mutate_json
+from parity_tests.fuzz.mutators.raw import mutate_bytes
+from parity_tests.record.recording import Recording, seal
+
+_ODD_ATTRIBUTES: tuple[Any, ...] = (
+    0, 1, -1, 2**40, 0.0, 1e300, float("nan"), "text", b"bytes", b"", [1, 2], [0, 0, 0], [-1, 5, 5], [10**9, 1, 1],
+    np.float32(1), np.zeros((2, 2)), True, h5py.Empty("f8"),
+)  # fmt: skip
+
+
+def mutate_packed(random: Random, path: Path) -> None:
+    """Change a packed stroke set: its attributes, its datasets, or any bytes.
+
+    Args:
+        random: decides everything.
+        path: of a valid set.
+    """
+    if random.random() < 0.35:
+        path.write_bytes(mutate_bytes(random, path.read_bytes()))
+        return
+    with h5py.File(path, "r+") as file:
+        for _ in range(random.choice((1, 1, 2))):
+            random.choice((_change_attribute, _change_values, _replace_dataset, _refer))(random, file)
+
+
+def _change_attribute(random: Random, file: h5py.File) -> None:
+    name = random.choice(sorted(file.attrs))
+    if random.random() < 0.2:
+        del file.attrs[name]
+    elif random.random() < 0.5 and not isinstance(file.attrs[name], bytes):
+        file.attrs.modify(name, mutate_array(random, np.asarray(file.attrs[name])))
+    else:
+        file.attrs[name] = random.choice(_ODD_ATTRIBUTES)
+
+
+def _datasets(file: h5py.File) -> list[str]:
+    return sorted(name for name, item in file.items() if isinstance(item, h5py.Dataset)) or [""]
+
+
+def _change_values(random: Random, file: h5py.File) -> None:
+    """Change numbers in place, such as an offset that points elsewhere."""
+    dataset = file.get(random.choice(_datasets(file)))
+    if isinstance(dataset, h5py.Dataset) and dataset.size:
+        changed = mutate_array(random, dataset[()]).astype(dataset.dtype).ravel()
+        dataset[...] = np.resize(changed, dataset.shape) if changed.size else 0
+
+
+def _replace_dataset(random: Random, file: h5py.File) -> None:
+    """Another type or shape, no dataset, a group, or another layout."""
+    name = random.choice(_datasets(file))
+    if not name:
+        return
+    data = file[name][()]
+    del file[name]
+    change = random.randrange(4)
+    if change == 0:
+        file.create_group(name)
+    elif change == 1:
+        file.create_dataset(name, data=mutate_array(random, data))
+    elif change == 2 and data.ndim:
+        file.create_dataset(name, data=data, chunks=True, compression=random.choice(("gzip", "lzf", None)))
+
+
+def _refer(random: Random, file: h5py.File) -> None:
+    """A link to elsewhere in the place of a dataset, or data that lie in another file."""
+    name = random.choice(_datasets(file))
+    if not name:
+        return
+    shape, dtype = file[name].shape, file[name].dtype
+    del file[name]
+    change = random.randrange(4)
+    if change == 0:
+        file[name] = h5py.SoftLink(f"/{name}")
+    elif change == 1:
+        file[name] = h5py.ExternalLink("/dev/zero", "/a")
+    elif change == 2:
+        file.create_dataset(name, shape, dtype, external=[("/dev/zero", 0, h5py.h5f.UNLIMITED)])
+    else:
+        file.create_dataset(name, (2**40, *shape[1:]), dtype, chunks=(1, *shape[1:]))
+
+
+def mutate_recording(random: Random, path: Path) -> None:
+    """Change a recording, and sign it again: its claims, its arrays, its groups, or any bytes.
+
+    Args:
+        random: decides everything.
+        path: of a valid recording.
+    """
+    if random.random() < 0.1:
+        data = path.read_bytes()
+        path.write_bytes(data[:512] + mutate_bytes(random, data[512:]))
+        seal(path)
+        return
+    recording = Recording.load(path)
+    for _ in range(random.choice((1, 1, 2, 4))):
+        random.choice((_change_claims, _change_array, _change_array, _change_names))(random, recording)
+    shutil.rmtree(path, ignore_errors=True)
+    recording.save(path)
+
+
+def _change_claims(random: Random, recording: Recording) -> None:
+    import json
+
+    claims = {name: getattr(recording, name) for name in ("kind", "name", "hparams", "provenance")}
+    while True:
+        try:
+            changed = json.loads(mutate_json(random, claims))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(changed, dict):
+            break
+    for name in claims:
+        setattr(recording, name, changed.get(name))
+
+
+def _change_array(random: Random, recording: Recording) -> None:
+    group = random.choice(sorted(recording.groups) or [""])
+    names = sorted(recording.groups.get(group, {}))
+    if names:
+        name = random.choice(names)
+        recording.groups[group][name] = mutate_array(random, recording.groups[group][name])
+
+
+def _change_names(random: Random, recording: Recording) -> None:
+    """Remove, empty, rename or copy a group or an array."""
+    groups = recording.groups
+    if not groups:
+        return
+    group = random.choice(sorted(groups))
+    names = sorted(groups[group])
+    change = random.randrange(7)
+    if change == 0:
+        del groups[group]
+    elif change == 1:
+        groups[group] = {}
+    elif change == 2:
+        groups[f"{group}_2"] = groups.pop(group)
+    elif change == 3:
+        groups[group] = groups[random.choice(sorted(groups))]
+    elif names and change == 4:
+        del groups[group][random.choice(names)]
+    elif names and change == 5:
+        groups[group][random.choice((f"{random.choice(names)}x", "\x1b[31m\n", "a/b"))] = groups[group].pop(
+            random.choice(names)
+        )
+    elif names:
+        groups[group][random.choice(names)] = groups[group][random.choice(names)]
