@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,8 +122,10 @@ def import_modules(names: list[str]) -> None:
     Args:
         names: as a child has listed them in its file ``MODULES``; one that cannot be imported is left to the children.
     """
+    # TensorBoard imports TensorFlow, which must not share a process with torch, unless a module of this name exists
+    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
     for name in names:
-        if name not in sys.modules:
+        if name not in sys.modules and not name.startswith("tensorflow"):
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
     gc.collect()
@@ -158,7 +161,7 @@ def _run_in_child(
             (folder / MODULES).write_text("\n".join(sys.modules), encoding="utf-8")
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(code)  # no destructors or exit handlers: those are the parent's
+        os._exit(code if isinstance(code, int) else 1)  # no destructors or exit handlers: those are the parent's
 
 
 def _enter(folder: Path, limits: Limits) -> None:

@@ -51,7 +51,7 @@ def make_inputs(folder: Path) -> None:
     _stroke_sets(folder)
     _drawings(folder)
     for name in RECORDINGS:
-        shutil.copytree(folder / "sets", folder / name)
+        (folder / name).mkdir()
         shutil.copy(FOLDER / f"{name}.h5", folder / name / "recording.h5")
     _run(folder / "run")
 

@@ -84,7 +84,7 @@ class Server:
             importlib.import_module(module)
         folder = self._new_folder("make")
         (self._scratch / _INPUTS).mkdir()
-        maker = Child(lambda _: make_inputs(self._scratch / _INPUTS), [], folder, lambda: None, _SLOW)
+        maker = Child(self._make_inputs, [], folder, lambda: None, _SLOW)
         if maker.ended().code != 0:
             raise RuntimeError(f"the valid inputs cannot be made: {(folder / STDERR).read_text(errors='replace')}")
         self._learn(folder)
@@ -92,6 +92,10 @@ class Server:
             for inputs in kind.inputs:
                 for command in dict.fromkeys(kind.commands):
                     self._check_unchanged(kind, inputs, command)
+
+    def _make_inputs(self, argv: list[str]) -> int:
+        make_inputs(self._scratch / _INPUTS)
+        return 0
 
     def _check_unchanged(self, kind: Kind, inputs: str, command: Command) -> None:
         folder = self._new_folder("unchanged")

@@ -18,6 +18,7 @@ TRACEBACK = """Traceback (most recent call last):
 KeyError: 'two
 lines'
 """
+PLACE = "KeyError at weight_port/source.py:5 in open_source"
 
 
 @pytest.fixture
@@ -36,6 +37,10 @@ def judged(folder, code=0, err="", out="", killed="", change=lambda work: None):
     return fault(COMMAND, before, folder, Ended(code, killed, 0.1, 0))
 
 
+def emptied(work):
+    (work / "in").write_text("")
+
+
 def written(work):
     (work / "out").mkdir()
 
@@ -51,8 +56,8 @@ def test_a_command_may_work_find_a_difference_or_refuse_in_one_line(folder):
     [
         ({"code": -9, "killed": HANG}, "hang"),
         ({"code": -9, "killed": MEMORY}, "memory"),
-        ({"code": 1, "err": TRACEBACK}, "traceback: KeyError at weight_port/source.py:5 in open_source"),
-        ({"code": INCOMPLETE, "err": TRACEBACK}, "incomplete output: KeyError at weight_port/source.py:5 in open_source"),
+        ({"code": 1, "err": TRACEBACK}, f"traceback: {PLACE}"),
+        ({"code": INCOMPLETE, "err": TRACEBACK}, f"incomplete output: {PLACE}"),
         ({"code": -signal.SIGSEGV}, "ended by signal 11"),
         ({"code": 3}, "exit code 3"),
         ({"code": 2}, "0 lines on stderr instead of one"),
@@ -66,7 +71,7 @@ def test_a_command_may_work_find_a_difference_or_refuse_in_one_line(folder):
         ({"code": 1, "out": "\x1b[31m"}, "control characters on stdout"),
         ({"code": 0}, "out was not written"),
         ({"code": 2, "err": LINE, "change": written}, "refused, but out is not as it was"),
-        ({"code": 2, "err": LINE, "change": lambda work: (work / "in").write_text("x")}, "refused, but in is not as it was"),
+        ({"code": 2, "err": LINE, "change": emptied}, "refused, but in is not as it was"),
         ({"code": 1, "change": lambda work: (work / "in").unlink()}, "in is not as it was"),
         ({"code": 1, "change": lambda work: (work / "more").touch()}, "more is not as it was"),
         ({"code": 1, "change": lambda work: written(work) or (work / "out/a.tmp").touch()}, "out/a.tmp is left"),
