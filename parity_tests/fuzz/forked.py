@@ -50,7 +50,7 @@ class Ended:
     Attributes:
         code: the exit code; the negative number of the signal that ended it.
         killed: ``HANG`` or ``MEMORY`` if a limit ended it, else empty.
-        seconds: on the clock.
+        seconds: of processor time.
         memory: most bytes of resident memory beyond those of the forking process.
     """
 
@@ -113,7 +113,7 @@ class Child:
         peak = max(self._peak, usage.ru_maxrss * 1024 - self._own)
         if peak > self._limits.memory:
             self._killed = MEMORY
-        return Ended(code, self._killed, time.monotonic() - self._started, peak)
+        return Ended(code, self._killed, usage.ru_utime + usage.ru_stime, peak)
 
 
 def import_modules(names: list[str]) -> None:

@@ -39,7 +39,7 @@ def _change_attribute(random: Random, file: h5py.File) -> None:
     if random.random() < 0.2:
         del file.attrs[name]
     elif random.random() < 0.5 and not isinstance(file.attrs[name], bytes):
-        file.attrs.modify(name, mutate_array(random, np.asarray(file.attrs[name])))
+        file.attrs[name] = mutate_array(random, np.asarray(file.attrs[name]))
     else:
         file.attrs[name] = random.choice(_ODD_ATTRIBUTES)
 
@@ -52,7 +52,8 @@ def _change_values(random: Random, file: h5py.File) -> None:
     """Change numbers in place, such as an offset that points elsewhere."""
     dataset = file.get(random.choice(_datasets(file)))
     if isinstance(dataset, h5py.Dataset) and dataset.size:
-        changed = mutate_array(random, dataset[()]).astype(dataset.dtype).ravel()
+        with np.errstate(all="ignore"):
+            changed = mutate_array(random, dataset[()]).astype(dataset.dtype).ravel()
         dataset[...] = np.resize(changed, dataset.shape) if changed.size else 0
 
 
