@@ -1,7 +1,9 @@
 """The kinds of input: what a mutant of each is, and the commands that read it."""
 
 import dataclasses
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -140,6 +142,18 @@ def _run_folder(random: Random, folder: Path) -> None:
         changed_json(str(path.relative_to(folder)))(random, folder)
     else:
         path.write_bytes((mutate_weights if path.suffix == ".safetensors" else mutate_bytes)(random, path.read_bytes()))
+    if random.random() < 0.7:
+        _right_checksums(path.parent)
+
+
+def _right_checksums(folder: Path) -> None:
+    """Make the checksums in a folder, if it has any, those of the changed files."""
+    recorded = folder / "SHA256SUMS"
+    if recorded.is_file():
+        names = re.findall(r"^[0-9a-f]{64}  (.+)$", recorded.read_text(errors="replace"), re.MULTILINE)
+        files = [folder / name for name in names if (folder / name).is_file()]
+        lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+        recorded.write_text("".join(lines))
 
 
 def _ndjson(random: Random, data: bytes) -> bytes:

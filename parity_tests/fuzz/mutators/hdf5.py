@@ -19,6 +19,9 @@ _ODD_ATTRIBUTES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+_MOST_NUMBERS = 2**20  # in a dataset whose checksums are made right
+
+
 def mutate_packed(random: Random, path: Path) -> None:
     """Change a packed stroke set: its attributes, its datasets, or any bytes.
 
@@ -32,6 +35,21 @@ def mutate_packed(random: Random, path: Path) -> None:
     with h5py.File(path, "r+") as file:
         for _ in range(random.choice((1, 1, 2))):
             random.choice((_change_attribute, _change_values, _replace_dataset, _refer))(random, file)
+        if random.random() < 0.7:
+            _right_checksums(file)
+
+
+def _right_checksums(file: h5py.File) -> None:
+    """Make the CRC-32 of each sketch, if the file has them, those of the changed points."""
+    for split in ("train", "valid", "test"):
+        parts = [file.get(f"{split}_{part}") for part in ("points", "offsets", "crc32")]
+        if not all(isinstance(part, h5py.Dataset) and 0 < part.size < _MOST_NUMBERS for part in parts):
+            continue
+        points, offsets, checksums = (part[()] for part in parts)
+        places = offsets.ravel().clip(0, len(points)).astype(np.int64).tolist()
+        found = [zlib.crc32(points[start:end].tobytes()) for start, end in itertools.pairwise(places)]
+        if found and checksums.dtype.kind in "iu":
+            parts[2][...] = np.resize(np.array(found, np.uint32), checksums.shape)
 
 
 def _change_attribute(random: Random, file: h5py.File) -> None:
