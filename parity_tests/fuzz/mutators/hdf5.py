@@ -1,6 +1,7 @@
 """Changes of HDF5 files, that is of packed stroke sets and recordings, which are sealed again afterwards."""
 
 import shutil
+import zlib
 from pathlib import Path
 from random import Random
 from typing import Any
