@@ -1,5 +1,7 @@
 """Changes of HDF5 files, that is of packed stroke sets and recordings, which are sealed again afterwards."""
 
+import itertools
+import json
 import shutil
 import zlib
 from pathlib import Path
@@ -130,7 +132,6 @@ def mutate_recording(random: Random, path: Path) -> None:
 
 
 def _change_claims(random: Random, recording: Recording) -> None:
-    import json
 
     claims = {name: getattr(recording, name) for name in ("kind", "name", "hparams", "provenance")}
     while True:
