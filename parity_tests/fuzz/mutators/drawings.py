@@ -1,6 +1,7 @@
 """Changes of SVG drawings: elements, attributes, path data, transforms, and any bytes."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 from xml.etree import ElementTree
 
@@ -45,6 +46,7 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _LENGTHS = ("x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "width", "height")
 _DEPTHS = (10, 500, 20_000)
+_MOST_ELEMENTS = 2000
 
 
 def mutate_svg(random: Random, data: bytes) -> bytes:
@@ -102,9 +104,9 @@ def _copy(random: Random, root: ElementTree.Element) -> None:
     """Copy an element into another one, sometimes many times."""
     elements = list(root.iter())
     copied, target = random.choice(elements[1:] or elements), random.choice(elements)
-    text = ElementTree.tostring(copied)
-    for _ in range(random.choice((1, 1, 1, 50))):
-        target.append(ElementTree.fromstring(text))
+    copied = deepcopy(copied)  # as it may hold the other one
+    for _ in range(min(random.choice((1, 1, 1, 50)), _MOST_ELEMENTS // len(elements))):
+        target.append(deepcopy(copied))
 
 
 def _use(random: Random, root: ElementTree.Element) -> None:
