@@ -78,7 +78,7 @@ class Child:
         sys.stdout.flush()
         sys.stderr.flush()
         self._limits = limits
-        self._own = _resident(os.getpid())
+        self._own, self._own_private = _memory(os.getpid())
         self._started = time.monotonic()
         self._peak, self._killed = 0, ""
         self.pid = os.fork()
@@ -88,8 +88,7 @@ class Child:
 
     def watch(self) -> None:
         """Kill the child if it is beyond a limit."""
-        # a child that has just been forked shares the memory of its parent, so that is no measure of its own
-        self._peak = max(self._peak, _resident(self.pid) - self._own)
+        self._peak = max(self._peak, _memory(self.pid)[1] - self._own_private)
         if self._peak > self._limits.memory:
             self.kill(MEMORY)
         elif time.monotonic() - self._started > 3 * self._limits.seconds:
@@ -110,6 +109,7 @@ class Child:
         code = os.waitstatus_to_exitcode(status)
         if code == -signal.SIGXCPU:
             self._killed = HANG
+        # the system's own maximum also knows what came and went between two looks
         peak = max(self._peak, usage.ru_maxrss * 1024 - self._own)
         if peak > self._limits.memory:
             self._killed = MEMORY
@@ -132,13 +132,16 @@ def import_modules(names: list[str]) -> None:
     gc.freeze()  # the collector of a child would otherwise copy the memory that it shares
 
 
-def _resident(pid: int) -> int:
-    """Bytes of resident memory of a process; 0 if it is gone."""
+def _memory(pid: int) -> tuple[int, int]:
+    """Bytes of resident memory of a process, all of them and those that are no file's; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
     except OSError:
-        return 0
-    return int(fields[1]) * resource.getpagesize() if len(fields) > 1 else 0
+        return 0, 0
+    if len(fields) < 3:
+        return 0, 0
+    resident, of_files = (int(field) * resource.getpagesize() for field in fields[1:3])
+    return resident, resident - of_files
 
 
 def _run_in_child(

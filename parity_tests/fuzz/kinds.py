@@ -54,12 +54,14 @@ class Kind:
         inputs: the folders of valid input, one of which is copied for each mutant.
         mutate: changes a file in that copy.
         commands: one of them is run.
+        seconds: of processor time that the unchanged input may take; the time limit comes on top of it.
     """
 
     name: str
     inputs: tuple[str, ...]
     mutate: Mutate
     commands: tuple[Command, ...]
+    seconds: int = 0
 
 
 def changed(name: str, change: Callable[[Random, bytes], bytes]) -> Mutate:
@@ -232,7 +234,7 @@ _ALL = (
     Kind("run", ("run",), _run_folder, (_resumed(STEPS), _resumed(STEPS), _resumed(STEPS + 1))),
     Kind("ndjson", ("ndjson",), changed("cat.ndjson", _ndjson), (_made("cat.ndjson"),)),
     Kind("svg", ("svg",), changed("icons/a.svg", mutate_svg), (_made("icons"),)),
-    Kind("recording", RECORDINGS, changed_in_place("recording.h5", mutate_recording), (_COMPARED,)),
+    Kind("recording", RECORDINGS, changed_in_place("recording.h5", mutate_recording), (_COMPARED,), 12),
     Kind("certificate", _SAVED, changed_json("certificate.json"), (_CHECKED,)),
 )
 KINDS = {kind.name: kind for kind in _ALL}

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import select
 import shutil
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
@@ -89,9 +90,8 @@ class Server:
             raise RuntimeError(f"the valid inputs cannot be made: {(folder / STDERR).read_text(errors='replace')}")
         self._learn(folder)
         for kind in kinds:
-            for inputs in kind.inputs:
-                for command in dict.fromkeys(kind.commands):
-                    self._check_unchanged(kind, inputs, command)
+            for command in dict.fromkeys(kind.commands):
+                self._check_unchanged(kind, kind.inputs[0], command)
 
     def _make_inputs(self, argv: list[str]) -> int:
         make_inputs(self._scratch / _INPUTS)
@@ -116,7 +116,7 @@ class Server:
         """Run the jobs; yield each result as soon as it is there."""
         try:
             for job in jobs:
-                self._start(job)
+                yield from self._start(job)
                 while len(self._running) >= self._workers:
                     yield from self._ended()
             while self._running:
@@ -124,11 +124,20 @@ class Server:
         finally:
             self._stop()
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job) -> Iterator[Result]:
+        """Start a job; yields a result at once if there is no mutant, which is a fault of ours."""
         folder = self._new_folder(job.name)
-        command, _ = make_mutant(job, self._scratch / _INPUTS, folder / WORK)
+        command = choose_command(job)
+        try:
+            make_mutant(job, self._scratch / _INPUTS, folder / WORK)
+        except Exception as error:  # must not end a run of an hour
+            (folder / STDERR).write_text(traceback.format_exc(), encoding="utf-8")
+            yield Result(job, command, Ended(0, "", 0, 0), f"no mutant: {type(error).__name__}", "", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         before = snapshot(folder / WORK)
-        child = self._fork(command, folder, self._limits)
+        limits = dataclasses.replace(self._limits, seconds=self._limits.seconds + job.kind.seconds)
+        child = self._fork(command, folder, limits)
         self._running[child.descriptor] = _Running(job, command, before, folder, child)
 
     def _fork(self, command: Command, folder: Path, limits: Limits) -> Child:
@@ -164,19 +173,19 @@ class Server:
         return folder
 
 
-def make_mutant(job: Job, inputs: Path, folder: Path) -> tuple[Command, str]:
+def choose_command(job: Job) -> Command:
+    """The command that reads the mutant."""
+    return Random(f"{job.kind.name} {job.seed} command").choice(job.kind.commands)
+
+
+def make_mutant(job: Job, inputs: Path, folder: Path) -> None:
     """Write a mutant, with everything that belongs to it.
 
     Args:
         job: decides everything.
         inputs: folder of all valid inputs.
         folder: an empty one.
-
-    Returns:
-        The command that is to read it, and the name of the input that was changed.
     """
     random = Random(f"{job.kind.name} {job.seed}")
-    chosen, command = random.choice(job.kind.inputs), random.choice(job.kind.commands)
-    shutil.copytree(inputs / chosen, folder, dirs_exist_ok=True)
+    shutil.copytree(inputs / random.choice(job.kind.inputs), folder, dirs_exist_ok=True)
     job.kind.mutate(random, folder)
-    return command, chosen

@@ -45,8 +45,9 @@ def mutate_packed(random: Random, path: Path) -> None:
 def _right_checksums(file: h5py.File) -> None:
     """Make the CRC-32 of each sketch, if the file has them, those of the changed points."""
     for split in ("train", "valid", "test"):
-        parts = [file.get(f"{split}_{part}") for part in ("points", "offsets", "crc32")]
-        if not all(isinstance(part, h5py.Dataset) and 0 < part.size < _MOST_NUMBERS for part in parts):
+        names = [f"{split}_{part}" for part in ("points", "offsets", "crc32")]
+        parts = [file[name] for name in names if name in _datasets(file)]
+        if len(parts) < len(names) or not all(0 < part.size < _MOST_NUMBERS for part in parts):
             continue
         points, offsets, checksums = (part[()] for part in parts)
         places = offsets.ravel().clip(0, len(points)).astype(np.int64).tolist()
@@ -66,13 +67,16 @@ def _change_attribute(random: Random, file: h5py.File) -> None:
 
 
 def _datasets(file: h5py.File) -> list[str]:
-    return sorted(name for name, item in file.items() if isinstance(item, h5py.Dataset)) or [""]
+    """Names of the datasets in the file itself; the links that a mutant holds are not followed."""
+    names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+    return sorted(name for name in names if isinstance(file[name], h5py.Dataset))
 
 
 def _change_values(random: Random, file: h5py.File) -> None:
     """Change numbers in place, such as an offset that points elsewhere."""
-    dataset = file.get(random.choice(_datasets(file)))
-    if isinstance(dataset, h5py.Dataset) and dataset.size:
+    names = _datasets(file)
+    if names and 0 < file[name := random.choice(names)].size < _MOST_NUMBERS:
+        dataset = file[name]
         with np.errstate(all="ignore"):
             changed = mutate_array(random, dataset[()]).astype(dataset.dtype).ravel()
         dataset[...] = np.resize(changed, dataset.shape) if changed.size else 0
@@ -80,8 +84,8 @@ def _change_values(random: Random, file: h5py.File) -> None:
 
 def _replace_dataset(random: Random, file: h5py.File) -> None:
     """Another type or shape, no dataset, a group, or another layout."""
-    name = random.choice(_datasets(file))
-    if not name:
+    names = _datasets(file)
+    if not names or file[name := random.choice(names)].size > _MOST_NUMBERS:
         return
     data = file[name][()]
     del file[name]
@@ -96,9 +100,10 @@ def _replace_dataset(random: Random, file: h5py.File) -> None:
 
 def _refer(random: Random, file: h5py.File) -> None:
     """A link to elsewhere in the place of a dataset, or data that lie in another file."""
-    name = random.choice(_datasets(file))
-    if not name:
+    names = _datasets(file)
+    if not names:
         return
+    name = random.choice(names)
     shape, dtype = file[name].shape, file[name].dtype
     del file[name]
     change = random.randrange(4)
