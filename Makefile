@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # What the targets below write. Nothing else in out/ is theirs: it may be a user's model or certificate.
-RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves bench)
+RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves fuzz bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves test fixtures lint format bench docs clean
+.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves fuzz test fixtures lint format bench docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -31,6 +31,9 @@ false-alarms-long: $(READY) ## the same with four times as many recordings (an h
 
 curves: $(READY) ## train both sides many times with their own random numbers, and compare the curves (half an hour)
 	$(BIN)/python -m parity_tests curves
+
+fuzz: $(READY) ## give 2,000 damaged or hostile files of each kind to the commands that read them (an hour; Linux)
+	$(BIN)/python -m parity_tests fuzz
 
 test: $(READY) ## the unit tests, many of them against small recordings of the official code (10 minutes)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

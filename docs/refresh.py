@@ -24,6 +24,7 @@ COPIES = {
     ROOT / "out/mutants/sensitivity.md": ROOT / "docs/sensitivity.md",
     ROOT / "out/mutants/sensitivity.json": ROOT / "fixtures/sensitivity.json",
     ROOT / "out/curves/curves.md": ROOT / "docs/curves/curves.md",
+    ROOT / "out/fuzz/fuzz.md": ROOT / "docs/fuzz.md",
 }
 PICTURES = ("out/curves", "docs/curves")
 

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     _add_mutants(commands.add_parser("mutants", help="plant known bugs one by one, and count those that are caught"))
     _add_false_alarms(commands.add_parser("false-alarms", help="compare pairs known to be equal; count false alarms"))
     _add_curves(commands.add_parser("curves", help="train both sides many times, and compare their training curves"))
+    _add_fuzz(commands.add_parser("fuzz", help="give damaged and hostile files to every command (Linux)"))
     fixtures = commands.add_parser("fixtures", help="record the small recordings that ship with this package again")
     fixtures.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
     # it has a parser of its own, see main
@@ -104,6 +105,14 @@ def _add_curves(curves: argparse.ArgumentParser) -> None:
     curves.add_argument("--quick", action="store_true", help="fewer and shorter runs, to see whether everything works")
 
 
+def _add_fuzz(fuzz: argparse.ArgumentParser) -> None:
+    fuzz.add_argument("--out", type=Path, default=Path("out/fuzz"), help="folder for the score and the faulty mutants")
+    fuzz.add_argument("--kind", action="append", metavar="NAME", help="only this kind of input; may be repeated")
+    fuzz.add_argument("--count", type=int, default=2000, help="mutants of each kind; default: 2000")
+    fuzz.add_argument("--seed", type=int, help="only the mutant of this seed, of one --kind; its files are kept")
+    fuzz.add_argument("--workers", type=int, default=2, help="commands at a time; default: 2")
+
+
 def main(argv: list[str]) -> int:
     """Run the command line; returns 0 if all is equal, 1 if something differs."""
     if argv[:1] == [WHY]:
@@ -111,7 +120,7 @@ def main(argv: list[str]) -> int:
 
         return why(argv[1:])
     arguments = parser().parse_args(argv)
-    if arguments.command in ("parity", "verify", "mutants", "curves"):
+    if arguments.command in ("parity", "verify", "mutants", "curves", "fuzz"):
         import torch
 
         # the tensors are small: a second thread costs more time than it saves, and competes with the official processes
@@ -126,6 +135,7 @@ def main(argv: list[str]) -> int:
         "mutants": _mutants,
         "false-alarms": _false_alarms,
         "curves": _curves,
+        "fuzz": _fuzz,
         "fixtures": _fixtures,
     }
     return commands[arguments.command](arguments)
@@ -211,6 +221,12 @@ def _curves(arguments: argparse.Namespace) -> int:
     from parity_tests.curves.run import run_curves
 
     return run_curves(arguments.out, quick() if arguments.quick else FULL)
+
+
+def _fuzz(arguments: argparse.Namespace) -> int:
+    from parity_tests.fuzz.command import fuzz
+
+    return fuzz(arguments.out, arguments.kind, arguments.count, arguments.seed, arguments.workers)
 
 
 def _fixtures(arguments: argparse.Namespace) -> int:

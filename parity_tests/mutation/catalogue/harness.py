@@ -1,12 +1,14 @@
 """Bugs of the harness itself, which its self-tests must catch.
 
-Those in the rules of judgement are in :mod:`parity_tests.mutation.catalogue.judge`.
+Those in the rules of judgement are in :mod:`parity_tests.mutation.catalogue.judge`, those of the fuzz test in
+:mod:`parity_tests.mutation.catalogue.fuzz`.
 """
 
 from parity_tests.commands import one_model
 from parity_tests.judge import compare, first_departure, initial_weights, proof, row, training, training_steps
 from parity_tests.judge.tensor import accumulated, comparison, together
 from parity_tests.mutation.bugs import HarnessMutant, Text, Value
+from parity_tests.mutation.catalogue.fuzz import FUZZ_MUTANTS
 from parity_tests.mutation.catalogue.judge import JUDGE_MUTANTS
 from parity_tests.record import error_norms, form, recording, shipped
 from parity_tests.replay import answers, model
@@ -15,6 +17,7 @@ from parity_tests.report import report
 _SELF = ("judge/test_compare.py",)
 HARNESS_MUTANTS = (
     *JUDGE_MUTANTS,
+    *FUZZ_MUTANTS,
     HarnessMutant(
         "compares means",
         Text(

@@ -24,7 +24,7 @@ def written():
     """The folders that the commands of the targets write, relative to the repository."""
     commands = re.findall(r"^\t\$\(BIN\)/python -m parity_tests (.*)$", MAKEFILE, flags=re.MULTILINE)
     folders = [parser().parse_args(command.split()).out for command in commands if command != "fixtures"]
-    assert len(folders) == 7
+    assert len(folders) == 8
     return sorted({path.as_posix() for path in [*folders, BENCH.parent, PACKED]})
 
 

@@ -10,8 +10,8 @@ import parity_tests
 ROOT = Path(parity_tests.__file__).parent
 # Each package may import those before it, unless RESTRICTED says less.
 ORDER = (
-    "adapter", "record", "ours", "replay", "judge", "report", "commands", "mutation", "causes", "sensitivity", "curves",
-    "false_alarms", "examples", "why", "__main__",
+    "adapter", "record", "ours", "replay", "judge", "report", "commands", "fuzz", "mutation", "causes", "sensitivity",
+    "curves", "false_alarms", "examples", "why", "__main__",
 )  # fmt: skip
 ONLY_RECORD = "official"
 RESTRICTED = {"examples": {"adapter"}, "ours": {"adapter"}, "record": set(), ONLY_RECORD: {"record"}}
