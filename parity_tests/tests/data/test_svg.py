@@ -129,6 +129,33 @@ def test_a_path_is_drawn_up_to_its_first_error(tmp_path, end):
     assert [99, 99] not in line
 
 
+EXTREME = ("0", "1e-320", "1e300", "-1e300", "1e999", "-1e999")
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        '<svg><path d="M0 0a# # # 0 1 5 5L9 9"/></svg>',
+        '<svg><path d="M# #l# 1c1 # # 2 3 4q# 1 2 #t1 #a1 # 3 0 1 # 9"/></svg>',
+        '<svg><rect x="#" width="#" height="#" rx="#"/><circle r="#"/><ellipse cx="#" rx="3" ry="#"/></svg>',
+        '<svg viewBox="# 0 # #" width="#" height="#" preserveAspectRatio="none"><path d="M0 0L9 9V2"/></svg>',
+        '<svg><svg viewBox="0 0 # #" width="#"><path d="M0 0L9 9" style="stroke:red;stroke-width:#"/></svg></svg>',
+        '<svg viewBox="0 0 9 9"><path transform="rotate(# # #)scale(#)matrix(# # # # # #)" d="M0 0L9 9V2"/></svg>',
+    ],
+)  # fmt: skip
+def test_extreme_numbers_are_drawn_or_one_message(tmp_path, svg):
+    path = tmp_path / "a.svg"
+    for seed in range(40):
+        choices = np.random.RandomState(seed).choice(EXTREME, svg.count("#"))
+        pieces = zip(svg.split("#"), [*choices, ""], strict=True)
+        path.write_text("".join(part + number for part, number in pieces))
+        try:
+            lines = read_svg(path)
+        except BadInput:
+            continue
+        assert all(np.isfinite(line).all() for line in lines)
+
+
 def test_a_drawing_is_scaled_to_255_and_aligned(tmp_path):
     lines = read_svg(write(tmp_path, '<path d="M-1 5L-1 7M-1 6L-0.5 6"/>'))
     np.testing.assert_array_equal(np.concatenate(lines), [[0, 0], [0, 255], [0, 127.5], [63.75, 127.5]])
