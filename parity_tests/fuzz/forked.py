@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pytorch_sketch_rnn.errors import run_command
@@ -116,6 +116,16 @@ class Child:
         return Ended(code, self._killed, usage.ru_utime + usage.ru_stime, peak)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C to the end: in the middle of a fork, Python may lose it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def import_modules(names: list[str]) -> None:
     """Import modules before forking, so that no child needs to.
 
@@ -170,6 +180,7 @@ def _run_in_child(
 def _enter(folder: Path, limits: Limits) -> None:
     """Give the child a session, files, folders and limits of its own."""
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.chdir(folder / WORK)
     os.environ["TMPDIR"] = str(folder / TEMPORARY)
     os.environ["XDG_CACHE_HOME"] = str(folder / TEMPORARY)

@@ -11,12 +11,13 @@ _HEAD = """# Damaged and hostile files
 `make fuzz` changes valid files at random, 2,000 of each kind, and gives each one to a command that reads it, such as
 `weight_port convert` or `train.py --resume`. A command must either work, or end with exit code 2 and one line on
 stderr that begins with `error:`, has at most 1,000 characters and no control character among them. It may take 10 s
-of processor time and 1 GiB more memory than the process that has imported everything. A refused command leaves
-everything as it was, and no command leaves a temporary file. What a successful command wrote is read back. `verify`
-and `check` may also end with exit code 1, for "different", and a training for a cost that is not finite.
+of processor time more than the unchanged file, and 1 GiB more memory than the process that has imported everything. A
+refused command leaves everything as it was, and no command leaves a temporary file. What a successful command wrote
+is read back. `verify` and `check` may also end with exit code 1, for "different", and a training for a cost that is
+not finite.
 
-A mutation must get past the first check to test the second one, so checksums are made right again: in the index of a
-checkpoint, in the members of an archive, in the header of a safetensors file, in the seal of a recording. The table
+A mutation must get past the first check to test the second one, so most checksums are made right again: in the index
+of a checkpoint, the members of an archive, the folder of a run, a packed set and the seal of a recording. The table
 shows how far the mutants come: the share that the command accepted, the number of different error lines among the
 others (names and numbers do not count), and the share of the commonest one.
 

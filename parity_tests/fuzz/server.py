@@ -9,7 +9,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 
-from parity_tests.fuzz.forked import MODULES, STDERR, TEMPORARY, WORK, Child, Ended, Limits, import_modules
+from parity_tests.fuzz.forked import (
+    MODULES,
+    STDERR,
+    TEMPORARY,
+    WORK,
+    Child,
+    Ended,
+    Limits,
+    import_modules,
+    uninterrupted,
+)
 from parity_tests.fuzz.inputs import make_inputs
 from parity_tests.fuzz.kinds import Command, Kind
 from parity_tests.fuzz.verdict import Snapshot, fault, message_of, snapshot
@@ -137,8 +147,9 @@ class Server:
             return
         before = snapshot(folder / WORK)
         limits = dataclasses.replace(self._limits, seconds=self._limits.seconds + job.kind.seconds)
-        child = self._fork(command, folder, limits)
-        self._running[child.descriptor] = _Running(job, command, before, folder, child)
+        with uninterrupted():  # so that no child is forgotten
+            child = self._fork(command, folder, limits)
+            self._running[child.descriptor] = _Running(job, command, before, folder, child)
 
     def _fork(self, command: Command, folder: Path, limits: Limits) -> Child:
         main = importlib.import_module(command.module).main

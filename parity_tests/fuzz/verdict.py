@@ -9,7 +9,7 @@ from pathlib import Path
 from parity_tests.fuzz.forked import HANG, INCOMPLETE, MEMORY, STDERR, STDOUT, TEMPORARY, WORK, Ended
 from parity_tests.fuzz.kinds import Command
 
-LONGEST_LINE = 1000  # characters
+LONGEST_LINE = len("error: ") + 1000  # characters
 REFUSED = 2
 _TRACEBACK = "Traceback (most recent call last)"
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)

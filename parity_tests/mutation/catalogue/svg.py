@@ -39,7 +39,7 @@ SVG_MUTANTS = (
     ProductMutant(
         "SVG: a repeated close draws again", "stroke files",
         Text(outline.Outline, "close", ("if not self._closed:", "if True:")),
-        ("data/test_svg_hostile.py", "data/test_svg.py"),
+        ("data/test_svg.py",),
     ),
     ProductMutant(
         "SVG: what is not painted is drawn", "stroke files",
@@ -76,7 +76,7 @@ SVG_MUTANTS = (
     ),
     ProductMutant(
         "SVG: text is missing without a word", "stroke files",
-        Text(walk._Walk, "_inside", ("                self._miss(tag)", "                pass")),
+        Text(walk._Walk, "_inside", ("self._miss(tag)", "pass")),
         ("data/test_svg_painting.py",),
     ),
     ProductMutant(

@@ -19,6 +19,7 @@ from pytorch_sketch_rnn.errors import BadInput
         ('<path d="m1 2h10v5"/>', [[[1, 2], [11, 2], [11, 7]]]),
         ('<path d="M1 2L3 4 5 2Z"/>', [[[1, 2], [3, 4], [5, 2], [1, 2]]]),
         ('<path d="M1 2L3 4M5 6L7 8M9 9"/>', [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]),
+        ('<path d="M1 2L3 4zzZ"/>', [[[1, 2], [3, 4], [1, 2]]]),
         ('<path d="M1 2L3 4Zl1 1"/>', [[[1, 2], [3, 4], [1, 2], [2, 3]]]),
         ('<line x1="1" y1="2" x2="3" y2="4"/>', [[[1, 2], [3, 4]]]),
         ('<polyline points="1,2 3,4 5,6"/>', [[[1, 2], [3, 4], [5, 6]]]),
@@ -126,6 +127,33 @@ def test_a_path_is_drawn_up_to_its_first_error(tmp_path, end):
     [line] = drawn(tmp_path, f'<path d="M1 2L3 4{end}L99 99"/>')
     assert line[:2] == [[1, 2], [3, 4]]
     assert [99, 99] not in line
+
+
+EXTREME = ("0", "1e-320", "1e300", "-1e300", "1e999", "-1e999")
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        '<svg><path d="M0 0a# # # 0 1 5 5L9 9"/></svg>',
+        '<svg><path d="M# #l# 1c1 # # 2 3 4q# 1 2 #t1 #a1 # 3 0 1 # 9"/></svg>',
+        '<svg><rect x="#" width="#" height="#" rx="#"/><circle r="#"/><ellipse cx="#" rx="3" ry="#"/></svg>',
+        '<svg viewBox="# 0 # #" width="#" height="#" preserveAspectRatio="none"><path d="M0 0L9 9V2"/></svg>',
+        '<svg><svg viewBox="0 0 # #" width="#"><path d="M0 0L9 9" style="stroke:red;stroke-width:#"/></svg></svg>',
+        '<svg viewBox="0 0 9 9"><path transform="rotate(# # #)scale(#)matrix(# # # # # #)" d="M0 0L9 9V2"/></svg>',
+    ],
+)  # fmt: skip
+def test_extreme_numbers_are_drawn_or_one_message(tmp_path, svg):
+    path = tmp_path / "a.svg"
+    for seed in range(40):
+        choices = np.random.RandomState(seed).choice(EXTREME, svg.count("#"))
+        pieces = zip(svg.split("#"), [*choices, ""], strict=True)
+        path.write_text("".join(part + number for part, number in pieces))
+        try:
+            lines = read_svg(path)
+        except BadInput:
+            continue
+        assert all(np.isfinite(line).all() for line in lines)
 
 
 def test_a_drawing_is_scaled_to_255_and_aligned(tmp_path):

@@ -15,7 +15,6 @@ from pytorch_sketch_rnn.errors import run_command
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
-SLOW = {"recording", "run", "packed"}  # kinds whose commands take long
 
 
 def python(*arguments, **variables):
@@ -35,17 +34,14 @@ def score(out):
 
 
 def test_some_mutants_of_every_kind_work_or_end_in_one_line(tmp_path):
-    fast = [f"--kind={name}" for name in KINDS if name not in SLOW]
-    done = fuzz(*fast, "--count=20", "--out", tmp_path / "fast")
+    done = fuzz("--count=10", "--out", tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
-    done = fuzz(*(f"--kind={name}" for name in SLOW), "--count=6", "--out", tmp_path / "slow")
-    assert done.returncode == 0, done.stderr + done.stdout
-    kinds = score(tmp_path / "fast")["kinds"] | score(tmp_path / "slow")["kinds"]
+    kinds = score(tmp_path)["kinds"]
     assert kinds.keys() == KINDS.keys()
-    assert all(kind["mutants"] >= 6 for kind in kinds.values())
+    assert all(kind["mutants"] == 10 for kind in kinds.values())
     assert sum(kind["lines"] for kind in kinds.values()) > 50  # not all die at the first check
     assert sum(kind["accepted"] for kind in kinds.values()) > 20
-    assert "no fault" in (tmp_path / "fast" / "fuzz.md").read_text()
+    assert "no fault" in (tmp_path / "fuzz.md").read_text()
 
 
 EXPECTED = {

@@ -47,6 +47,7 @@ def written(work):
 
 def test_a_command_may_work_find_a_difference_or_refuse_in_one_line(folder):
     assert judged(folder, 2, LINE) is None
+    assert judged(folder, 2, f"error: {'x' * 1000}\n") is None
     assert judged(folder, 1) is None
     assert judged(folder, 0, out="wrote out\n", change=written) is None
 
@@ -65,7 +66,7 @@ def test_a_command_may_work_find_a_difference_or_refuse_in_one_line(folder):
         ({"code": 2, "err": f"{LINE}more\n"}, "2 lines on stderr instead of one"),
         ({"code": 2, "err": "error: a\rb\n"}, "2 lines on stderr instead of one"),
         ({"code": 2, "err": "error: a\x1b[31mb\n"}, "control characters on stderr"),
-        ({"code": 2, "err": f"error: {'x' * 1000}\n"}, "a line that is too long"),
+        ({"code": 2, "err": f"error: {'x' * 1001}\n"}, "a line that is too long"),
         ({"code": 2, "err": "error: MemoryError\n"}, "an allocation that failed"),
         ({"code": 1, "err": "a.py:1: RuntimeWarning: overflow\n"}, "a warning on stderr"),
         ({"code": 1, "out": "\x1b[31m"}, "control characters on stdout"),

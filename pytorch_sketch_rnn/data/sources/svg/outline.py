@@ -63,7 +63,7 @@ class Outline:
         """Draw an arc of an ellipse that is rotated by ``degrees``."""
         if x == self.x and y == self.y:
             return
-        arc = _centered((self.x, self.y), (x, y), (abs(rx), abs(ry)), math.fmod(degrees, 360), large, sweep)
+        arc = _centered((self.x, self.y), (x, y), (abs(rx), abs(ry)), degrees, large, sweep)
         if arc is None:
             self.line_to(x, y)
             return
@@ -146,6 +146,8 @@ def _centered(
 ) -> tuple[float, ...] | None:
     """An arc by its center, as ``Outline._arcs`` holds it; None if it is a straight line (appendix B.2.4)."""
     rx, ry = radii
+    if not math.isfinite(degrees):
+        return None
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     half_x, half_y = (start[0] - end[0]) / 2, (start[1] - end[1]) / 2
     x, y = cos * half_x + sin * half_y, cos * half_y - sin * half_x

@@ -284,7 +284,8 @@ def _root_matrix(root: Element) -> Matrix:
     aspect = root.attributes.get("preserveAspectRatio", "").split()
     if box is None or not width or not height or aspect[:1] != ["none"] or not (box[2] > 0 and box[3] > 0):
         return IDENTITY
-    return (1.0, 0.0, 0.0, (height / box[3]) / (width / box[2]), 0.0, 0.0)
+    across, down = width / box[2], height / box[3]
+    return (1.0, 0.0, 0.0, down / across, 0.0, 0.0) if across else IDENTITY
 
 
 def _transform(lines: list[np.ndarray], matrix: Matrix) -> list[np.ndarray]:
