@@ -90,7 +90,7 @@ def test_on_a_gpu_all_recordings_that_ship_are_equal(tmp_path, capsys):
     assert verify(tmp_path, "--device", "cuda", recordings=["all"]) == 0, capsys.readouterr().out
     found = content(tmp_path)
     assert found["untested"] == []
-    assert found["provenance"]["ours"]["device"].startswith("cuda (")
+    assert found["provenance"]["ours"]["device"].startswith("cuda:0 (")
     assert found["provenance"]["ours"]["TF32"]["matrix products"] is False
 
 

@@ -1,5 +1,7 @@
 """A training step combines the proven parts in order; a validation computes the documented mean."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -287,8 +289,10 @@ def test_a_step_reads_only_the_lengths_on_the_host(monkeypatch):
 def test_a_step_on_a_gpu_does_not_wait_for_it(hparams):
     trainer = make_trainer(hparams, device="cuda")
     trainer.step()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+            torch.cuda.set_sync_debug_mode("error")
         trainer.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
