@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 CELLS = ("lstm", "layer_norm", "hyper")
@@ -23,7 +24,7 @@ OUT = Path("out/bench/bench.md")
 
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser = Parser(prog="python -m benchmarks")
     parser.add_argument("--decoder", choices=CELLS, action="append", help="default: all three")
     parser.add_argument("--steps", type=int, default=128, help="points of the longest sketch (default 128)")
     parser.add_argument("--batch", type=int, default=100, help="sketches in a batch (default 100)")

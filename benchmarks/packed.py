@@ -4,7 +4,6 @@ The sketches are random, have 15 to 80 points like those of QuickDraw, and are d
 not include what the system caches of the file.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.packed import open_packed
 from pytorch_sketch_rnn.data.packed_writer import PackedWriter
@@ -31,7 +31,7 @@ STEPS = 5  # timed training steps
 
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.packed")
+    parser = Parser(prog="python -m benchmarks.packed")
     parser.add_argument("--sketches", type=int, default=2_000_000, help="default 2,000,000")
     parser.add_argument("--batches", type=int, default=2_000, help=f"random batches of {BATCH} (default 2,000)")
     arguments = parser.parse_args(argv)

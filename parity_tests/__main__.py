@@ -9,6 +9,7 @@ from parity_tests.record.configurations import SEED
 from parity_tests.record.recording import FOLDER
 from parity_tests.report.report import Report
 from parity_tests.report.writing import save_report, text_of
+from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 PRECISIONS = ("highest", "high", "medium")  # the values of torch.set_float32_matmul_precision
@@ -18,9 +19,9 @@ SHOWN_DIFFERENCES = 20
 WHY = "why"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    result = argparse.ArgumentParser(prog="python -m parity_tests", description="Proof of equality with Magenta.")
+    result = Parser(prog="python -m parity_tests", description="Proof of equality with Magenta.")
     commands = result.add_subparsers(dest="command", required=True)
     _add_parity(commands.add_parser("parity", help="run the whole proof live: train and record Magenta, then compare"))
     _add_verify(commands.add_parser("verify", help="compare one of your models, or recordings, with the official code"))

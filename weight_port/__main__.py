@@ -1,6 +1,5 @@
 """``python -m weight_port convert SRC OUT`` and ``python -m weight_port inspect SRC``."""
 
-import argparse
 import shlex
 import sys
 import textwrap
@@ -8,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import excerpt, printable, run_command
 from weight_port.convert import Plan
 from weight_port.folder import convert_source, examine, scale_factor_of
@@ -19,11 +19,9 @@ from weight_port.source import ACCEPTED_FORMS, Source, open_source
 _WIDTH = 100  # characters of a printed line of hyperparameters
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m weight_port", description="Convert Magenta's Sketch-RNN models to PyTorch."
-    )
+    result = Parser(prog="python -m weight_port", description="Convert Magenta's Sketch-RNN models to PyTorch.")
     commands = result.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="write a folder that SketchRNN.from_pretrained reads")
     inspect = commands.add_parser("inspect", help="show hyperparameters, variables, and what is skipped and why")

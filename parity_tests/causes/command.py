@@ -1,7 +1,5 @@
 """``python -m parity_tests.why``: where a port departs from the shipped recordings, and why, if that is proven."""
 
-import argparse
-import sys
 from collections.abc import Sequence
 
 from parity_tests.adapter import load_adapter
@@ -9,12 +7,13 @@ from parity_tests.causes.explain import as_text, explain
 from parity_tests.causes.prove import PAIRS
 from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
+from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import BadInput
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    result = argparse.ArgumentParser(prog="python -m parity_tests.why", description=__doc__.partition(": ")[2])
+    result = Parser(prog="python -m parity_tests why", description=__doc__.partition(": ")[2])
     result.add_argument("--port", required=True, help="the class of an adapter, such as my_package.my_module:Adapter")
     result.add_argument(
         "--recording", nargs="+", help="names of recordings that ship, such as cell/hyper; default: all but initial-*"
@@ -26,29 +25,27 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run the command line.
 
     Returns:
-        0 if nothing departs, 1 if something does or the port fails, 2 for bad input or a port that answers nothing.
+        0 if nothing departs, 1 if something does or the port fails.
+
+    Raises:
+        BadInput: for a wrong flag, and a port that cannot be loaded, offers no float64 or answers nothing.
     """
     options = parser().parse_args(arguments)
-    try:
-        port = load_adapter(options.port)
-        if "float64" not in port.precisions:
-            raise BadInput(f"--port {options.port}: offers {', '.join(port.precisions)} alone, expected float64")
-        recordings = _shipped(options.recording)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
+    port = load_adapter(options.port)
+    if "float64" not in port.precisions:
+        raise BadInput(f"--port {options.port}: offers {', '.join(port.precisions)} alone, expected float64")
+    recordings = _shipped(options.recording)
     departs, compared = False, 0
     for explained in explain(port, recordings, pairs=options.pairs, seconds=options.seconds):
         departs |= bool(explained.departures or explained.broken)
         compared += explained.compared
         print(as_text(explained), flush=True)
     if not compared and not departs:
-        print(f"--port {options.port}: answers nothing of these recordings", file=sys.stderr)
-        return 2
+        raise BadInput(f"--port {options.port}: answers nothing of these recordings")
     return int(departs)
 
 

@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--like",
         metavar="SET",
         type=Path,
-        help="encode random sketches of this stroke set's test split, and draw them above their reconstructions",
+        help="encode random sketches of this stroke set's test split, and draw them above their reconstructions; "
+        "drawings will do as well, such as one.svg",
     )
     add("--device", default="auto", help="such as cpu, cuda or mps (default: the best that is there)")
 
@@ -113,6 +114,7 @@ def _draw_reconstructions(arguments: argparse.Namespace, sampler: _Sampler) -> i
     import torch
 
     from pytorch_sketch_rnn.data.drawing import save_drawing
+    from pytorch_sketch_rnn.data.stroke_set import holds_drawings
 
     model, path = sampler.model, arguments.like
     if model.encoder is None:
@@ -132,8 +134,9 @@ def _draw_reconstructions(arguments: argparse.Namespace, sampler: _Sampler) -> i
         title=f"sketches of {path.name} and their reconstructions, temperature {arguments.temperature:g}",
         row_labels=["originals", "reconstructions"] * (len(rows) // 2),
     )
+    source = path if holds_drawings(path) else f"the test split of {path}"
     print(
-        f"wrote {arguments.out}: {count} sketches of the test split of {path}, each above its reconstruction of "
+        f"wrote {arguments.out}: {count} sketches of {source}, each above its reconstruction of "
         f"{_lengths(reconstructions)} points"
     )
     return 0

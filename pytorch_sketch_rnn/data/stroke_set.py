@@ -1,8 +1,10 @@
-"""Opens a stroke set in either format, ``.npz`` or packed, for those who read sketches without training on them."""
+"""Opens a stroke set, or drawings, for those who read sketches without training on them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,11 @@ from pytorch_sketch_rnn.data.magenta_loader import DataLoader
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
 from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.data.sources.left_out import LeftOut
+from pytorch_sketch_rnn.data.sources.read import FILE_SUFFIXES, ReadOptions, read_source
 from pytorch_sketch_rnn.errors import BadInput
+
+MOST_DRAWINGS = 10_000  # that are read from a source of drawings, which may be larger than memory
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class StrokeSet:
 def open_set(path: Path) -> Iterator[StrokeSet]:
     """Open a stroke set; a packed one is read on demand and closed at the end.
 
+    Drawings, such as an SVG file or a folder of them, are read as ``dataset`` reads them, up to ``MOST_DRAWINGS``. All
+    three splits are then these drawings.
+
     Raises:
         BadInput: when the file is missing or damaged.
     """
@@ -54,5 +63,22 @@ def open_set(path: Path) -> Iterator[StrokeSet]:
         with open_packed(path) as packed:
             splits = {split: getattr(packed, split) for split in SPLITS}
             yield StrokeSet(path, splits, packed.scale_factor)
+    elif holds_drawings(path):
+        yield StrokeSet(path, dict.fromkeys(SPLITS, _drawings(path)))
     else:
         yield StrokeSet(path, read_npz(path))
+
+
+def holds_drawings(path: Path) -> bool:
+    """Whether a source, by its name, holds drawings rather than a stroke set with splits."""
+    is_drawing = path.name.lower().endswith(FILE_SUFFIXES) and path.suffix.lower() != ".npz"
+    return is_drawing or path.is_dir()
+
+
+def _drawings(path: Path) -> list[np.ndarray]:
+    options = ReadOptions(None, seed=0, recognized_only=False, dtype=np.dtype(np.int16), keep_splits=False)
+    read = read_source(str(path), options, LeftOut(), Counter())
+    drawings = [sketch for _, sketch in islice(read, MOST_DRAWINGS) if len(sketch) > 1]
+    if not drawings:
+        raise BadInput(f"{path}: expected drawings of at least 2 points, got none")
+    return drawings

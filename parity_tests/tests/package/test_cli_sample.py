@@ -223,6 +223,21 @@ def packed(path, splits):
     return path
 
 
+def test_like_takes_one_drawing_or_a_folder_of_them(model, tmp_path, capsys):
+    pytest.importorskip("shapely")
+    folder = tmp_path / "drawings"
+    folder.mkdir()
+    for number in range(3):
+        path = f'<path d="M0 0L{number + 5} 9L20 {number}" stroke="red"/>'
+        (folder / f"{number}.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg">{path}</svg>')
+    for source, count in ((folder / "0.svg", 1), (folder, 3)):
+        assert run(model, "-o", tmp_path / "page.svg", "--like", source) == 0
+        assert f"{count} sketches of {source}, each above its reconstruction" in capsys.readouterr().out
+    (folder / "0.svg").write_text("<svg")
+    assert run(model, "-o", tmp_path / "page.svg", "--like", folder / "0.svg") == 2
+    assert capsys.readouterr().err.startswith(f"error: {folder / '0.svg'}: expected an SVG")
+
+
 def test_like_takes_a_packed_set(model, tmp_path, capsys):
     assert run(model, "-o", tmp_path / "page.svg", "--like", packed(tmp_path / "set.h5", SPLITS)) == 0
     assert ": 1 sketches of the test split" in capsys.readouterr().out
