@@ -63,7 +63,8 @@ def _checkpoints(folder: Path) -> None:
     names = {official: shapes[ours] for official, ours in weight_names(TINY).items()}
     variables = {name: random.standard_normal(shape).astype(np.float32) for name, shape in names.items()}
     variables |= {slot_name(name, slot): np.abs(variables[name]) for name in names for slot in SLOTS}
-    variables |= {name: np.float32(0.5) for name in ADAM_POWERS} | {GLOBAL_STEP: np.int32(1000)}
+    variables |= {name: np.array(0.5, np.float32) for name in ADAM_POWERS}
+    variables[GLOBAL_STEP] = np.array(1000, np.int32)
     values = {name: value for name, value in TINY.to_dict().items() if not name.startswith("hyper_")}
     forms = {"dict": values, "values": list(values.values()), "names": list(values)}
     for form, config in forms.items():
