@@ -18,7 +18,7 @@ from parity_tests.judge.proof import Findings, prove
 from parity_tests.record.configurations import LIVE_SKETCHES, MODEL_VARIANTS, SEED, Configuration
 from parity_tests.record.form import check_form
 from parity_tests.record.launch import OFFICIAL_SHA256, record_task, require_oracle, run_official
-from parity_tests.record.recording import FOLDER, Recording
+from parity_tests.record.recording import FOLDER, Recording, check_seal
 from parity_tests.record.shipped import fixture_paths
 from parity_tests.report.certificate import hashes
 from parity_tests.report.collecting import Collected, report_of
@@ -26,6 +26,7 @@ from parity_tests.report.out_folder import remove_results, start_folder
 from parity_tests.report.report import Report
 from parity_tests.report.score import Scores
 from parity_tests.report.writing import STALE
+from pytorch_sketch_rnn.data.hdf5_probe import probe_hdf5
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import read_npz, write_npz
 from pytorch_sketch_rnn.errors import BadInput
@@ -157,6 +158,9 @@ def recording_paths(name: str) -> list[Path]:
 
 def _official(path: Path) -> Recording:
     """A recording, which must be one of the official code that this package knows."""
+    if path.parent != FOLDER:  # those that ship are locked
+        check_seal(path)
+        probe_hdf5(path, numbers=True)
     recording = Recording.load(path)
     if not isinstance(recording.provenance, dict) or recording.provenance.get("sha256") != OFFICIAL_SHA256:
         raise BadInput(f"{path}: recorded from files that are not those of magenta 2.1.4; record it again")

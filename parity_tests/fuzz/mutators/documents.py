@@ -110,10 +110,17 @@ def _swap(random: Random, holder: Any, key: Any) -> None:
     holder[key], holder[other] = holder[other], holder[key]
 
 
+def _crowd(random: Random, holder: Any, key: Any) -> None:
+    """Put in many names, of which the last one comes twice."""
+    count = random.choice((10, 50_000))
+    holder[key] = {f"name {number}": 0 for number in range(count)} | {f"name {count - 1}{_TWICE}": 0}
+
+
 def _nest(random: Random, holder: Any, key: Any) -> None:
     holder[key] = _DEEP
 
 
 _OPERATIONS: tuple[Callable[[Random, Any, Any], None], ...] = (
     _replace, _replace, _replace, _change_number, _change_number, _change_text, _remove, _repeat, _rename, _swap, _nest,
+    _crowd,
 )  # fmt: skip

@@ -79,3 +79,10 @@ def test_a_missing_file_and_a_folder_are_bad_input(tmp_path):
     for path, reason in ((tmp_path / "none.json", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(BadInput, match=rf"^{re.escape(str(path))}: cannot be read \({reason}.*; expected a list$"):
             read_json(path, "a list")
+
+
+def test_one_of_many_names_that_comes_twice_is_found_in_linear_time(tmp_path):
+    path, count = tmp_path / "a.json", 100_000
+    path.write_text("{" + ",".join(f'"{number}": 0' for number in [*range(count), count - 1]) + "}")
+    with pytest.raises(BadInput, match=f"the name '{count - 1}' comes twice"):  # minutes, if every name were counted
+        read_json(path)
