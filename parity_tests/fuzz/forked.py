@@ -10,7 +10,6 @@ import gc
 import importlib
 import io
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -150,7 +149,7 @@ def _memory(pid: int) -> tuple[int, int]:
         return 0, 0
     if len(fields) < 3:
         return 0, 0
-    resident, of_files = (int(field) * resource.getpagesize() for field in fields[1:3])
+    resident, of_files = (int(field) * os.sysconf("SC_PAGE_SIZE") for field in fields[1:3])
     return resident, resident - of_files
 
 
@@ -192,6 +191,8 @@ def _enter(folder: Path, limits: Limits) -> None:
     # as the interpreter opens them
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", "strict", write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
+    import resource  # other systems do not have it, but import this module
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.seconds, limits.seconds + 5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_size, limits.file_size))
@@ -199,4 +200,4 @@ def _enter(folder: Path, limits: Limits) -> None:
 
 
 def _address_space() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -174,7 +174,7 @@ def test_a_file_without_namespace_is_read_as_well(tmp_path):
         (b"<svg>\xff</svg>", "expected an SVG, got a file that is no XML (not well-formed (invalid token)"),
         (b'<?xml version="1.0" encoding="klingon"?><svg/>', "expected an SVG, got a file that is no XML (unknown"),
         (b'<?xml version="1.0" encoding="utf-7"?><svg/>', "expected an SVG, got a file that is no XML ("),
-        (b"<html><path d='M0 0L1 1'/></html>", "expected an SVG, got XML of another kind, <html>"),
+        (b"<html><path d='M0 0L1 1'/></html>", "is a web page, not the file itself"),
         (b"<svg/>", "expected something painted that can be drawn as lines, got none"),
         (b"<svg><text>1</text><image/></svg>", "drawn as lines, got none; not drawn: text, image"),
         (b"<svg><path d='M5 5'/></svg>", "expected something painted"),

@@ -42,15 +42,21 @@ def crash():
 
 
 def two_lines():
-    raise BadInput("one\ntwo")
+    refuse("one\ntwo")
 
 
 def escape():
-    raise BadInput("\x1b[31mred")
+    refuse("\x1b[31mred")
 
 
 def long_line():
-    raise BadInput("x" * 5000)
+    refuse("x" * 5000)
+
+
+def refuse(line):
+    """A refusal past BadInput, which makes one short and printable line of anything."""
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def leave_a_file():

@@ -72,12 +72,14 @@ def test_every_misbehaviour_is_found(tmp_path):
         assert (tmp_path / "mutants" / f"{name}-0" / "work").is_dir()
 
 
+@pytest.mark.slow
 def test_a_check_that_is_left_out_is_found(tmp_path):
     done = python(HERE / "fuzz_script.py", "unchecked", tmp_path)
     assert done.returncode == 1, done.stderr + done.stdout
     assert any("traceback" in fault for fault in score(tmp_path)["kinds"]["signed-index"]["faults"])
 
 
+@pytest.mark.slow
 def test_a_mutant_can_be_run_again(tmp_path):
     done = [fuzz("--kind=js", "--seed=4", "--out", tmp_path / name) for name in ("a", "b")]
     assert done[0].returncode == 0, done[0].stderr

@@ -33,6 +33,7 @@ NEEDS_ORACLE = ("python -m parity_tests verify out/", "python -m parity_tests ch
 TINY = ["--num_steps=2", "--save_every=1", "--batch_size=8", "--max_seq_len=40"]
 TINY_MODEL = ["--enc_rnn_size=4", "--dec_rnn_size=5", "--z_size=2", "--num_mixture=2"]
 SMALLER = {"70000,2500,2500": "7,2,2"}
+FEW_KANJI = "--count=300"
 EXIT_CODE = re.compile(r"\s+#(?: .*:)? exit code (\d)$")
 HERE = [command for command in COMMANDS if command not in NOT_RUN and not command.startswith(NEEDS_ORACLE)]
 
@@ -52,6 +53,8 @@ def shortened(command):
     program, *arguments = [SMALLER.get(word, word) for word in words]
     if "verify" in arguments:  # tests/record and tests/replay replay all recordings, with our port and the NumPy one
         arguments = ["cell-hyper" if word == "all" else word for word in arguments]
+    if "kanjivg" in arguments and not any(word.startswith("--count") for word in arguments):
+        arguments.append(FEW_KANJI)
     if program == "torchrun":
         arguments = ["-m", "torch.distributed.run", "--standalone", *arguments]
     if "train.py" in arguments or arguments[:3] == ["-m", "pytorch_sketch_rnn", "train"]:

@@ -59,7 +59,7 @@ def single(request, data):
     return folder, flags
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_training_in_several_processes_equals_training_in_one(data, single, processes):
     folder, flags = single
     shared = folder.with_name(f"{folder.name}-{processes}")
