@@ -1,7 +1,7 @@
 """Bugs of the fuzz test, with which it would overlook a fault or change too little."""
 
 from parity_tests.fuzz import verdict
-from parity_tests.fuzz.mutators import archives, documents, hdf5
+from parity_tests.fuzz.mutators import archives, hdf5
 from parity_tests.mutation.bugs import HarnessMutant, Text
 
 _VERDICT = ("fuzz/test_verdict.py",)
@@ -40,11 +40,6 @@ FUZZ_MUTANTS = (
     HarnessMutant(
         "fuzz: a changed recording is not sealed again",
         Text(hdf5, "mutate_recording", ("        seal(path)", "        pass")),
-        _MUTATORS,
-    ),
-    HarnessMutant(
-        "fuzz: a document is changed in place",
-        Text(documents, "mutate_json", ("[deepcopy(document)]", "[document]")),
         _MUTATORS,
     ),
     HarnessMutant(
