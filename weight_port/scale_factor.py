@@ -12,7 +12,7 @@ import numpy as np
 from pytorch_sketch_rnn.data.magenta_loader import join_sets
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import read_npz
-from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.data.packed import open_foreign_packed
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 
@@ -30,7 +30,7 @@ def scale_factor_of_sets(paths: Sequence[Path]) -> float:
     if packed and len(paths) > 1:
         raise BadInput(f"--data {packed[0]}: a packed set is used alone; pack all sources into one")
     if packed:
-        with open_packed(packed[0]) as opened:
+        with open_foreign_packed(packed[0]) as opened:
             return float(opened.scale_factor)
     sets = [read_npz(path) for path in paths]
     try:

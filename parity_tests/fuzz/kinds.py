@@ -233,7 +233,7 @@ _ALL = (
     Kind("model", _SAVED, _saved_model, (_drawn(), _drawn(), _drawn(), _CHECKED)),
     Kind("run", ("run",), _run_folder, (_resumed(STEPS), _resumed(STEPS), _resumed(STEPS + 1))),
     Kind("ndjson", ("ndjson",), changed("cat.ndjson", _ndjson), (_made("cat.ndjson"),)),
-    Kind("svg", ("svg",), changed("icons/a.svg", mutate_svg), (_made("icons"),)),
+    Kind("svg", ("svg",), changed("icons/a.svg", mutate_svg), (_made("icons"), _made("icons", "--strict"))),
     Kind("recording", RECORDINGS, changed_in_place("recording.h5", mutate_recording), (_COMPARED,), 12),
     Kind("certificate", _SAVED, changed_json("certificate.json"), (_CHECKED,)),
 )

@@ -38,7 +38,8 @@ def probe_hdf5(path: Path, *, numbers: bool) -> None:
     Raises:
         BadInput: when the file crashes the other process, or takes more than ``SECONDS``.
     """
-    command = [sys.executable, "-c", _PROBE, str(path.absolute()), "all" if numbers else "structure"]
+    # -P: a module of this name in the working folder, which may be a stranger's, is not imported
+    command = [sys.executable, "-P", "-c", _PROBE, str(path.absolute()), "all" if numbers else "structure"]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

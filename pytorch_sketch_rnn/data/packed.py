@@ -27,6 +27,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pytorch_sketch_rnn.data.hdf5_probe import probe_hdf5
 from pytorch_sketch_rnn.data.magenta_loader import LIMIT
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.errors import BadInput, Refused
@@ -184,6 +185,17 @@ def open_packed(path: Path) -> PackedSet:
         stack.pop_all()
         # Absolute, because a process that unpickles the set may have another working directory.
         return PackedSet(path.absolute(), file, splits, scale_factor, longest, checked)
+
+
+def open_foreign_packed(path: Path) -> PackedSet:
+    """Open a packed stroke set that a stranger may have made.
+
+    Raises:
+        BadInput: as :func:`open_packed` does, and if the file crashes libhdf5.
+    """
+    if path.is_file():
+        probe_hdf5(path, numbers=False)
+    return open_packed(path)
 
 
 @contextmanager

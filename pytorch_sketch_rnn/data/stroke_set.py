@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pytorch_sketch_rnn.data.hdf5_probe import probe_hdf5
 from pytorch_sketch_rnn.data.magenta_loader import DataLoader
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
-from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.data.packed import open_foreign_packed
 from pytorch_sketch_rnn.data.sources.left_out import LeftOut
 from pytorch_sketch_rnn.data.sources.read import FILE_SUFFIXES, ReadOptions, read_source
 from pytorch_sketch_rnn.errors import BadInput
@@ -61,9 +60,7 @@ def open_set(path: Path) -> Iterator[StrokeSet]:
         BadInput: when the file is missing or damaged.
     """
     if path.suffix.lower() in PACKED_SUFFIXES:
-        if path.is_file():
-            probe_hdf5(path, numbers=False)
-        with open_packed(path) as packed:
+        with open_foreign_packed(path) as packed:
             splits = {split: getattr(packed, split) for split in SPLITS}
             yield StrokeSet(path, splits, packed.scale_factor)
     elif holds_drawings(path):

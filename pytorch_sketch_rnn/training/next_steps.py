@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pytorch_sketch_rnn.command_line import PACKAGE, training_command, typed
-from pytorch_sketch_rnn.data.npz import read_npz
 from pytorch_sketch_rnn.data.sources.read import KANJI
 from pytorch_sketch_rnn.device import AUTO, Place
 from pytorch_sketch_rnn.training.publish import BEST
@@ -12,7 +11,6 @@ from pytorch_sketch_rnn.training.settings import Settings
 from pytorch_sketch_rnn.training.stroke_sets import set_paths
 from pytorch_sketch_rnn.training.trainer import Trainer
 
-SKETCHES = 12  # that `sample` draws unless told otherwise
 _COMMAND = ["python", "-m", PACKAGE]
 
 
@@ -38,22 +36,16 @@ def after_training(folder: Path, settings: Settings, trainer: Trainer) -> str:
 
 
 def _like_lines(folder: Path, settings: Settings, trainer: Trainer) -> list[str]:
-    """How to reconstruct sketches of the test split; nothing where there is none that ``sample`` reads."""
-    count, lines = len(trainer.sets.test), []
+    """How to reconstruct sketches of the test split, of the first set if there are several; nothing if it is empty."""
+    if not len(trainer.sets.test):
+        return []
+    lines = []
     if settings.data_dir is None:
         path = folder / f"{KANJI}.npz"
         lines.append(f"Make a file of its kanji: {typed([*_COMMAND, 'dataset', KANJI, path])}")
     else:
-        paths = set_paths(settings)
-        path = paths[0]
-        if path.suffix.lower() != ".npz":
-            return []
-        if len(paths) > 1:
-            count = len(read_npz(path)["test"])
-    if not count:
-        return []
-    fewer = [f"--count={count}"] if count < SKETCHES else []
-    like = typed([*_COMMAND, "sample", folder / BEST, "--like", path, *fewer, "--out", "like.svg"])
+        path = set_paths(settings)[0]
+    like = typed([*_COMMAND, "sample", folder / BEST, "--like", path, "--out", "like.svg"])
     return [
         *lines,
         f"Draw like its test sketches: {like}",

@@ -8,11 +8,10 @@ import numpy as np
 
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import fetch_sets, is_url, without_query
-from pytorch_sketch_rnn.data.hdf5_probe import probe_hdf5
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
-from pytorch_sketch_rnn.data.packed import open_packed
+from pytorch_sketch_rnn.data.packed import open_foreign_packed
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.training.settings import Settings
 
@@ -36,8 +35,7 @@ def read_sets(settings: Settings, files: ExitStack, report: Callable[[str], None
     if any(Path(name).suffix.lower() in PACKED_SUFFIXES for name in names):
         if len(names) > 1:
             raise BadInput(f"--data_set {','.join(names)}: a packed set stands alone; pack all sources into one")
-        probe_hdf5(paths[0], numbers=False)
-        packed = files.enter_context(open_packed(paths[0]))
+        packed = files.enter_context(open_foreign_packed(paths[0]))
         if not packed.has_checksums:
             report(f"{paths[0]}: an older version packed it without checksums; not verified")
         with _naming_sets(settings.data_dir, settings):

@@ -99,7 +99,7 @@ def _replace_dataset(random: Random, file: h5py.File) -> None:
 
 
 def _refer(random: Random, file: h5py.File) -> None:
-    """A link to elsewhere in the place of a dataset, or data that lie in another file."""
+    """A link to elsewhere instead of a dataset, or data that lie in another file."""
     names = _datasets(file)
     if not names:
         return

@@ -1,4 +1,4 @@
-"""Every command names what stands in the place of a file: a Git LFS pointer, a web page, a pipe or a device."""
+"""Every command names what stands in place of a file: a Git LFS pointer, a web page, a pipe or a device."""
 
 import os
 import zipfile

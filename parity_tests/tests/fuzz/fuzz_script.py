@@ -16,7 +16,7 @@ CHANGED = b"changed"
 
 
 def main(argv):
-    """A command that misbehaves in the way that it is told, if its input was changed."""
+    """A command that misbehaves, in the way that its argument names, if its input was changed."""
     if Path("cat.ndjson").read_bytes().startswith(CHANGED):
         next(function for function, name in BEHAVIOURS.items() if name == argv[0])()
     return 0

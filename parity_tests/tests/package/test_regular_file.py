@@ -1,4 +1,4 @@
-"""Only regular files are opened, and what stands in the place of a file is named."""
+"""Only regular files are opened, and what stands in place of a file is named."""
 
 import os
 import re
