@@ -63,7 +63,8 @@ class _Form(Requirements):
         if not isinstance(kind, str) or kind not in PRECISIONS:
             self.refuse(f"of an unknown kind {kind!r}")
         claims = (self.recording.name, self.provenance, self.hparams)
-        if not isinstance(claims[0], str) or not isinstance(claims[1], dict) or not is_unicode(claims):
+        named = isinstance(claims[0], str) and claims[0].isprintable()
+        if not named or not isinstance(claims[1], dict) or not is_unicode(claims):
             self.refuse("its claims are of another form")
         if problem := provenance_problem(self.provenance):
             self.refuse(problem)
@@ -74,6 +75,8 @@ class _Form(Requirements):
             self.refuse("lacks its hyperparameters")
         for group, arrays in self.groups.items():
             for name, value in arrays.items():
+                if not (group + name).isprintable():  # reports show it, also on a terminal
+                    self.refuse(f"{group}/{name} has a name of other than printable characters")
                 if expected := expected_numbers(name, value.dtype):
                     self.refuse(f"{group}/{name} holds {value.dtype}, expected {expected}")
                 if not value.size and kind != "data":  # a set may have an empty split

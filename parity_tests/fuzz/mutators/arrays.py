@@ -39,7 +39,8 @@ def _all(random: Random, array: np.ndarray) -> np.ndarray:
 
 
 def _type(random: Random, array: np.ndarray) -> np.ndarray:
-    return array.astype(random.choice(_TYPES))
+    number_type = np.dtype(random.choice(_TYPES))
+    return (array if number_type.kind == "c" else array.real).astype(number_type)
 
 
 def _shorter(random: Random, array: np.ndarray) -> np.ndarray:

@@ -65,6 +65,20 @@ def told(name, change):
     return text.removeprefix(f"recording {recording.name}: ").removesuffix("; record it again")
 
 
+@pytest.mark.parametrize("name", OF_EACH_KIND)
+@pytest.mark.parametrize("odd", ["\x1b[31m", "a\nb", "\u202e"])
+def test_a_name_that_a_terminal_would_obey_is_refused(name, odd):
+    group, array = next((group, array) for group, arrays in RECORDINGS[name].groups.items() for array in arrays)
+    values = RECORDINGS[name].groups[group][array]
+    for where in (group, "other"):
+        line = told(name, lambda recording, where=where: recording.groups.setdefault(where, {}).update({odd: values}))
+        assert line.endswith("has a name of other than printable characters")
+        assert line.isprintable()
+    recording = dataclasses.replace(RECORDINGS[name], name=f"owl{odd}")
+    with pytest.raises(BadInput, match="its claims are of another form"):
+        check_form(recording)
+
+
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_what_ships_has_the_form(name):
     check_form(RECORDINGS[name])
