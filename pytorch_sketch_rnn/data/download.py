@@ -6,7 +6,6 @@ Git LFS pointer instead of a stroke set.
 
 import hashlib
 import http.client
-import os
 import re
 import string
 import urllib.error
@@ -19,6 +18,7 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from tqdm import tqdm
 
+from pytorch_sketch_rnn.cache import cache_folder
 from pytorch_sketch_rnn.errors import BadInput, Refused, naming
 from pytorch_sketch_rnn.files import atomic_path
 
@@ -63,7 +63,7 @@ def fetch_sets(
         _check_name(name)
     expected = {name: _expected_digest(name, (sha256 or {}).get(name)) for name in names}
     key = hashlib.sha256(urlunsplit(base).encode()).hexdigest()[:16]
-    folder = (_default_cache() if cache is None else Path(cache)).absolute() / "pytorch-sketch-rnn" / key
+    folder = cache_folder(cache).absolute() / key
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -110,12 +110,6 @@ def _expected_digest(name: str, digest: str | None) -> str | None:
     if not re.fullmatch("[0-9a-f]{64}", digest.lower()):
         raise BadInput(f"{name}: expected a SHA-256 of 64 hexadecimal digits, got {digest[:80]!a}")
     return digest.lower()
-
-
-def _default_cache() -> Path:
-    """The XDG base directory for caches; as its specification asks, a relative path is ignored."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return given if given.is_absolute() else Path.home() / ".cache"
 
 
 def _digest_path(path: Path) -> Path:

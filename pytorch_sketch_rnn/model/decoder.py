@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from pytorch_sketch_rnn.model.backend import LOOP, Backend
 from pytorch_sketch_rnn.model.cells import Cell, State
 from pytorch_sketch_rnn.model.linear import Linear
 from pytorch_sketch_rnn.model.mixture import Mixture
-from pytorch_sketch_rnn.model.sequence import Masks, run
+from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 
@@ -44,6 +45,7 @@ class Decoder(nn.Module):
         state: State | None = None,
         masks: Masks = Masks(),  # noqa: B008 (immutable)
         tape: Tape = NO_TAPE,
+        backend: Backend = LOOP,
     ) -> tuple[Mixture, State]:
         """Decode a batch.
 
@@ -53,13 +55,14 @@ class Decoder(nn.Module):
             state: the state to continue from; None means the initial state.
             masks: dropout masks of the cell.
             tape: records ``initial_state`` and what :func:`~pytorch_sketch_rnn.model.sequence.run` records.
+            backend: how the sequence is computed.
 
         Returns:
             The mixture with fields [B, T, ...], and the final state.
         """
         if state is None:
             state = self.initial_state(z, len(inputs), tape)
-        hidden, state = run(self.cell, inputs, state, None, masks, tape, constant=z)
+        hidden, state = backend.run(self.cell, inputs, state, masks, tape, constant=z)
         return Mixture.from_output(self.output_layer(hidden)), state
 
     if TYPE_CHECKING:  # nn.Module's own returns Any

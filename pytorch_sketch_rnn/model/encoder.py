@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from pytorch_sketch_rnn.model.backend import LOOP, Backend
 from pytorch_sketch_rnn.model.cells import Cell, State
 from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.linear import Linear
-from pytorch_sketch_rnn.model.sequence import run_both
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 
@@ -31,6 +31,7 @@ class Encoder(nn.Module):
         lengths: Tensor,
         masks: tuple[Mask | None, Mask | None] = (None, None),
         tape: Tape = NO_TAPE,
+        backend: Backend = LOOP,
     ) -> tuple[Tensor, Tensor]:
         """Encode a batch.
 
@@ -40,11 +41,12 @@ class Encoder(nn.Module):
             masks: recurrent dropout masks [B, T, n] of the forward and the backward cell, or None; step 0 of the
                 backward cell is the last point of each sketch.
             tape: records ``fw/...`` and ``bw/...``, each in its cell's own order of steps.
+            backend: how the sequences are computed.
 
         Returns:
             mu and presig (log of the variance), [B, z] each.
         """
-        return self.posterior(*run_both(self.fw, self.bw, strokes, lengths, masks, tape))
+        return self.posterior(*backend.run_both(self.fw, self.bw, strokes, lengths, masks, tape))
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
         __call__ = forward

@@ -15,6 +15,7 @@ from pytorch_sketch_rnn.device import on_device, usable_device
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.backend import AUTO, Backend, backend_for
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.decoder import Decoder
 from pytorch_sketch_rnn.model.draws import Draws, Mask, TorchDraws
@@ -55,13 +56,18 @@ class SketchRNN(nn.Module):
     are converted to the dtype and device of the weights. ``eval()`` turns all dropout off. Every method that needs
     random numbers takes their source as ``draws``; the default is torch's global generator.
 
+    ``backend`` says how sequences are computed: ``reference`` is the loop that reads as the equations, ``fused`` a faster
+    path with the same results up to rounding, and ``auto`` the fused path where it agrees with the reference on this
+    machine, else the reference. It may be changed at any time and is not saved.
+
     ``scale_factor`` is saved with the model: offsets in data units are normalised offsets times ``scale_factor``. It is
     None if it is unknown.
     """
 
-    def __init__(self, hparams: HParams, seed: int | None = None) -> None:
+    def __init__(self, hparams: HParams, seed: int | None = None, *, backend: str = AUTO) -> None:
         super().__init__()
         self.hparams = hparams
+        self.backend = backend
         self.scale_factor: float | None = None
         z_size = hparams.z_size if hparams.conditional else None
         self.encoder: Encoder | None = None
@@ -89,6 +95,14 @@ class SketchRNN(nn.Module):
         self.decoder.cell.reset_parameters(rng, generator)
         glorot_uniform_(self.decoder.output_w, generator)
         glorot_uniform_(self.decoder.output_b, generator)
+
+    def usable_backend(self) -> Backend:
+        """The backend that :attr:`backend` means on the device of the weights.
+
+        Raises:
+            BadInput: when this machine does not have it.
+        """
+        return backend_for(self.backend, self.decoder.output_w.device)
 
     def as_input(self, value: ArrayLike | Tensor) -> Tensor:
         """Convert numbers to the dtype and device of the weights; gradients flow through.
@@ -138,7 +152,9 @@ class SketchRNN(nn.Module):
         strokes = strokes[:, :longest]
         shape = (len(strokes), longest, self.hparams.enc_rnn_size)
         fw_mask, bw_mask = (self._mask(f"encoder/{side}/recurrent", shape, draws) for side in ("fw", "bw"))
-        return self.encoder(strokes, on_device(lengths, strokes.device), (fw_mask, bw_mask), tape.scope("encoder"))
+        masks = fw_mask, bw_mask
+        lengths = on_device(lengths, strokes.device)
+        return self.encoder(strokes, lengths, masks, tape.scope("encoder"), self.usable_backend())
 
     def sample_latent(self, mu: Tensor, presig: Tensor, draws: Draws | None = None) -> Tensor:
         """z [B, z] from N(mu, exp(presig)), with the draw ``latent``."""
@@ -180,7 +196,7 @@ class SketchRNN(nn.Module):
             self._mask("decoder/input", (batch, steps, input_size), draws),
             self._mask("decoder/output", (batch, steps, units), draws),
         )
-        mixture, _ = self.decoder(inputs, z, None, masks, tape.scope("decoder"))
+        mixture, _ = self.decoder(inputs, z, None, masks, tape.scope("decoder"), self.usable_backend())
         return mixture
 
     def forward(
@@ -276,7 +292,12 @@ class SketchRNN(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+        cls,
+        folder: Path | str,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+        backend: str = AUTO,
     ) -> Self:
         """Read a folder that :meth:`save_pretrained` or ``weight_port`` wrote; the model is in eval mode.
 
@@ -284,6 +305,7 @@ class SketchRNN(nn.Module):
             folder: holds ``config.json`` and ``model.safetensors``.
             dtype: float32 or float64; None keeps the stored dtype.
             device: the device of the weights.
+            backend: see :class:`SketchRNN`.
 
         Raises:
             BadInput: when a file is missing or invalid, names or shapes do not match, or dtype or device is unusable.
@@ -293,7 +315,7 @@ class SketchRNN(nn.Module):
         device, folder = usable_device(device), Path(folder)
         saved = read_folder(folder)
         with torch.device("meta"):
-            model = cls(saved.hparams)
+            model = cls(saved.hparams, backend=backend)
         check_weights(folder / WEIGHTS_FILE, saved.weights, model.state_dict())
         model.load_state_dict(saved.weights, assign=True)
         model.scale_factor = saved.scale_factor

@@ -1,0 +1,127 @@
+"""How a model computes its sequences: by the loop that reads as the equations, or by a fused path.
+
+All backends use the same parameters and give the same results up to rounding. A backend gives the same bits each time,
+for a number of threads.
+"""
+
+import functools
+import warnings
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.model import sequence
+from pytorch_sketch_rnn.model.cells import Cell, State
+from pytorch_sketch_rnn.model.draws import Mask
+from pytorch_sketch_rnn.model.sequence import Masks
+from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
+
+AUTO, REFERENCE, FUSED = "auto", "reference", "fused"
+REQUESTS = (AUTO, REFERENCE, FUSED)
+
+
+class Backend(Protocol):
+    """A way to compute sequences; see :func:`sequence.run` and :func:`sequence.run_both`."""
+
+    @property
+    def name(self) -> str:
+        """Such as ``reference`` or ``fused:avx2``; :func:`backend_for` takes it as a request."""
+        ...
+
+    def run(
+        self,
+        cell: Cell,
+        inputs: Tensor,
+        state: State,
+        masks: Masks = ...,
+        tape: Tape = ...,
+        *,
+        constant: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Run a cell over inputs [B, T, i] of full length: its outputs [B, T, n] and the final state."""
+        ...
+
+    def run_both(
+        self,
+        fw: Cell,
+        bw: Cell,
+        inputs: Tensor,
+        lengths: Tensor,
+        masks: tuple[Mask | None, Mask | None] = ...,
+        tape: Tape = ...,
+    ) -> tuple[State, State]:
+        """Run two cells over the same sketches, one from each end: their final states."""
+        ...
+
+
+class Loop:
+    """The reference: a loop over the steps of a cell."""
+
+    name = REFERENCE
+
+    def run(
+        self,
+        cell: Cell,
+        inputs: Tensor,
+        state: State,
+        masks: Masks = Masks(),  # noqa: B008 (immutable)
+        tape: Tape = NO_TAPE,
+        *,
+        constant: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """See :func:`sequence.run`."""
+        return sequence.run(cell, inputs, state, None, masks, tape, constant=constant)
+
+    def run_both(
+        self,
+        fw: Cell,
+        bw: Cell,
+        inputs: Tensor,
+        lengths: Tensor,
+        masks: tuple[Mask | None, Mask | None] = (None, None),
+        tape: Tape = NO_TAPE,
+    ) -> tuple[State, State]:
+        """See :func:`sequence.run_both`."""
+        return sequence.run_both(fw, bw, inputs, lengths, masks, tape)
+
+
+LOOP = Loop()
+
+
+def backend_for(request: str, device: torch.device) -> Backend:
+    """The backend that a request means on a device of this machine. The first call may compile kernels, once.
+
+    Args:
+        request: ``reference``; ``fused``, the fastest fused path that agrees with the reference here; ``auto``, the
+            same, or the reference where there is none; or the name of a backend, such as ``fused:avx2``.
+        device: of the model's weights.
+
+    Raises:
+        BadInput: when there is no such backend on this machine, or it does not agree with the reference here.
+    """
+    if request == REFERENCE:
+        return LOOP
+    from pytorch_sketch_rnn.model.fused import choice
+
+    if request in (AUTO, FUSED):
+        fastest, reasons = choice.fastest(device)
+        _notice_once(*reasons)
+        if fastest is None and request == FUSED:
+            raise BadInput(f"backend is fused, but {device} can use none: {'; '.join(reasons)}", name="backend")
+        return fastest or LOOP
+    try:
+        return choice.proven(request, device)
+    except choice.Unusable as error:
+        raise BadInput(
+            f"backend is {request}, which cannot be used on {device}: {error}; expected {', '.join(REQUESTS)}, or the name "
+            "of a fused path that is there",
+            name="backend",
+        ) from None
+
+
+@functools.cache
+def _notice_once(*reasons: str) -> None:
+    if reasons:
+        warnings.warn(f"a faster backend cannot be used: {'; '.join(reasons)}", stacklevel=4)

@@ -1,0 +1,118 @@
+"""LSTM and layer-norm LSTM over a whole sequence, D cells at once, with the gradients by hand.
+
+A step reads Z = [h, x, 0], so that hidden state and inputs share one matrix product a step. The weights' gradients are
+one product for many steps. What is constant over time is projected once for the sequence.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Dropout, Gradients, Kept, Norm, Pointwise
+
+_TOGETHER = 3200  # packed rows whose gradients are kept until they enter the weights' gradients
+
+
+class GatedSequence(torch.autograd.Function):
+    """A sequence of steps of D cells.
+
+    Inputs: the element-wise part; the layout; x [D, S - last block, i] in packed rows; projected [D, B, 4 n], the part of
+    the pre-activations that is the same at every step, or None; h and c [D, B, n] at the start; W [D, width, 4 n]
+    in the order of Z; the dropout or None; whether outputs are wanted; and for layer norm the four tensors of
+    :class:`Norm`.
+
+    Results: the h of each step in packed rows without the first block [D, S - B, n], or None; the last h and c [D, B, n].
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pointwise: Pointwise,
+        layout: Layout,
+        x: Tensor,
+        projected: Tensor | None,
+        h: Tensor,
+        c: Tensor,
+        W: Tensor,
+        dropout: Dropout | None,
+        outputs: bool,
+        *norm: Tensor,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        (D, _, i), (_, B, n), S, T = x.shape, h.shape, layout.total, len(layout.rows)
+        Z, states = x.new_zeros(D, S, W.shape[1]), x.new_empty(D, S, n)
+        Z[:, :B, :n], Z[:, : x.shape[1], n : n + i], states[:, :B] = h, x, c
+        kept = Kept.empty(states) if norm else None
+        total = x.new_empty(D, S, 4 * n)
+        buffers = Buffers(layout, total, projected, states, Z, dropout, Norm(*norm) if norm else None, kept)
+        step = pointwise.forward(buffers)
+        for t in range(T):
+            now = layout.running(t)
+            product(Z[:, now], W, total[:, now])
+            step(t)
+        ctx.pointwise, ctx.layout, ctx.order, ctx.i = pointwise, layout, dropout and dropout.order, i
+        mask = None if dropout is None else dropout.mask
+        ctx.save_for_backward(W, total, states, Z, mask, *norm, *(kept or ()))
+        ctx.set_materialize_grads(False)
+        hidden = Z[:, :, :n]
+        return hidden[:, B:] if outputs else None, layout.last_of(hidden), layout.last_of(states)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, d_outputs: Tensor | None, d_h: Tensor | None, d_c: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        W, total, states, Z, mask, *rest = ctx.saved_tensors
+        pointwise, layout, i = ctx.pointwise, ctx.layout, ctx.i
+        dropout = None if mask is None else Dropout(mask, ctx.order)
+        norm, kept = (Norm(*rest[:4]), Kept(*rest[4:])) if rest else (None, None)
+        buffers = Buffers(layout, total, None, states, Z, dropout, norm, kept)
+        (D, _, n), B = states.shape, layout.batch
+        d_h, d_c = (states.new_zeros(D, B, n) if each is None else dense_copy(each) for each in (d_h, d_c))
+        d_outputs = None if d_outputs is None else d_outputs.contiguous()
+        d_norm = None
+        if norm is not None:
+            d_norm = Norm(*(states.new_zeros(D, pointwise.groups, each.shape[2]) for each in norm))
+        d_W, d_projected = torch.zeros_like(W), states.new_zeros(D, B, 4 * n)
+        d_x = states.new_empty(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
+        back_to_h = W[:, :n].transpose(1, 2)
+        for steps in reversed(list(windows(layout))):
+            first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
+            d_total = states.new_empty(D, end - first, 4 * n)
+            step = pointwise.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm))
+            for t in reversed(steps):
+                rows, start = layout.rows[t], layout.offsets[t] - first
+                step(t)
+                product(d_total[:, start : start + rows], back_to_h, d_h[:, :rows])
+                d_projected[:, :rows] += d_total[:, start : start + rows]
+            d_W.baddbmm_(Z[:, first:end].transpose(1, 2), d_total)
+            if d_x is not None:
+                torch.matmul(d_total, W[:, n : n + i].transpose(1, 2), out=d_x[:, first:end])
+        d_norms = () if d_norm is None else (each.sum(dim=1, keepdim=True) for each in d_norm)
+        d_projected_or_none = d_projected if ctx.needs_input_grad[3] else None
+        return None, None, d_x, d_projected_or_none, d_h, d_c, d_W, None, None, *d_norms
+
+
+def product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out = a @ b for each of D matrices."""
+    if len(a) == 1:  # a batch of one would be copied
+        torch.mm(a[0], b[0], out=out[0])
+    else:
+        torch.bmm(a, b, out=out)
+
+
+def dense_copy(x: Tensor) -> Tensor:
+    """A contiguous copy, whatever the strides; a gradient may be an expanded or a transposed tensor."""
+    return x.clone(memory_format=torch.contiguous_format)
+
+
+def windows(layout: Layout) -> Iterator[range]:
+    """The steps in groups of about ``_TOGETHER`` packed rows."""
+    first = 0
+    for t in range(1, len(layout.rows) + 1):
+        if t == len(layout.rows) or layout.offsets[t + 1] - layout.offsets[first] > _TOGETHER:
+            yield range(first, t)
+            first = t

@@ -1,0 +1,202 @@
+"""HyperLSTM over a whole sequence, D cells at once, with the gradients by hand.
+
+A step reads Z = [inner h, h, x, 0]: the inner cell all of it, the outer cell its h and x. The inner cell's new h gives,
+through an embedding, twelve signals for each unit: for each gate, a factor of x W_xh, a factor of h W_hh and a shift. They
+are computed again on the way back instead of being kept.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pytorch_sketch_rnn.model.fused.gated import dense_copy, product, windows
+from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.pointwise import (
+    Buffers,
+    Dropout,
+    Gradients,
+    Kept,
+    Mix,
+    MixGradients,
+    Norm,
+    Pointwise,
+)
+
+SIGNALS = 12
+
+
+class HyperSequence(torch.autograd.Function):
+    """A sequence of steps of D cells of n units, with inner cells of m units and embeddings of e numbers.
+
+    Inputs: the element-wise part; the layout; x [D, S - last block, i] in packed rows; the parts of x W_xh and of the inner
+    cell's pre-activations that are the same at every step, [D, B, 4 n] and [D, B, 4 m], or None; h [D, B, n], inner h [D, B, m],
+    c [D, B, n] and inner c [D, B, m] at the start; W_xh [D, i, 4 n]; W_hh [D, n, 4 n]; bias [D, 4 n]; the inner cell's weights [D, width, 4 m]
+    in the order of Z; the embedding's weights [D, m, 12 e] and bias [D, 12 e]; the signals' weights [D, 12, e, n]; the
+    dropout or None; whether outputs are wanted; the outer and the inner cell's :class:`Norm`.
+
+    Results: the h of each step in packed rows without the first block [D, S - B, n], or None; the last h, inner h, c
+    and inner c.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pointwise: Pointwise,
+        layout: Layout,
+        x: Tensor,
+        projected: Tensor | None,
+        projected_inner: Tensor | None,
+        h: Tensor,
+        inner_h: Tensor,
+        c: Tensor,
+        inner_c: Tensor,
+        W_xh: Tensor,
+        W_hh: Tensor,
+        bias: Tensor,
+        W_inner: Tensor,
+        W_embedding: Tensor,
+        b_embedding: Tensor,
+        W_signal: Tensor,
+        dropout: Dropout | None,
+        outputs: bool,
+        *norms: Tensor,
+    ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
+        (D, packed, i), (_, B, n), m, S = x.shape, h.shape, inner_h.shape[2], layout.total
+        Z = x.new_zeros(D, S, W_inner.shape[1])
+        Z[:, :B, :m], Z[:, :B, m : m + n], Z[:, :packed, m + n : m + n + i] = inner_h, h, x
+        states, inner_states = x.new_empty(D, S, n), x.new_empty(D, S, m)
+        states[:, :B], inner_states[:, :B] = c, inner_c
+        buffers = Buffers(
+            *(layout, x.new_empty(D, S, 4 * n), None, states, Z[:, :, m:], dropout),
+            *(Norm(*norms[:4]), Kept.empty(states)),
+        )
+        inner = Buffers(
+            *(layout, x.new_empty(D, S, 4 * m), projected_inner, inner_states, Z, None),
+            *(Norm(*norms[4:]), Kept.empty(inner_states)),
+        )
+        mix = Mix(
+            *(layout, buffers.total, x.new_empty(D, B, 4 * n), projected, x.new_empty(D, S, 4 * n), bias),
+            x.new_empty(D, SIGNALS, B, n),
+        )
+        embedded = x.new_empty(D, S - B, W_embedding.shape[2])
+        inner_step, mix_step, step = pointwise.forward(inner), pointwise.mix(mix), pointwise.forward(buffers)
+        for t, rows in enumerate(layout.rows):
+            now, after, e = layout.running(t), layout.after(t), layout.output(t)
+            product(Z[:, now], W_inner, inner.total[:, now])
+            inner_step(t)
+            torch.baddbmm(b_embedding.unsqueeze(1), Z[:, after, :m], W_embedding, out=embedded[:, e])
+            _signals(embedded[:, e], W_signal, mix.signals[:, :, :rows])
+            product(Z[:, now, m : m + n], W_hh, mix.from_h[:, now])
+            product(Z[:, now, m + n : m + n + i], W_xh, mix.from_x[:, :rows])
+            mix_step(t)
+            step(t)
+        ctx.pointwise, ctx.layout, ctx.order, ctx.i = pointwise, layout, dropout and dropout.order, i
+        mask = None if dropout is None else dropout.mask
+        weights = W_xh, W_hh, bias, W_inner, W_embedding, W_signal
+        kept = buffers.total, states, inner.total, inner_states, Z, mix.from_h, embedded
+        assert buffers.kept is not None and inner.kept is not None
+        ctx.save_for_backward(*weights, *kept, mask, projected, *norms, *buffers.kept, *inner.kept)
+        ctx.set_materialize_grads(False)
+        hidden = Z[:, :, m : m + n]
+        lasts = (layout.last_of(each) for each in (hidden, Z[:, :, :m], states, inner_states))
+        return hidden[:, B:] if outputs else None, *lasts
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
+        W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors
+        total, states, inner_total, inner_states, Z, from_h, embedded, mask, projected, *rest = rest
+        pointwise, layout, i = ctx.pointwise, ctx.layout, ctx.i
+        (D, _, n), m, B = states.shape, inner_states.shape[2], layout.batch
+        new = states.new_zeros
+        buffers = Buffers(
+            *(layout, total, None, states, Z[:, :, m:], None if mask is None else Dropout(mask, ctx.order)),
+            *(Norm(*rest[:4]), Kept(*rest[8:11])),
+        )
+        inner = Buffers(layout, inner_total, None, inner_states, Z, None, Norm(*rest[4:8]), Kept(*rest[11:]))
+        mix = Mix(layout, total, new(D, B, 4 * n), projected, from_h, bias, new(D, SIGNALS, B, n))
+        d_h, d_inner_h, d_c, d_inner_c = (
+            new(D, B, units) if each is None else dense_copy(each)
+            for each, units in zip(d_last, (n, m, n, m), strict=True)
+        )
+        d_outputs = None if d_outputs is None else d_outputs.contiguous()
+        d_norm, d_inner_norm = (
+            Norm(*(new(D, pointwise.groups, each.shape[2]) for each in norm)) for norm in (buffers.norm, inner.norm)
+        )
+        weights = W_xh, W_hh, W_inner, W_embedding, W_signal
+        d_W_xh, d_W_hh, d_W_inner, d_W_embedding, d_W_signal = (torch.zeros_like(each) for each in weights)
+        d_b_embedding, d_bias = new(D, W_embedding.shape[2]), new(D, 4 * n)
+        d_projected, d_projected_inner = new(D, B, 4 * n), new(D, B, 4 * m)
+        d_x = new(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
+        d_signals, d_Z = new(D, SIGNALS, B, n), new(D, B, m + n)
+        back_to_h, back_to_Z = W_hh.transpose(1, 2), W_inner[:, : m + n].transpose(1, 2)
+        back_to_inner = W_embedding.transpose(1, 2)
+        for steps in reversed(list(windows(layout))):
+            first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
+            first_output = layout.output(steps.start).start
+            after = slice(layout.after(steps.start).start, layout.after(steps[-1]).stop)
+            d_total, d_from_x, d_from_h = (states.new_empty(D, end - first, 4 * n) for _ in range(3))
+            d_inner_total = states.new_empty(D, end - first, 4 * m)
+            d_embedded = states.new_empty(D, after.stop - after.start, embedded.shape[2])
+            step = pointwise.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm))
+            mix_step = pointwise.mix_backward(mix, MixGradients(d_total, first, d_from_x, d_from_h, d_signals))
+            inner_step = pointwise.backward(
+                inner, Gradients(None, d_inner_h, d_inner_c, d_inner_total, first, d_inner_norm)
+            )
+            for t in reversed(steps):
+                rows, now, e = layout.rows[t], layout.running(t), layout.output(t)
+                here = slice(now.start - first, now.stop - first)
+                e_here = slice(e.start - first_output, e.stop - first_output)
+                step(t)
+                product(Z[:, now, m + n : m + n + i], W_xh, mix.from_x[:, :rows])
+                _signals(embedded[:, e], W_signal, mix.signals[:, :, :rows])
+                mix_step(t)
+                _signals_backward(
+                    *(d_signals[:, :, :rows], embedded[:, e], W_signal, d_embedded[:, e_here], d_W_signal)
+                )
+                d_inner_h[:, :rows].baddbmm_(d_embedded[:, e_here], back_to_inner)
+                inner_step(t)
+                d_projected[:, :rows] += d_from_x[:, here]
+                d_projected_inner[:, :rows] += d_inner_total[:, here]
+                product(d_inner_total[:, here], back_to_Z, d_Z[:, :rows])
+                product(d_from_h[:, here], back_to_h, d_h[:, :rows])
+                d_h[:, :rows] += d_Z[:, :rows, m:]
+                d_inner_h[:, :rows] = d_Z[:, :rows, :m]
+            window = Z[:, first:end].transpose(1, 2)
+            d_W_inner.baddbmm_(window, d_inner_total)
+            d_W_hh.baddbmm_(window[:, m : m + n], d_from_h)
+            d_W_xh.baddbmm_(window[:, m + n : m + n + i], d_from_x)
+            d_W_embedding.baddbmm_(Z[:, after, :m].transpose(1, 2), d_embedded)
+            d_b_embedding += d_embedded.sum(dim=1)
+            d_bias += d_total.sum(dim=1)
+            if d_x is not None:
+                from_inner = d_inner_total @ W_inner[:, m + n : m + n + i].transpose(1, 2)
+                d_x[:, first:end] = from_inner + d_from_x @ W_xh.transpose(1, 2)
+        d_norms = (each.sum(dim=1, keepdim=True) for norm in (d_norm, d_inner_norm) for each in norm)
+        return (
+            *(None, None, d_x, d_projected if ctx.needs_input_grad[3] else None),
+            *(d_projected_inner if ctx.needs_input_grad[4] else None, d_h, d_inner_h, d_c, d_inner_c),
+            *(d_W_xh, d_W_hh, d_bias, d_W_inner, d_W_embedding, d_b_embedding, d_W_signal),
+            *(None, None, *d_norms),
+        )
+
+
+def _signals(embedded: Tensor, weights: Tensor, out: Tensor) -> None:
+    """The signals [D, 12, rows, n] from the embeddings [D, rows, 12 e]."""
+    for cell in range(len(embedded)):
+        torch.bmm(_by_signal(embedded[cell]), weights[cell], out=out[cell])
+
+
+def _signals_backward(
+    d_signals: Tensor, embedded: Tensor, weights: Tensor, d_embedded: Tensor, d_weights: Tensor
+) -> None:
+    for cell in range(len(embedded)):
+        torch.bmm(d_signals[cell], weights[cell].transpose(1, 2), out=_by_signal(d_embedded[cell]))
+        d_weights[cell].baddbmm_(_by_signal(embedded[cell]).transpose(1, 2), d_signals[cell])
+
+
+def _by_signal(embedded: Tensor) -> Tensor:
+    """[rows, 12 e] -> [12, rows, e], a view."""
+    return embedded.unflatten(1, (SIGNALS, -1)).transpose(0, 1)

@@ -1,0 +1,176 @@
+"""The element-wise part of each step as compiled code (``kernels.cpp``)."""
+
+from collections.abc import Callable
+from ctypes import CDLL, POINTER, Array, Structure, byref, c_double, c_int64, c_uint32, c_void_p
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.model.draws import KeyedMask, Mask
+from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Gradients, Mix, MixGradients
+
+_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
+
+
+class _Sequence(Structure):
+    """``Sequence`` of ``kernels.cpp``."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("D", "B", "n", "stride", "width", "groups", "threads")),
+        *((name, POINTER(c_int64)) for name in ("rows", "offsets")),
+        *((name, c_void_p) for name in ("total", "projected", "c", "h", "mask")),
+        *((name, c_int64) for name in ("mask_d", "mask_b", "mask_t")),
+        *((name, c_void_p) for name in ("order", "gamma", "beta", "gamma_c", "beta_c")),
+        *((name, c_void_p) for name in ("deviation", "normal_c", "deviation_c")),
+    )
+
+
+class _Gradients(Structure):
+    """``Gradients`` of ``kernels.cpp``."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("d_outputs", "d_h", "d_c", "d_total")),
+        *((name, c_int64) for name in ("window", "first")),
+        *((name, c_void_p) for name in ("d_gamma", "d_beta", "d_gamma_c", "d_beta_c", "scratch")),
+    )
+
+
+class _Mix(Structure):
+    """``Mix`` of ``kernels.cpp``."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("D", "B", "n", "stride", "groups", "threads")),
+        *((name, POINTER(c_int64)) for name in ("rows", "offsets")),
+        *((name, c_void_p) for name in ("total", "from_x", "projected", "from_h", "bias", "signals")),
+    )
+
+
+class _MixGradients(Structure):
+    """``MixGradients`` of ``kernels.cpp``."""
+
+    _fields_ = (
+        ("d_total", c_void_p),
+        *((name, c_int64) for name in ("window", "first")),
+        *((name, c_void_p) for name in ("d_from_x", "d_from_h", "d_signals")),
+    )
+
+
+class _KeyedMask(Structure):
+    """``KeyedMask`` of ``kernels.cpp``."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("B", "T", "n", "threads")),
+        *((name, c_void_p) for name in ("mask", "lengths", "rows")),
+        *((name, c_uint32) for name in ("seed", "step", "name", "threshold")),
+        ("kept", c_double),
+    )
+
+
+class Native:
+    """See :class:`~pytorch_sketch_rnn.model.fused.pointwise.Pointwise`.
+
+    Args:
+        library: the compiled kernels.
+    """
+
+    groups = 16  # more threads than these would have nothing to do
+
+    def __init__(self, library: CDLL) -> None:
+        self._library = library
+
+    def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
+        """See :meth:`Pointwise.fill`."""
+        if not isinstance(mask, KeyedMask):
+            out.copy_(mask.tensor(out))
+            return
+        rows = np.array(mask.rows, np.uint32)
+        words = np.empty((out.shape[0], 4, out.shape[2]), np.uint32)
+        stream = mask.stream
+        described = _KeyedMask(
+            *(*out.shape, torch.get_num_threads(), _address(out), _address(lengths), rows.ctypes.data),
+            *(stream.seed, stream.step, stream.name_id, mask.threshold),
+            float(out.new_ones(()) / mask.keep_prob),
+        )
+        self._library[f"fill_mask_{_SUFFIX[out.dtype]}"](byref(described), c_void_p(words.ctypes.data))
+
+    def forward(self, buffers: Buffers) -> Callable[[int], None]:
+        """See :meth:`Pointwise.forward`."""
+        kernel = self._library[f"gates_forward_{_SUFFIX[buffers.c.dtype]}"]
+        sequence = self._sequence(buffers)
+        return lambda t: kernel(byref(sequence), c_int64(t))
+
+    def backward(self, buffers: Buffers, gradients: Gradients) -> Callable[[int], None]:
+        """See :meth:`Pointwise.backward`."""
+        kernel = self._library[f"gates_backward_{_SUFFIX[buffers.c.dtype]}"]
+        D, _, n = buffers.c.shape
+        scratch = buffers.c.new_empty(D, self.groups, n)
+        sequence = self._sequence(buffers)
+        tensors = gradients.d_outputs, gradients.d_h, gradients.d_c, gradients.d_total
+        described = _Gradients(
+            *map(_address, tensors),
+            gradients.d_total.shape[1],
+            gradients.first,
+            *map(_address, (*(gradients.d_norm or [None] * 4), scratch)),
+        )
+        keep = gradients, scratch  # whose addresses the kernel has
+
+        def step(t: int, keep: object = keep) -> None:
+            kernel(byref(sequence), byref(described), c_int64(t))
+
+        return step
+
+    def mix(self, mix: Mix) -> Callable[[int], None]:
+        """See :meth:`Pointwise.mix`."""
+        kernel = self._library[f"mix_forward_{_SUFFIX[mix.total.dtype]}"]
+        described = self._mix(mix)
+        return lambda t: kernel(byref(described), c_int64(t))
+
+    def mix_backward(self, mix: Mix, gradients: MixGradients) -> Callable[[int], None]:
+        """See :meth:`Pointwise.mix_backward`."""
+        kernel = self._library[f"mix_backward_{_SUFFIX[mix.total.dtype]}"]
+        described = self._mix(mix)
+        d_described = _MixGradients(
+            _address(gradients.d_total),
+            gradients.d_total.shape[1],
+            gradients.first,
+            *map(_address, (gradients.d_from_x, gradients.d_from_h, gradients.d_signals)),
+        )
+        return lambda t, keep=gradients: kernel(byref(described), byref(d_described), c_int64(t))
+
+    def _mix(self, mix: Mix) -> _Mix:
+        D, B, units = mix.from_x.shape
+        tensors = mix.total, mix.from_x, mix.projected, mix.from_h, mix.bias, mix.signals
+        return _Mix(
+            *(D, B, units // 4, mix.total.shape[1], self.groups, torch.get_num_threads()),
+            *_steps(mix.layout),
+            *map(_address, tensors),
+        )
+
+    def _sequence(self, buffers: Buffers) -> _Sequence:
+        layout, (mask, order) = buffers.layout, buffers.dropout or (None, None)
+        D, stride, n = buffers.c.shape
+        tensors = buffers.total, buffers.projected, buffers.c
+        return _Sequence(
+            *(D, layout.batch, n, stride, buffers.Z.stride(1), self.groups, torch.get_num_threads()),
+            *_steps(layout),
+            *map(_address, tensors),
+            buffers.Z.data_ptr(),
+            *((None, 0, 0, 0) if mask is None else (mask.data_ptr(), *mask.stride()[:3])),
+            *map(_address, (order, *(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3))),
+        )
+
+
+def _steps(layout: Layout) -> tuple[Array[c_int64], Array[c_int64]]:
+    steps = len(layout.rows)
+    return (c_int64 * steps)(*layout.rows), (c_int64 * (steps + 1))(*layout.offsets)
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    """The address of a contiguous tensor's first number."""
+    if tensor is None:
+        return None
+    if not tensor.is_contiguous():
+        raise ValueError(f"a kernel reads contiguous tensors only, got strides {tensor.stride()}")
+    return tensor.data_ptr()

@@ -1,0 +1,137 @@
+"""What the element-wise part of a sequence reads and writes; ``aten`` and ``native`` are two forms of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.model.draws import Mask
+from pytorch_sketch_rnn.model.fused.layout import Layout
+
+
+class Norm(NamedTuple):
+    """Gains and offsets of the layer norms of D cells: of the gates [D, 1, 4 n], of the state [D, 1, n]."""
+
+    gamma: Tensor
+    beta: Tensor
+    gamma_c: Tensor
+    beta_c: Tensor
+
+
+class Kept(NamedTuple):
+    """What layer norm keeps of each row for its gradients."""
+
+    deviation: Tensor  # reciprocal standard deviations of the four gates [D, S, 4]
+    normal_c: Tensor  # the new state, normalised, before gamma and beta [D, S, n]
+    deviation_c: Tensor  # reciprocal standard deviation of the new state [D, S, 1]
+
+    @classmethod
+    def empty(cls, states: Tensor) -> "Kept":
+        """Room for cells with these states [D, S, n]."""
+        rows = states.shape[:2]
+        return cls(states.new_empty(*rows, 4), torch.empty_like(states), states.new_empty(*rows, 1))
+
+
+class Dropout(NamedTuple):
+    """Recurrent dropout masks of D cells."""
+
+    mask: Tensor  # [D, B, T, n]
+    order: Tensor | None  # row r of the sequence has the mask of row order[r] [B]; None: the same row
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """The numbers of a sequence of steps of D cells, in packed rows S (see :class:`Layout`).
+
+    A step turns its pre-activations into the states that follow. With layer norm, ``total`` is then the normalised
+    pre-activation, before gamma and beta.
+    """
+
+    layout: Layout
+    total: Tensor  # pre-activations [D, S, 4 n]
+    projected: Tensor | None  # the part of them that is the same at every step [D, B, 4 n]
+    c: Tensor  # [D, S, n]; block t is the state before step t
+    Z: Tensor  # [D, S, width], likewise; h in its first n columns
+    dropout: Dropout | None
+    norm: Norm | None
+    kept: Kept | None  # with layer norm
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients during the way back through a sequence. ``d_h`` and ``d_c`` are those of the states after a step.
+
+    ``d_total`` covers only some steps at a time: its first row is packed row ``first``.
+    """
+
+    d_outputs: Tensor | None  # of each step's h [D, S - B, n]: the block of step t begins at offsets[t + 1] - B
+    d_h: Tensor  # [D, B, n]
+    d_c: Tensor  # [D, B, n]
+    d_total: Tensor  # [D, window, 4 n]
+    first: int
+    d_norm: Norm | None  # sums so far, [D, groups, ...], of rows in groups
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How HyperLSTM cells make their pre-activations.
+
+    For each gate: total = signal 0 (x W_xh) + signal 1 (h W_hh) + signal 2 + bias, where signals 0 are the first four of
+    the twelve, one for each gate, and so on.
+    """
+
+    layout: Layout
+    total: Tensor  # [D, S, 4 n]
+    from_x: Tensor  # x W_xh of the running rows of one step [D, B, 4 n]; its part that is always the same is added here
+    projected: Tensor | None  # that part [D, B, 4 n]
+    from_h: Tensor  # h W_hh [D, S, 4 n]
+    bias: Tensor  # [D, 4 n]
+    signals: Tensor  # of the running rows of one step [D, 12, B, n]
+
+
+@dataclass(frozen=True)
+class MixGradients:
+    """Gradients of :class:`Mix`; those of packed rows cover some steps only and begin at packed row ``first``."""
+
+    d_total: Tensor  # [D, window, 4 n]
+    first: int
+    d_from_x: Tensor  # [D, window, 4 n]
+    d_from_h: Tensor  # [D, window, 4 n]
+    d_signals: Tensor  # of the running rows of one step [D, 12, B, n]
+
+
+class Pointwise(Protocol):
+    """The element-wise part of each step of D cells of a sequence."""
+
+    groups: int  # see Gradients.d_norm
+
+    def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
+        """Write the numbers of a mask into a tensor [B, T, n]; with lengths [B], only those of each row's steps."""
+        ...
+
+    def forward(self, buffers: Buffers) -> Callable[[int], None]:
+        """A function of t that computes step t: from the products in ``total`` and the states in block t to the states in
+        block t + 1.
+        """
+        ...
+
+    def backward(self, buffers: Buffers, gradients: Gradients) -> Callable[[int], None]:
+        """A function of t that goes back through step t, whose packed rows must lie in the window of ``d_total``.
+
+        It computes ``d_total`` of the running rows from the gradients of the states after the step, and sets the other
+        rows of block t to zero. Then ``d_c`` is that of the state before the step, and ``d_h`` is as it was, with the
+        outputs' part added.
+        """
+        ...
+
+    def mix(self, mix: Mix) -> Callable[[int], None]:
+        """A function of t that computes ``total`` of step t, and adds ``projected`` to ``from_x``."""
+        ...
+
+    def mix_backward(self, mix: Mix, gradients: MixGradients) -> Callable[[int], None]:
+        """A function of t that goes from ``d_total`` of step t to the other gradients, and adds ``projected`` to
+        ``from_x``. Packed rows of block t that do not run get zeros.
+        """
+        ...

@@ -1,0 +1,108 @@
+"""Comparing a fused path with the reference on this machine, in a small case, before it is used."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.model import sequence
+from pytorch_sketch_rnn.model.backend import Backend
+from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell, State
+from pytorch_sketch_rnn.model.draws import RecordedMask
+from pytorch_sketch_rnn.model.sequence import Masks
+
+# Relative to the largest number of a tensor. Measured: 4e-15 and 1e-6; a wrong kernel is off by 1e-3 or more.
+_TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4}
+_LENGTHS = (6, 1, 3, 6, 4)
+_UNITS, _INPUTS, _CONSTANT = 19, 5, 3
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def disagreement(backend: Backend, device: torch.device) -> str | None:
+    """What a backend computes otherwise than the reference, or None if it agrees.
+
+    Outputs, final states and the gradients of all weights and of everything else that has one are compared, for the
+    three cells, in both precisions and both directions, with dropout, ragged lengths and inputs that are the same at every
+    step.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for dtype, tolerance in _TOLERANCE.items():
+        for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell):
+            for direction, case in (("decoder", _decoder), ("encoder", _encoder)):
+                ours, theirs = case(kind, dtype, device, generator, backend)
+                for name, value in theirs.items():
+                    error = ((ours[name] - value).abs().max() / value.abs().max().clamp(min=1e-30)).detach()
+                    if not float(error) <= tolerance:  # true for NaN as well
+                        return f"{direction}, {kind.__name__}, {name}: off by {float(error):.1e} in {dtype}"
+    return None
+
+
+Values = dict[str, Tensor]
+
+
+def _decoder(
+    kind: type[Cell], dtype: torch.dtype, device: torch.device, generator: torch.Generator, backend: Backend
+) -> tuple[Values, Values]:
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
+
+    batch, steps = len(_LENGTHS), max(_LENGTHS)
+    cell = _cell(kind, _INPUTS + _CONSTANT, random)
+    inputs, constant = random(batch, steps, _INPUTS), random(batch, _CONSTANT).requires_grad_()
+    state = cell.state_type(*(random(batch, size).requires_grad_() for size in cell.state_sizes))
+    masks = Masks(_mask(random, batch, steps))
+    given = {"constant": constant} | {f"initial {name}": value for name, value in state._asdict().items()}
+    results = []
+    for run in (backend.run, _reference_run):
+        outputs, final = run(cell, inputs, state, masks, constant=constant)
+        results.append(_with_gradients({"outputs": outputs, **final._asdict()}, cell, given))
+    return results[0], results[1]
+
+
+def _encoder(
+    kind: type[Cell], dtype: torch.dtype, device: torch.device, generator: torch.Generator, backend: Backend
+) -> tuple[Values, Values]:
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
+
+    batch, steps = len(_LENGTHS), max(_LENGTHS)
+    cells = torch.nn.ModuleList([_cell(kind, _INPUTS, random) for _ in range(2)])
+    fw, bw = cells[0], cells[1]
+    inputs, lengths = random(batch, steps, _INPUTS), torch.tensor(_LENGTHS, device=device)
+    masks = _mask(random, batch, steps), _mask(random, batch, steps)
+    results = []
+    for run_both in (backend.run_both, sequence.run_both):
+        states = run_both(fw, bw, inputs, lengths, masks)
+        values = {
+            f"{side} {name}": value
+            for side, state in zip(("forward", "backward"), states, strict=True)
+            for name, value in state._asdict().items()
+        }
+        results.append(_with_gradients(values, cells, {}))
+    return results[0], results[1]
+
+
+def _reference_run(cell: Cell, inputs: Tensor, state: State, masks: Masks, *, constant: Tensor) -> tuple[Tensor, State]:
+    return sequence.run(cell, inputs, state, None, masks, constant=constant)
+
+
+def _cell(kind: type[Cell], inputs: int, random: Callable[..., Tensor]) -> Cell:
+    cell = HyperLSTMCell(inputs, _UNITS, 7, 3) if kind is HyperLSTMCell else kind(inputs, _UNITS)
+    for parameter in cell.parameters():
+        parameter.data = 0.3 * random(*parameter.shape)
+    return cell
+
+
+def _mask(random: Callable[..., Tensor], batch: int, steps: int) -> RecordedMask:
+    kept = random(batch, steps, _UNITS) > -1
+    return RecordedMask((kept / 0.8).double().cpu().numpy())
+
+
+def _with_gradients(values: Values, module: torch.nn.Module, given: Values) -> Values:
+    """The values, and the gradients of a sum that weighs each of their numbers differently."""
+    total = torch.stack([(value * torch.linspace(1, 2, value.numel(), dtype=value.dtype, device=value.device)
+                          .view_as(value)).sum() for value in values.values()]).sum()  # fmt: skip
+    ends = {**dict(module.named_parameters()), **given}
+    gradients = torch.autograd.grad(total, list(ends.values()))
+    return {**values, **{f"gradient of {name}": value for name, value in zip(ends, gradients, strict=True)}}

@@ -1,0 +1,146 @@
+"""Sequences of cells by the fused path; the same functions as in ``model/sequence.py``."""
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from pytorch_sketch_rnn.model.backend import LOOP
+from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell, State
+from pytorch_sketch_rnn.model.draws import Mask
+from pytorch_sketch_rnn.model.fused.gated import GatedSequence
+from pytorch_sketch_rnn.model.fused.hyper import HyperSequence
+from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.pointwise import Dropout, Pointwise
+from pytorch_sketch_rnn.model.fused.weights import gated_weights, hyper_weights
+from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix
+from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
+
+PREFIX = "fused:"
+_Cells = TypeVar("_Cells", bound=Sequence[Cell])
+
+
+class Fused:
+    """A backend that computes whole sequences with their gradients by hand.
+
+    An enabled tape records what the layers compute, so it makes the reference compute them.
+
+    Args:
+        name: of the backend.
+        pointwise: the element-wise part of each step.
+    """
+
+    def __init__(self, name: str, pointwise: Pointwise) -> None:
+        self.name = name
+        self._pointwise = pointwise
+
+    @torch.compiler.disable
+    def run(
+        self,
+        cell: Cell,
+        inputs: Tensor,
+        state: State,
+        masks: Masks = Masks(),  # noqa: B008 (immutable)
+        tape: Tape = NO_TAPE,
+        *,
+        constant: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """See :meth:`Backend.run`."""
+        if tape.enabled or not _fits(cell, inputs):
+            return LOOP.run(cell, inputs, state, masks, tape, constant=constant)
+        batch, steps, _ = inputs.shape
+        dropout = self._dropout([masks.recurrent], inputs, None, None)  # drawn first, as the reference does
+        if masks.input is not None:  # then nothing is the same at every step
+            inputs = _with_constant(inputs, constant)
+            inputs, constant = inputs * masks.input.tensor(inputs), None
+        x = inputs.transpose(0, 1).reshape(1, steps * batch, -1)
+        hidden, (last,) = self._run([cell], Layout.full(batch, steps), x, constant, [state], dropout, outputs=True)
+        outputs = hidden.view(steps, batch, -1).transpose(0, 1)
+        return outputs if masks.output is None else outputs * masks.output.tensor(outputs), last
+
+    @torch.compiler.disable
+    def run_both(
+        self,
+        fw: Cell,
+        bw: Cell,
+        inputs: Tensor,
+        lengths: Tensor,
+        masks: tuple[Mask | None, Mask | None] = (None, None),
+        tape: Tape = NO_TAPE,
+    ) -> tuple[State, State]:
+        """See :meth:`Backend.run_both`."""
+        if tape.enabled or not _fits(fw, inputs) or type(fw) is not type(bw):
+            return LOOP.run_both(fw, bw, inputs, lengths, masks, tape)
+        dropout_lengths = lengths
+        lengths, order = torch.sort(lengths, descending=True, stable=True)
+        layout = Layout.ragged(lengths)
+        dropout = self._dropout(masks, inputs, order, dropout_lengths)
+        inputs = inputs[order, : len(layout.rows)]
+        x = layout.pack(torch.stack([inputs, reverse_prefix(inputs, lengths)]).transpose(1, 2))
+        start = [cell.zero_state(len(inputs), inputs) for cell in (fw, bw)]
+        _, states = self._run([fw, bw], layout, x, None, start, dropout, outputs=False)
+        back = torch.argsort(order)
+        fw_state, bw_state = (type(state)(*(each[back] for each in state)) for state in states)
+        return fw_state, bw_state
+
+    def _dropout(
+        self, masks: Sequence[Mask | None], like: Tensor, order: Tensor | None, lengths: Tensor | None
+    ) -> Dropout | None:
+        """The numbers of all masks; those beyond a row's length are undefined."""
+        drawn = [mask for mask in masks if mask is not None]
+        if not drawn:
+            return None
+        numbers = like.new_empty(len(drawn), *drawn[0].shape)
+        for out, mask in zip(numbers, drawn, strict=True):
+            self._pointwise.fill(out, mask, lengths)
+        return Dropout(numbers, order)
+
+    def _run(
+        self,
+        cells: Sequence[Cell],
+        layout: Layout,
+        x: Tensor,
+        constant: Tensor | None,
+        states: Sequence[State],
+        dropout: Dropout | None,
+        *,
+        outputs: bool,
+    ) -> tuple[Tensor, list[State]]:
+        """The outputs in packed rows and the final states; x [D, packed rows, i], constant [B, c]."""
+        pointwise, kind = self._pointwise, type(states[0])
+        start = {name: torch.stack([getattr(state, name) for state in states]) for name in kind._fields}
+        if isinstance(cells[0], HyperLSTMCell):
+            hyper = hyper_weights(cast(Sequence[HyperLSTMCell], cells), x.shape[2])
+            projected, projected_inner = (
+                None if constant is None else constant @ W for W in (hyper.W_constant, hyper.inner.W_constant)
+            )
+            hidden, *last = HyperSequence.apply(
+                *(pointwise, layout, x, projected, projected_inner, *start.values()),
+                *(hyper.W_xh, hyper.W_hh, hyper.bias, hyper.inner.W, hyper.W_embedding, hyper.b_embedding),
+                *(hyper.W_signal, dropout, outputs, *hyper.norm, *(hyper.inner.norm or ())),
+            )
+        else:
+            gated = gated_weights(cast(Sequence[LSTMCell] | Sequence[LayerNormLSTMCell], cells), x.shape[2])
+            projected = None if constant is None else constant @ gated.W_constant
+            if gated.bias is not None:
+                bias = gated.bias.expand(-1, layout.batch, -1)
+                projected = bias.contiguous() if projected is None else projected + bias
+            hidden, h, c = GatedSequence.apply(
+                *(pointwise, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
+                *(gated.norm or ()),
+            )
+            found = {"h": h, "c": c}
+            last = [found[name] for name in kind._fields]
+        return hidden, [kind(*(each[cell] for each in last)) for cell in range(len(cells))]
+
+
+def _fits(cell: Cell, inputs: Tensor) -> bool:
+    """Whether a cell is one of those that the fused path knows, and in a dtype that it has."""
+    return type(cell) in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell) and inputs.dtype in (torch.float32, torch.float64)
+
+
+def _with_constant(inputs: Tensor, constant: Tensor | None) -> Tensor:
+    if constant is None:
+        return inputs
+    return torch.cat([inputs, constant.unsqueeze(1).expand(-1, inputs.shape[1], -1)], dim=2)
