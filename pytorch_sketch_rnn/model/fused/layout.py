@@ -38,7 +38,7 @@ class Layout:
     def ragged(cls, lengths: Tensor) -> "Layout":
         """Sketches of these lengths [B] on the host, longest first, each at least 1."""
         running = torch.arange(int(lengths[0])).unsqueeze(1) < lengths  # [T, B]
-        return cls(len(lengths), tuple(running.sum(dim=1).tolist()), lengths)
+        return cls(len(lengths), tuple(running.sum(dim=1).tolist()), lengths.long())
 
     @cached_property
     def capacities(self) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ class Fused:
         dropout_lengths = lengths
         lengths, order = torch.sort(lengths, descending=True, stable=True)
         layout = Layout.ragged(lengths)
-        dropout = self._dropout(masks, inputs, order, dropout_lengths)
+        dropout = self._dropout(masks, inputs, order, dropout_lengths.long())
         inputs = inputs[order, : len(layout.rows)]
         x = layout.pack(torch.stack([inputs, reverse_prefix(inputs, lengths)]).transpose(1, 2))
         start = [cell.zero_state(len(inputs), inputs) for cell in (fw, bw)]
