@@ -115,8 +115,8 @@ def backend_for(request: str, device: torch.device) -> Backend:
         return choice.proven(request, device)
     except choice.Unusable as error:
         raise BadInput(
-            f"backend is {request}, which cannot be used on {device}: {error}; expected {', '.join(REQUESTS)}, or the name "
-            "of a fused path that is there",
+            f"backend is {request}, which cannot be used on {device}: {error}; expected {', '.join(REQUESTS)}, or the "
+            "name of a fused path that is there",
             name="backend",
         ) from None
 

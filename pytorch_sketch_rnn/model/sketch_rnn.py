@@ -56,9 +56,9 @@ class SketchRNN(nn.Module):
     are converted to the dtype and device of the weights. ``eval()`` turns all dropout off. Every method that needs
     random numbers takes their source as ``draws``; the default is torch's global generator.
 
-    ``backend`` says how sequences are computed: ``reference`` is the loop that reads as the equations, ``fused`` a faster
-    path with the same results up to rounding, and ``auto`` the fused path where it agrees with the reference on this
-    machine, else the reference. It may be changed at any time and is not saved.
+    ``backend`` says how sequences are computed: ``reference`` is the loop that reads as the equations, ``fused`` a
+    faster path with the same results up to rounding, and ``auto`` the fused path where it agrees with the reference on
+    this machine, else the reference. It may be changed at any time and is not saved.
 
     ``scale_factor`` is saved with the model: offsets in data units are normalised offsets times ``scale_factor``. It is
     None if it is unknown.

@@ -45,7 +45,7 @@ def proven(name: str, device: torch.device) -> Fused:
 
 def fastest(device: torch.device) -> tuple[Fused | None, list[str]]:
     """The fastest fused path of a device, and why those that are faster cannot be used."""
-    reasons = []
+    reasons: list[str] = []
     for name in names(device):
         try:
             return proven(name, device), reasons

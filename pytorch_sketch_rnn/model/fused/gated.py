@@ -18,14 +18,23 @@ _TOGETHER = 3200  # packed rows whose gradients are kept until they enter the we
 
 
 class GatedSequence(torch.autograd.Function):
-    """A sequence of steps of D cells.
+    """A sequence of steps of D cells of n units, over i inputs that change over time.
 
-    Inputs: the element-wise part; the layout; x [D, S - last block, i] in packed rows; projected [D, B, 4 n], the part of
-    the pre-activations that is the same at every step, or None; h and c [D, B, n] at the start; W [D, width, 4 n]
-    in the order of Z; the dropout or None; whether outputs are wanted; and for layer norm the four tensors of
-    :class:`Norm`.
+    Inputs:
+        pointwise: the element-wise part.
+        layout: of the packed rows S.
+        x: in packed rows without the last block [D, S - last block, i].
+        projected: the part of the pre-activations that is the same at every step [D, B, 4 n], or None.
+        h, c: the states at the start [D, B, n].
+        W: the weights of Z [D, width, 4 n].
+        dropout: recurrent, or None.
+        outputs: whether the first result is wanted.
+        norm: for layer norm, the four tensors of :class:`Norm`.
 
-    Results: the h of each step in packed rows without the first block [D, S - B, n], or None; the last h and c [D, B, n].
+    Results:
+        The h of each step in packed rows without the first block [D, S - B, n], or None; the last h and c [D, B, n].
+
+    A second derivative is refused, as ``once_differentiable`` does.
     """
 
     @staticmethod
@@ -42,6 +51,7 @@ class GatedSequence(torch.autograd.Function):
         outputs: bool,
         *norm: Tensor,
     ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """All steps, one after the other."""
         (D, _, i), (_, B, n), S, T = x.shape, h.shape, layout.total, len(layout.rows)
         Z, states = x.new_zeros(D, S, W.shape[1]), x.new_empty(D, S, n)
         Z[:, :B, :n], Z[:, : x.shape[1], n : n + i], states[:, :B] = h, x, c
@@ -65,6 +75,7 @@ class GatedSequence(torch.autograd.Function):
     def backward(
         ctx: Any, d_outputs: Tensor | None, d_h: Tensor | None, d_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
+        """All steps, from the last to the first."""
         W, total, states, Z, mask, *rest = ctx.saved_tensors
         pointwise, layout, i = ctx.pointwise, ctx.layout, ctx.i
         dropout = None if mask is None else Dropout(mask, ctx.order)

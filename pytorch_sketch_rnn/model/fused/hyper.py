@@ -1,8 +1,8 @@
 """HyperLSTM over a whole sequence, D cells at once, with the gradients by hand.
 
-A step reads Z = [inner h, h, x, 0]: the inner cell all of it, the outer cell its h and x. The inner cell's new h gives,
-through an embedding, twelve signals for each unit: for each gate, a factor of x W_xh, a factor of h W_hh and a shift. They
-are computed again on the way back instead of being kept.
+A step reads Z = [inner h, h, x, 0]: the inner cell reads all of it, the outer cell h and x. The inner cell's new h
+gives, through an embedding, twelve signals for each unit: for each gate, a factor of x W_xh, a factor of h W_hh and a
+shift. They are computed again on the way back instead of being kept.
 """
 
 from typing import Any
@@ -28,16 +28,27 @@ SIGNALS = 12
 
 
 class HyperSequence(torch.autograd.Function):
-    """A sequence of steps of D cells of n units, with inner cells of m units and embeddings of e numbers.
+    """A sequence of steps of D cells of n units, with inner cells of m units, over i inputs that change over time.
 
-    Inputs: the element-wise part; the layout; x [D, S - last block, i] in packed rows; the parts of x W_xh and of the inner
-    cell's pre-activations that are the same at every step, [D, B, 4 n] and [D, B, 4 m], or None; h [D, B, n], inner h [D, B, m],
-    c [D, B, n] and inner c [D, B, m] at the start; W_xh [D, i, 4 n]; W_hh [D, n, 4 n]; bias [D, 4 n]; the inner cell's weights [D, width, 4 m]
-    in the order of Z; the embedding's weights [D, m, 12 e] and bias [D, 12 e]; the signals' weights [D, 12, e, n]; the
-    dropout or None; whether outputs are wanted; the outer and the inner cell's :class:`Norm`.
+    Inputs:
+        pointwise: the element-wise part.
+        layout: of the packed rows S.
+        x: in packed rows without the last block [D, S - last block, i].
+        projected: the part of x W_xh that is the same at every step [D, B, 4 n], or None.
+        projected_inner: likewise, of the inner cells' pre-activations [D, B, 4 m].
+        h, inner_h, c, inner_c: the states at the start [D, B, n] and [D, B, m].
+        W_xh, W_hh: [D, i, 4 n] and [D, n, 4 n].
+        bias: [D, 4 n].
+        W_inner: the inner cells' weights of Z [D, width, 4 m].
+        W_embedding, b_embedding: from the inner h to twelve embeddings of e numbers [D, m, 12 e] and [D, 12 e].
+        W_signal: from each embedding to its signal [D, 12, e, n].
+        dropout: recurrent, of the outer cells, or None.
+        outputs: whether the first result is wanted.
+        norms: the four tensors of :class:`Norm` of the outer cells, then those of the inner cells.
 
-    Results: the h of each step in packed rows without the first block [D, S - B, n], or None; the last h, inner h, c
-    and inner c.
+    Results:
+        The h of each step in packed rows without the first block [D, S - B, n], or None; the last h, inner h, c and
+        inner c.
     """
 
     @staticmethod
@@ -63,6 +74,7 @@ class HyperSequence(torch.autograd.Function):
         outputs: bool,
         *norms: Tensor,
     ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
+        """All steps, one after the other."""
         (D, packed, i), (_, B, n), m, S = x.shape, h.shape, inner_h.shape[2], layout.total
         Z = x.new_zeros(D, S, W_inner.shape[1])
         Z[:, :B, :m], Z[:, :B, m : m + n], Z[:, :packed, m + n : m + n + i] = inner_h, h, x
@@ -96,26 +108,29 @@ class HyperSequence(torch.autograd.Function):
         mask = None if dropout is None else dropout.mask
         weights = W_xh, W_hh, bias, W_inner, W_embedding, W_signal
         kept = buffers.total, states, inner.total, inner_states, Z, mix.from_h, embedded
-        assert buffers.kept is not None and inner.kept is not None
-        ctx.save_for_backward(*weights, *kept, mask, projected, *norms, *buffers.kept, *inner.kept)
+        for_norms = (*(buffers.kept or ()), *(inner.kept or ()))
+        ctx.save_for_backward(*weights, *kept, mask, projected, *norms, *for_norms)
         ctx.set_materialize_grads(False)
         hidden = Z[:, :, m : m + n]
-        lasts = (layout.last_of(each) for each in (hidden, Z[:, :, :m], states, inner_states))
-        return hidden[:, B:] if outputs else None, *lasts
+        last_h, last_inner_h = layout.last_of(hidden), layout.last_of(Z[:, :, :m])
+        last_c, last_inner_c = layout.last_of(states), layout.last_of(inner_states)
+        return hidden[:, B:] if outputs else None, last_h, last_inner_h, last_c, last_inner_c
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
+        """All steps, from the last to the first."""
         W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors
         total, states, inner_total, inner_states, Z, from_h, embedded, mask, projected, *rest = rest
         pointwise, layout, i = ctx.pointwise, ctx.layout, ctx.i
         (D, _, n), m, B = states.shape, inner_states.shape[2], layout.batch
         new = states.new_zeros
+        norm, inner_norm = Norm(*rest[:4]), Norm(*rest[4:8])
         buffers = Buffers(
             *(layout, total, None, states, Z[:, :, m:], None if mask is None else Dropout(mask, ctx.order)),
-            *(Norm(*rest[:4]), Kept(*rest[8:11])),
+            *(norm, Kept(*rest[8:11])),
         )
-        inner = Buffers(layout, inner_total, None, inner_states, Z, None, Norm(*rest[4:8]), Kept(*rest[11:]))
+        inner = Buffers(layout, inner_total, None, inner_states, Z, None, inner_norm, Kept(*rest[11:]))
         mix = Mix(layout, total, new(D, B, 4 * n), projected, from_h, bias, new(D, SIGNALS, B, n))
         d_h, d_inner_h, d_c, d_inner_c = (
             new(D, B, units) if each is None else dense_copy(each)
@@ -123,7 +138,7 @@ class HyperSequence(torch.autograd.Function):
         )
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_norm, d_inner_norm = (
-            Norm(*(new(D, pointwise.groups, each.shape[2]) for each in norm)) for norm in (buffers.norm, inner.norm)
+            Norm(*(new(D, pointwise.groups, each.shape[2]) for each in of)) for of in (norm, inner_norm)
         )
         weights = W_xh, W_hh, W_inner, W_embedding, W_signal
         d_W_xh, d_W_hh, d_W_inner, d_W_embedding, d_W_signal = (torch.zeros_like(each) for each in weights)
@@ -174,7 +189,7 @@ class HyperSequence(torch.autograd.Function):
             if d_x is not None:
                 from_inner = d_inner_total @ W_inner[:, m + n : m + n + i].transpose(1, 2)
                 d_x[:, first:end] = from_inner + d_from_x @ W_xh.transpose(1, 2)
-        d_norms = (each.sum(dim=1, keepdim=True) for norm in (d_norm, d_inner_norm) for each in norm)
+        d_norms = (each.sum(dim=1, keepdim=True) for norms in (d_norm, d_inner_norm) for each in norms)
         return (
             *(None, None, d_x, d_projected if ctx.needs_input_grad[3] else None),
             *(d_projected_inner if ctx.needs_input_grad[4] else None, d_h, d_inner_h, d_c, d_inner_c),
@@ -199,4 +214,5 @@ def _signals_backward(
 
 def _by_signal(embedded: Tensor) -> Tensor:
     """[rows, 12 e] -> [12, rows, e], a view."""
-    return embedded.unflatten(1, (SIGNALS, -1)).transpose(0, 1)
+    by_signal: Tensor = embedded.unflatten(1, (SIGNALS, -1))
+    return by_signal.transpose(0, 1)

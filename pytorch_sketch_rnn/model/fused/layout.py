@@ -15,9 +15,9 @@ from torch import Tensor
 class Layout:
     """The packed rows of T steps of a batch of B sketches.
 
-    There are T + 1 blocks of rows. Block t begins at row ``offsets[t]``; its first ``rows[t]`` rows are those that run at
-    step t. It has room for all rows that ran at step t - 1, since it holds the states that they left; block T holds only
-    these.
+    There are T + 1 blocks of rows. Block t begins at row ``offsets[t]``; its first ``rows[t]`` rows are those that run
+    at step t. It has room for all rows that ran at step t - 1, since it holds the states that they left; block T holds
+    only these.
 
     Attributes:
         batch: number of sketches B.

@@ -114,9 +114,8 @@ class Native:
             gradients.first,
             *map(_address, (*(gradients.d_norm or [None] * 4), scratch)),
         )
-        keep = gradients, scratch  # whose addresses the kernel has
 
-        def step(t: int, keep: object = keep) -> None:
+        def step(t: int, keep: object = (gradients, scratch)) -> None:  # whose addresses the kernel has
             kernel(byref(sequence), byref(described), c_int64(t))
 
         return step
@@ -137,7 +136,11 @@ class Native:
             gradients.first,
             *map(_address, (gradients.d_from_x, gradients.d_from_h, gradients.d_signals)),
         )
-        return lambda t, keep=gradients: kernel(byref(described), byref(d_described), c_int64(t))
+
+        def step(t: int, keep: object = gradients) -> None:  # whose addresses the kernel has
+            kernel(byref(described), byref(d_described), c_int64(t))
+
+        return step
 
     def _mix(self, mix: Mix) -> _Mix:
         D, B, units = mix.from_x.shape

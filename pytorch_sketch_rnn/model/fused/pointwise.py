@@ -78,8 +78,8 @@ class Gradients:
 class Mix:
     """How HyperLSTM cells make their pre-activations.
 
-    For each gate: total = signal 0 (x W_xh) + signal 1 (h W_hh) + signal 2 + bias, where signals 0 are the first four of
-    the twelve, one for each gate, and so on.
+    For each gate: total = signal 0 (x W_xh) + signal 1 (h W_hh) + signal 2 + bias, where the first four of the twelve
+    signals are the signals 0 of the four gates, and so on.
     """
 
     layout: Layout
@@ -112,8 +112,9 @@ class Pointwise(Protocol):
         ...
 
     def forward(self, buffers: Buffers) -> Callable[[int], None]:
-        """A function of t that computes step t: from the products in ``total`` and the states in block t to the states in
-        block t + 1.
+        """A function of t that computes step t.
+
+        It goes from the products in ``total`` and the states in block t to the states in block t + 1.
         """
         ...
 

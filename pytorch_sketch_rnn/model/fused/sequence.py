@@ -1,6 +1,6 @@
 """Sequences of cells by the fused path; the same functions as in ``model/sequence.py``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 import torch
@@ -18,7 +18,12 @@ from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 PREFIX = "fused:"
-_Cells = TypeVar("_Cells", bound=Sequence[Cell])
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def _eager(function: _Function) -> _Function:
+    """Keep ``torch.compile`` of a caller's code out of a function: it cannot trace compiled kernels."""
+    return cast(_Function, torch.compiler.disable(function))
 
 
 class Fused:
@@ -35,7 +40,7 @@ class Fused:
         self.name = name
         self._pointwise = pointwise
 
-    @torch.compiler.disable
+    @_eager
     def run(
         self,
         cell: Cell,
@@ -59,7 +64,7 @@ class Fused:
         outputs = hidden.view(steps, batch, -1).transpose(0, 1)
         return outputs if masks.output is None else outputs * masks.output.tensor(outputs), last
 
-    @torch.compiler.disable
+    @_eager
     def run_both(
         self,
         fw: Cell,
@@ -115,7 +120,7 @@ class Fused:
             projected, projected_inner = (
                 None if constant is None else constant @ W for W in (hyper.W_constant, hyper.inner.W_constant)
             )
-            hidden, *last = HyperSequence.apply(
+            hidden, *last = HyperSequence.apply(  # type: ignore[no-untyped-call]
                 *(pointwise, layout, x, projected, projected_inner, *start.values()),
                 *(hyper.W_xh, hyper.W_hh, hyper.bias, hyper.inner.W, hyper.W_embedding, hyper.b_embedding),
                 *(hyper.W_signal, dropout, outputs, *hyper.norm, *(hyper.inner.norm or ())),
@@ -126,7 +131,7 @@ class Fused:
             if gated.bias is not None:
                 bias = gated.bias.expand(-1, layout.batch, -1)
                 projected = bias.contiguous() if projected is None else projected + bias
-            hidden, h, c = GatedSequence.apply(
+            hidden, h, c = GatedSequence.apply(  # type: ignore[no-untyped-call]
                 *(pointwise, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
                 *(gated.norm or ()),
             )

@@ -4,7 +4,7 @@ These are ordinary operations, so autograd carries the gradients of this form ba
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -47,7 +47,8 @@ def gated_weights(cells: Sequence[LSTMCell] | Sequence[LayerNormLSTMCell], input
     plain = isinstance(cells[0], LSTMCell)
     bias = _stacked(cells, "bias").unsqueeze(1) if plain else None
     W = _aligned(W_hh, W_xh[:, :inputs])
-    return GatedWeights(W_xh[:, inputs:], W, bias, None if plain else _norm(cells))
+    norm = None if plain else _norm(cast(Sequence[LayerNormLSTMCell], cells))
+    return GatedWeights(W_xh[:, inputs:], W, bias, norm)
 
 
 def hyper_weights(cells: Sequence[HyperLSTMCell], inputs: int) -> HyperWeights:
