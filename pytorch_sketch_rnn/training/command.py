@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,8 +15,9 @@ from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import without_query
 from pytorch_sketch_rnn.device import check_dtype, device_name, memory, usable_device
 from pytorch_sketch_rnn.distributed import Group, LostProcess, exit_code, join
-from pytorch_sketch_rnn.errors import BadInput, run_command
+from pytorch_sketch_rnn.errors import BadInput, one_line, run_command
 from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.backend import AUTO, REFERENCE, backend_for
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.checkpoint import (
@@ -51,7 +53,7 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     changes = changes_of(arguments)
     folder = _folder_of(arguments)
-    before = _device_before(folder) if arguments.resume else None
+    before = _recorded_before(folder, "device") if arguments.resume else None
     device = usable_device(arguments.device, "--device", before=before)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -73,14 +75,46 @@ def _folder_of(arguments: argparse.Namespace) -> Path:
     return folder
 
 
-def _device_before(folder: Path) -> str | None:
-    """The type of device of a run's last checkpoint, on which it resumes bit for bit; None if that cannot be read."""
+def _recorded_before(folder: Path, name: str) -> str | None:
+    """The device or backend of a run's last checkpoint, with which it resumes bit for bit; None if it has none."""
     found = checkpoints(folder)
     try:
-        device = read_state(found[max(found)], finite=False).get("device") if found else None
+        value = read_state(found[max(found)], finite=False).get(name) if found else None
     except BadInput:
         return None  # what is wrong is said where it is resumed
-    return device if isinstance(device, str) else None
+    return value if isinstance(value, str) else None
+
+
+def _usable_backend(arguments: argparse.Namespace, folder: Path, device: torch.device, group: Group) -> str:
+    """The name of the backend that all ranks use: that of --backend, else that of a resumed run, else the fastest.
+
+    Raises:
+        BadInput: when this machine does not have it.
+    """
+    request = arguments.backend
+    if request is None:
+        request = _backend_before(folder) if arguments.resume else AUTO
+    chosen: list[str] = []
+    _on_rank_0(group, lambda: chosen.append(_backend(request, device)))
+    name: str = group.broadcast(chosen[0] if chosen else None)
+    return name if group.leads else _backend(name, device)
+
+
+def _backend(request: str, device: torch.device) -> str:
+    try:
+        with warnings.catch_warnings(record=True) as notices:
+            warnings.simplefilter("always")
+            name = backend_for(request, device).name
+    except BadInput as error:
+        raise named_by_flag(error) from None
+    for notice in notices:
+        print(f"note: {one_line(notice.message)}", flush=True)
+    return name
+
+
+def _backend_before(folder: Path) -> str:
+    """The backend of a run's last checkpoint, with which it resumes bit for bit; older versions had one only."""
+    return _recorded_before(folder, "backend") or REFERENCE
 
 
 def _train(
@@ -100,7 +134,8 @@ def _train(
     with ExitStack() as files:
         sets = _first_on_rank_0(group, lambda: read_sets(settings, files, report))
         num_steps = _num_steps(settings, sets)
-        trainer = Trainer(_initial_model(sets, settings, device), sets, settings.options, group)
+        backend = _usable_backend(arguments, folder, device, group)
+        trainer = Trainer(_initial_model(sets, settings, device, backend), sets, settings.options, group)
         report(_description(settings, trainer, num_steps, device))
         if arguments.resume:
             return _resume(arguments, folder, trainer, settings, num_steps, report)
@@ -193,7 +228,7 @@ def _run(run: Run, num_steps: int, settings: Settings, device: str) -> int:
     return 0
 
 
-def _initial_model(sets: Sets, settings: Settings, device: torch.device) -> SketchRNN:
+def _initial_model(sets: Sets, settings: Settings, device: torch.device, backend: str) -> SketchRNN:
     """A model with initial weights.
 
     Raises:
@@ -209,7 +244,7 @@ def _initial_model(sets: Sets, settings: Settings, device: torch.device) -> Sket
             f"the model has {numbers:.3g} parameters, so that its training takes more than the {there / 2**30:.0f} GiB "
             f"of memory of {device}; make enc_rnn_size, dec_rnn_size, hyper_num_units, z_size or num_mixture smaller"
         )
-    model = SketchRNN(sets.hparams, settings.options.seed).to(device=device, dtype=dtype)
+    model = SketchRNN(sets.hparams, settings.options.seed, backend=backend).to(device=device, dtype=dtype)
     model.scale_factor = float(sets.train.scale_factor)
     return model
 
@@ -275,7 +310,7 @@ def _description(settings: Settings, trainer: Trainer, num_steps: int, device: t
         f"{hparams.max_seq_len} points{left_out}; scale factor {float(sets.train.scale_factor):.4f}\n"
         f"{warning}"
         f"model: {cells}, {sum(p.numel() for p in model.parameters())} parameters, {settings.dtype} on "
-        f"{device_name(device)}\n"
+        f"{device_name(device)}, backend {model.backend}\n"
         f"training: {num_steps} steps of {hparams.batch_size} sketches, {processes}{torch.get_num_threads()} threads\n"
         f"validation every {hparams.save_every} steps: {validation}"
     )

@@ -144,6 +144,12 @@ def _add_where(group: argparse._ArgumentGroup) -> None:
         default=AUTO,
         help="such as cpu, cuda, cuda:1 or mps (default: that of a resumed run, else the best)",
     )
+    group.add_argument(
+        "--backend",
+        metavar="X",
+        help="how sequences are computed: reference, fused, auto (the faster one), or one by its name, such as "
+        "fused:avx2 (default: that of a resumed run, else auto)",
+    )
 
 
 def _spellings(name: str) -> list[str]:

@@ -66,9 +66,11 @@ def fingerprint(sets: Sets) -> dict[str, Any]:
 
 
 def environment(trainer: Trainer) -> dict[str, Any]:
-    """What may change the rounding of a run: device, threads, processes and library versions."""
+    """What may change the rounding of a run: device, backend, CPU, threads, processes and library versions."""
     return {
         "device": trainer.model.decoder.output_w.device.type,
+        "backend": trainer.model.usable_backend().name,
+        "vector level": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "processes": trainer.group.size,
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},

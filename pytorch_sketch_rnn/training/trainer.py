@@ -19,6 +19,7 @@ from pytorch_sketch_rnn.model.losses import Costs, CostValues
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 from pytorch_sketch_rnn.training import schedules
+from pytorch_sketch_rnn.training.batches_ahead import BatchesAhead
 from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value, flat_gradient
 
 LARGEST_SEED = 2**31 - 1
@@ -128,6 +129,7 @@ class Trainer:
         self._all_finite = torch.ones((), dtype=torch.bool, device=model.decoder.output_w.device)
         self._unchecked: list[_Unchecked] = []
         self._last: _LastStep  # set by every step
+        self._ahead = BatchesAhead(self._batch)
 
     @property
     def sets(self) -> Sets:
@@ -258,10 +260,11 @@ class Trainer:
         tape(**costs._asdict())
         return costs
 
+    def _batch(self, step: int) -> Batch:
+        return self.sets.train.random_rows(self.hparams.batch_size, self.options.seed, step, self.rows)
+
     def _batch_and_draws(self, step: int) -> tuple[Batch, Draws]:
-        seed = self.options.seed
-        batch = self.sets.train.random_rows(self.hparams.batch_size, seed, step, self.rows)
-        return batch, KeyedDraws(seed, step, self.rows)
+        return self._ahead.batch(step), KeyedDraws(self.options.seed, step, self.rows)
 
     def _step(
         self,
