@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.around_a_step import measure_batch, measure_draws, random_sketches
-from benchmarks.memory import peak, resident, reset_peak
+from benchmarks.memory import peak, reset_peak, resident
 from benchmarks.products import measure_products
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.hparams import HParams

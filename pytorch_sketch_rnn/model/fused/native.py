@@ -11,6 +11,7 @@ from pytorch_sketch_rnn.model.draws import KeyedMask, Mask
 from pytorch_sketch_rnn.model.fused.layout import Layout
 from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Gradients, Mix, MixGradients
 
+_WORTH_THREADS = 2**13  # elements, of which a core does one in about 2 ns
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
@@ -89,7 +90,7 @@ class Native:
         words = np.empty((out.shape[0], 4, out.shape[2]), np.uint32)
         stream = mask.stream
         described = _KeyedMask(
-            *(*out.shape, torch.get_num_threads(), _address(out), _address(lengths), rows.ctypes.data),
+            *(*out.shape, _threads(out.numel()), _address(out), _address(lengths), rows.ctypes.data),
             *(stream.seed, stream.step, stream.name_id, mask.threshold),
             float(out.new_ones(()) / mask.keep_prob),
         )
@@ -146,7 +147,7 @@ class Native:
         D, B, units = mix.from_x.shape
         tensors = mix.total, mix.from_x, mix.projected, mix.from_h, mix.bias, mix.signals
         return _Mix(
-            *(D, B, units // 4, mix.total.shape[1], self.groups, torch.get_num_threads()),
+            *(D, B, units // 4, mix.total.shape[1], self.groups, _threads(mix.from_x.numel())),
             *_steps(mix.layout),
             *map(_address, tensors),
         )
@@ -156,13 +157,18 @@ class Native:
         D, stride, n = buffers.c.shape
         tensors = buffers.total, buffers.projected, buffers.c
         return _Sequence(
-            *(D, layout.batch, n, stride, buffers.Z.stride(1), self.groups, torch.get_num_threads()),
+            *(D, layout.batch, n, stride, buffers.Z.stride(1), self.groups, _threads(D * layout.batch * n)),
             *_steps(layout),
             *map(_address, tensors),
             buffers.Z.data_ptr(),
             *((None, 0, 0, 0) if mask is None else (mask.data_ptr(), *mask.stride()[:3])),
             *map(_address, (order, *(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3))),
         )
+
+
+def _threads(elements: int) -> int:
+    """How many threads share so many elements: for a few, waking another one takes longer than they do."""
+    return torch.get_num_threads() if elements >= _WORTH_THREADS else 1
 
 
 def _steps(layout: Layout) -> tuple[Array[c_int64], Array[c_int64]]:
