@@ -11,8 +11,8 @@ from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCel
 from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.fused.gated import GatedSequence
 from pytorch_sketch_rnn.model.fused.hyper import HyperSequence
+from pytorch_sketch_rnn.model.fused.kernels import Dropout, Kernels
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import Dropout, Pointwise
 from pytorch_sketch_rnn.model.fused.weights import gated_weights, hyper_weights
 from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
@@ -33,12 +33,12 @@ class Fused:
 
     Args:
         name: of the backend.
-        pointwise: the element-wise part of each step.
+        kernels: the element-wise part of each step.
     """
 
-    def __init__(self, name: str, pointwise: Pointwise) -> None:
+    def __init__(self, name: str, kernels: Kernels) -> None:
         self.name = name
-        self._pointwise = pointwise
+        self._kernels = kernels
 
     @_eager
     def run(
@@ -98,7 +98,7 @@ class Fused:
             return None
         numbers = like.new_empty(len(drawn), *drawn[0].shape)
         for out, mask in zip(numbers, drawn, strict=True):
-            self._pointwise.fill(out, mask, lengths)
+            self._kernels.fill(out, mask, lengths)
         return Dropout(numbers, order)
 
     def _run(
@@ -113,7 +113,7 @@ class Fused:
         outputs: bool,
     ) -> tuple[Tensor, list[State]]:
         """The outputs in packed rows and the final states; x [D, packed rows, i], constant [B, c]."""
-        pointwise, kind = self._pointwise, type(states[0])
+        kernels, kind = self._kernels, type(states[0])
         start = {name: torch.stack([getattr(state, name) for state in states]) for name in kind._fields}
         if isinstance(cells[0], HyperLSTMCell):
             hyper = hyper_weights(cast(Sequence[HyperLSTMCell], cells), x.shape[2])
@@ -121,7 +121,7 @@ class Fused:
                 None if constant is None else constant @ W for W in (hyper.W_constant, hyper.inner.W_constant)
             )
             hidden, *last = HyperSequence.apply(  # type: ignore[no-untyped-call]
-                *(pointwise, layout, x, projected, projected_inner, *start.values()),
+                *(kernels, layout, x, projected, projected_inner, *start.values()),
                 *(hyper.W_xh, hyper.W_hh, hyper.bias, hyper.inner.W, hyper.W_embedding, hyper.b_embedding),
                 *(hyper.W_signal, dropout, outputs, *hyper.norm, *(hyper.inner.norm or ())),
             )
@@ -132,7 +132,7 @@ class Fused:
                 bias = gated.bias.expand(-1, layout.batch, -1)
                 projected = bias.contiguous() if projected is None else projected + bias
             hidden, h, c = GatedSequence.apply(  # type: ignore[no-untyped-call]
-                *(pointwise, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
+                *(kernels, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
                 *(gated.norm or ()),
             )
             found = {"h": h, "c": c}
