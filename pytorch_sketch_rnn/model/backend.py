@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, excerpt
 from pytorch_sketch_rnn.model import sequence
 from pytorch_sketch_rnn.model.cells import Cell, State
 from pytorch_sketch_rnn.model.draws import Mask
@@ -115,8 +115,8 @@ def backend_for(request: str, device: torch.device) -> Backend:
         return choice.proven(request, device)
     except choice.Unusable as error:
         raise BadInput(
-            f"backend is {request}, which cannot be used on {device}: {error}; expected {', '.join(REQUESTS)}, or the "
-            "name of a fused path that is there",
+            f"backend is {excerpt(request)}, which cannot be used on {device}: {error}; "
+            f"expected {', '.join(REQUESTS)}, or the name of a fused path that is there",
             name="backend",
         ) from None
 
