@@ -54,9 +54,8 @@ def test_without_a_compiler_the_fused_path_is_pytorchs_with_one_notice(cache, ne
 def test_a_backend_that_cannot_be_compiled_is_refused_by_name(cache, new_process):
     new_process.setenv("CXX", "false")
     level = build.levels()[0]
-    with pytest.raises(
-        BadInput, match=rf"backend is 'fused:{level}', .*false cannot compile the kernels; expected auto"
-    ):
+    refused = rf"backend is 'fused:{level}', .*false cannot compile the kernels .*; expected auto"
+    with pytest.raises(BadInput, match=refused):
         backend.backend_for(f"fused:{level}", CPU)
 
 
@@ -102,6 +101,7 @@ def test_a_kernel_that_cannot_be_loaded_is_said(cache):
     build.library("products.cpp", level)
     build.library.cache_clear()
     (library,) = cache.iterdir()
+    library.unlink()  # the one that is loaded stays mapped
     library.write_bytes(b"no library")
     with pytest.raises(build.CannotBuild, match="cannot be loaded"):
         build.library("products.cpp", level)
