@@ -1,12 +1,12 @@
 """Sequences of cells by the fused path; the same functions as in ``model/sequence.py``."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.model.backend import LOOP
+from pytorch_sketch_rnn.model.backend import LOOP, eager
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell, State
 from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.fused.gated import GatedSequence
@@ -18,12 +18,6 @@ from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 PREFIX = "fused:"
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-
-def _eager(function: _Function) -> _Function:
-    """Keep ``torch.compile`` of a caller's code out of a function: it cannot trace compiled kernels."""
-    return cast(_Function, torch.compiler.disable(function))
 
 
 class Fused:
@@ -40,7 +34,7 @@ class Fused:
         self.name = name
         self._kernels = kernels
 
-    @_eager
+    @eager
     def run(
         self,
         cell: Cell,
@@ -64,7 +58,7 @@ class Fused:
         outputs = hidden.view(steps, batch, -1).transpose(0, 1)
         return outputs if masks.output is None else outputs * masks.output.tensor(outputs), last
 
-    @_eager
+    @eager
     def run_both(
         self,
         fw: Cell,
