@@ -2,13 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pytorch_sketch_rnn.checksums import complaint, damaged_file
 from pytorch_sketch_rnn.command_line import typed
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import without_query
@@ -25,7 +26,6 @@ from pytorch_sketch_rnn.training.checkpoint import (
     load_weights,
     read_state,
 )
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE, damaged_file
 from pytorch_sketch_rnn.training.flags import changes_of, named_by_flag, parser
 from pytorch_sketch_rnn.training.next_steps import after_training, resume_command
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
@@ -225,6 +225,7 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
             f"{folder}: is a file, expected a folder; convert it: "
             f"{typed(['python', '-m', 'weight_port', 'convert', folder, 'DIR'])}"
         )
+    _refuse_damaged(folder, (CONFIG_FILE,))  # the other files when they are read
     hparams = HParams.load(folder / CONFIG_FILE)
     shape = {name: getattr(hparams, name) for name in HParams.SHAPE}
     for name in shape:
@@ -233,15 +234,16 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     return shape
 
 
+def _refuse_damaged(folder: Path, names: Collection[str] | None = None) -> None:
+    damaged = damaged_file(folder, names)
+    if damaged is not None:
+        raise BadInput(f"{complaint(damaged)}; take another checkpoint")
+
+
 def _initialise(trainer: Trainer, folder: Path) -> str:
     """Load weights and, if there are any, Adam's slots; returns a line for the user."""
     model = trainer.model
-    damaged = damaged_file(folder)
-    if damaged is not None:
-        raise BadInput(
-            f"{damaged}: expected the file as the training wrote it, got one that does not fit {CHECKSUMS_FILE}; "
-            "take another checkpoint"
-        )
+    _refuse_damaged(folder)
     load_weights(folder, model)
     slots = folder / OPTIMIZER_FILE
     if not slots.exists():

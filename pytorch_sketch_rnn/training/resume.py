@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from pytorch_sketch_rnn.checksums import complaint, damaged_file, has_checksums
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.draws import DRAWS
@@ -18,7 +19,6 @@ from pytorch_sketch_rnn.training.checkpoint import (
     load_weights,
     read_state,
 )
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE, damaged_file, has_checksums
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 from pytorch_sketch_rnn.training.run_state import Best, environment, fingerprint
 from pytorch_sketch_rnn.training.settings import FREE, SETTINGS_FILE
@@ -35,10 +35,7 @@ def check_checkpoint(folder: Path) -> None:
     _, path = last_checkpoint(folder)
     damaged = damaged_file(path)
     if damaged is not None:
-        raise BadInput(
-            f"{damaged}: expected the file as the training wrote it, got one that does not fit {CHECKSUMS_FILE}; "
-            f"{_advice(folder)}"
-        )
+        raise BadInput(f"{complaint(damaged)}; {_advice(folder)}")
     found = read_state(path, finite=False).get("draws")  # before draws had a version, an unknown cost was Infinity
     if found != DRAWS:
         raise BadInput(
@@ -51,9 +48,16 @@ def check_checkpoint(folder: Path) -> None:
 def _advice(folder: Path) -> str:
     """Which state of a run can be resumed from after its last checkpoint was damaged."""
     for path in reversed(checkpoints(folder).values()):
-        if has_checksums(path) and damaged_file(path) is None:
+        if _is_whole(path):
             return f"{path} is whole: remove the checkpoints after it, and --resume goes on from there"
     return "none of its checkpoints is whole: restore one from a copy, or start another run"
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        return has_checksums(checkpoint) and damaged_file(checkpoint) is None
+    except BadInput:  # something else in the place of a file
+        return False
 
 
 def resume(folder: Path, trainer: Trainer) -> Best:

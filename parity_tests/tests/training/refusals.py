@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from _pytest.mark.structures import ParameterSet
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import run_command
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.training.command import main
 
 TINY = ["--enc_rnn_size=4", "--dec_rnn_size=5", "--z_size=2", "--num_mixture=2", "--batch_size=4"]

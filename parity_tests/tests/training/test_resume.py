@@ -9,12 +9,12 @@ import pytest
 import torch
 from training_sets import make_trainer, random_splits
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.data.npz import SPLITS, write_npz
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.model.sampling import sample_batch
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.checkpoint import STATE_FILE, checkpoint_path, write_folder
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.training.command import main
 from pytorch_sketch_rnn.training.resume import resume
 from pytorch_sketch_rnn.training.run_folder import make_folder
