@@ -29,7 +29,7 @@ from pytorch_sketch_rnn.training.checkpoint import (
 from pytorch_sketch_rnn.training.flags import changes_of, named_by_flag, parser
 from pytorch_sketch_rnn.training.next_steps import after_training, resume_command
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
-from pytorch_sketch_rnn.training.resume import check_checkpoint, environment_changes, resume
+from pytorch_sketch_rnn.training.resume import Checked, check_checkpoint, environment_changes, resume
 from pytorch_sketch_rnn.training.run import Run
 from pytorch_sketch_rnn.training.run_folder import check_places, make_folder, only_run, refuse_existing
 from pytorch_sketch_rnn.training.run_log import check_curves
@@ -90,9 +90,10 @@ def _train(
         if group.leads:
             print(line, flush=True)
 
+    checked: list[Checked] = []  # on rank 0
     if arguments.resume:
         settings = _resumed_settings(arguments, changes, folder)
-        _on_rank_0(group, lambda: check_checkpoint(folder))
+        _on_rank_0(group, lambda: checked.append(check_checkpoint(folder)))
     else:
         _on_rank_0(group, lambda: refuse_existing(folder))
         settings = _new_settings(arguments, changes)
@@ -103,7 +104,7 @@ def _train(
         trainer = Trainer(_initial_model(sets, settings, device), sets, settings.options, group)
         report(_description(settings, trainer, num_steps, device))
         if arguments.resume:
-            return _resume(arguments, folder, trainer, settings, num_steps, report)
+            return _resume(arguments, folder, trainer, settings, num_steps, checked[0] if checked else None, report)
         return _start(arguments, folder, trainer, settings, num_steps, report)
 
 
@@ -147,12 +148,18 @@ def _start(
 
 
 def _resume(
-    arguments: argparse.Namespace, folder: Path, trainer: Trainer, settings: Settings, num_steps: int, report: Report
+    arguments: argparse.Namespace,
+    folder: Path,
+    trainer: Trainer,
+    settings: Settings,
+    num_steps: int,
+    checked: Checked | None,
+    report: Report,
 ) -> int:
     group = trainer.group
     with only_run(folder, group):
         # everything that may refuse comes before the first write: a refused resume leaves the run as it was
-        best = resume(folder, trainer)
+        best = resume(folder, trainer, checked)
         _on_rank_0(group, lambda: check_curves(folder))
         _on_rank_0(group, lambda: check_places(folder))
         finished = trainer.steps_done >= num_steps

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,14 +25,25 @@ from pytorch_sketch_rnn.training.settings import FREE, SETTINGS_FILE
 from pytorch_sketch_rnn.training.trainer import NotFinite, Trainer
 
 
-def check_checkpoint(folder: Path) -> None:
+class Checked(NamedTuple):
+    """A checkpoint that was found to be whole."""
+
+    path: Path
+    files: dict[str, tuple[int, int, int]]  # size, time of the last change, and inode, from before they were read
+
+
+def check_checkpoint(folder: Path) -> Checked:
     """Check that a run's last checkpoint is as it was written, and was begun with the random draws of this version.
+
+    Returns:
+        What spares :func:`resume` to read all files for this once more.
 
     Raises:
         BadInput: when a file is damaged, the draws differ, so that the run cannot continue bit for bit, or there is no
             checkpoint.
     """
     _, path = last_checkpoint(folder)
+    checked = Checked(path, _states(path))
     damaged = damaged_file(path)
     if damaged is not None:
         raise BadInput(f"{complaint(damaged)}; {_advice(folder)}")
@@ -43,6 +54,12 @@ def check_checkpoint(folder: Path) -> None:
             f"{'no version' if found is None else f'version {found}'}; finish this run with the version of this "
             f"program that began it, or start a new run with --init_from={path}"
         )
+    return checked
+
+
+def _states(checkpoint: Path) -> dict[str, tuple[int, int, int]]:
+    found = {path.name: path.lstat() for path in checkpoint.iterdir()}
+    return {name: (status.st_size, status.st_mtime_ns, status.st_ino) for name, status in found.items()}
 
 
 def _advice(folder: Path) -> str:
@@ -60,8 +77,14 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def resume(folder: Path, trainer: Trainer) -> Best:
+def resume(folder: Path, trainer: Trainer, checked: Checked | None = None) -> Best:
     """Set a trainer to the last checkpoint of a run.
+
+    Args:
+        folder: of the run.
+        trainer: to be set.
+        checked: from :func:`check_checkpoint`. Without it, or if there is another checkpoint by now, or one of its
+            files has changed since, the checkpoint is checked here.
 
     Returns:
         The best model so far.
@@ -70,8 +93,9 @@ def resume(folder: Path, trainer: Trainer) -> Best:
         BadInput: when there is no checkpoint, it is broken or damaged, or the run has other data, settings or random
             draws.
     """
-    check_checkpoint(folder)
     step, path = last_checkpoint(folder)
+    if checked is None or checked != Checked(path, _states(path)):
+        check_checkpoint(folder)
     state = read_state(path)
     if state["step"] != step:
         raise BadInput(f"{path}: records step {state['step']}; remove it to resume from the checkpoint before it")

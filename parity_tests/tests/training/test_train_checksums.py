@@ -18,6 +18,7 @@ from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, damaged_file, write_che
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training import command
 from pytorch_sketch_rnn.training.checkpoint import checkpoints
 from pytorch_sketch_rnn.training.command import main
 
@@ -96,6 +97,26 @@ def test_a_new_run_does_not_start_from_a_damaged_checkpoint(here, capsys, no_tra
     flip(LAST / "model.safetensors", -1)
     words = [f"{LAST / 'model.safetensors'}: expected the file as it was written", "take another checkpoint"]
     assert_refused(capsys, [*NEW, f"--init_from={LAST}"], words)
+
+
+def test_a_resume_reads_each_file_once_for_its_checksum(here, capsys, monkeypatch):
+    digest, read = checksums._digest, []
+    monkeypatch.setattr(checksums, "_digest", lambda path: read.append(path) or digest(path))
+    assert run_command(main, [*RESUME[:2], "--num_steps=2"]) == 0
+    assert sorted(path.name for path in read if path.parent == LAST) == sorted(FILES)
+
+
+def test_a_file_that_changes_after_the_first_check_is_noticed(here, capsys, monkeypatch, no_training):
+    """The sets are read after it, which may take long."""
+    read_sets = command.read_sets
+
+    def damaging(*arguments):
+        flip(LAST / "model.safetensors", -1)
+        return read_sets(*arguments)
+
+    monkeypatch.setattr(command, "read_sets", damaging)
+    assert run_command(main, RESUME) == 2
+    assert_one_line(capsys.readouterr().err, [f"{LAST / 'model.safetensors'}: expected the file as it was written"])
 
 
 def test_what_the_message_advises_works(here, capsys):
