@@ -28,6 +28,7 @@ from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.regular_file import check_regular
 from pytorch_sketch_rnn.training.optim import TF1Adam
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE, POWERS, SLOTS, STEP, array_shapes, slot_key
 
@@ -181,6 +182,7 @@ def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
         BadInput: when the file is broken or does not fit the model; then the optimizer is unchanged.
     """
     try:
+        check_regular(path)
         arrays = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise BadInput(f"{path}: expected Adam's state in safetensors form, but {error}") from None
