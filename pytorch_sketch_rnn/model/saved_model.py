@@ -20,7 +20,7 @@ from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, complaint, damaged_file
 from pytorch_sketch_rnn.errors import BadInput, Refused, enumerated, excerpt, naming
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams, read_config
-from pytorch_sketch_rnn.regular_file import check_regular
+from pytorch_sketch_rnn.regular_file import check_regular, is_no_folder, refuse_special
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -125,13 +125,14 @@ def read_folder(folder: Path, *, verify: bool = True) -> SavedModel:
 def _check_is_saved_model(folder: Path) -> None:
     """Refuse a file, and a folder or prefix of a TensorFlow checkpoint, with what to do."""
     convert = f"convert it first: {shlex.join(['python', '-m', 'weight_port', 'convert', str(folder), 'DIR'])}"
+    refuse_special(folder)
     if os.path.isfile(folder):
         if folder.suffix.lower().startswith(_MODELS_OF_MAGENTA):
             raise BadInput(f"{folder}: is a file, expected the folder of a saved model; {convert}")
         raise BadInput(
             f"{folder}: is a file, expected the folder of a saved model, which holds {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
-    is_prefix = os.path.isfile(f"{folder}.index")
+    is_prefix = is_no_folder(f"{folder}.index")
     if not os.path.lexists(folder / CONFIG_FILE) and (is_prefix or _holds_checkpoint(folder)):
         raise BadInput(f"{folder}: is a TensorFlow checkpoint, expected the folder of a saved model; {convert}")
 

@@ -19,6 +19,7 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.regular_file import refuse_special
 from pytorch_sketch_rnn.training.checkpoint import (
     checkpoints,
     last_checkpoint,
@@ -227,6 +228,7 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     Raises:
         BadInput: when a flag contradicts the model, or the folder holds none.
     """
+    refuse_special(folder)
     if folder.is_file():
         raise BadInput(
             f"{folder}: is a file, expected a folder; convert it: "
