@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pytorch_sketch_rnn.checksums import complaint, damaged_file, has_checksums
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, complaint, damaged_file, has_checksums
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.draws import DRAWS
@@ -146,8 +146,8 @@ def environment_changes(folder: Path, trainer: Trainer) -> list[str]:
     """What keeps a resumed run from repeating its losses bit for bit, or from being checked: a line for each."""
     _, path = last_checkpoint(folder)
     before = read_state(path)
-    unchecked = [] if has_checksums(path) else [f"{path}: an older version wrote it without checksums; not verified"]
-    return unchecked + [
+    why = f"{path}: not verified; it has no {CHECKSUMS_FILE}, since an older version wrote it or its model was replaced"
+    return ([] if has_checksums(path) else [why]) + [
         f"{name} was {before.get(name)}, now {value}: losses will differ"
         + (", because the random numbers do" if name == "device" else " by rounding")
         for name, value in environment(trainer).items()

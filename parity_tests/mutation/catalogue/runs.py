@@ -330,7 +330,10 @@ _CHECKSUMS = (
     ),
     ProductMutant(
         "a damaged checkpoint is recommended", "checksums",
-        Text(resume, "_is_whole", ("has_checksums(path) and damaged_file(path) is None", "has_checksums(path)")),
+        Text(
+            resume, "_is_whole",
+            ("has_checksums(checkpoint) and damaged_file(checkpoint) is None", "has_checksums(checkpoint)"),
+        ),
         _DAMAGED,
     ),
     ProductMutant(

@@ -111,7 +111,7 @@ def test_nothing_but_its_draws_keeps_the_old_run_from_being_resumed(old_run, cap
     path.write_text(json.dumps(json.loads(path.read_text()) | {"draws": 2}))
     argv = [f"--save_dir={old_run}", "--resume", "--num_steps=5", f"--data_dir={old_run.parent}"]
     assert run_command(main, argv) == 0
-    assert f"{old_run / OLD_CHECKPOINT}: an older version wrote it without checksums" in capsys.readouterr().out
+    assert f"{old_run / OLD_CHECKPOINT}: not verified; it has no {CHECKSUMS_FILE}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("part", [".", "best", OLD_CHECKPOINT])
