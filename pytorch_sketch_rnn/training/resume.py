@@ -58,7 +58,10 @@ def check_checkpoint(folder: Path) -> Checked:
 
 
 def _states(checkpoint: Path) -> dict[str, tuple[int, int, int]]:
-    found = {path.name: path.lstat() for path in checkpoint.iterdir()}
+    try:
+        found = {path.name: path.lstat() for path in checkpoint.iterdir()}
+    except OSError:  # such as a file in place of the folder: what reads it says so
+        return {}
     return {name: (status.st_size, status.st_mtime_ns, status.st_ino) for name, status in found.items()}
 
 

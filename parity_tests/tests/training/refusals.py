@@ -110,8 +110,9 @@ def pack(**changed: list[np.ndarray]) -> None:
 
 
 def forget_checksums() -> None:
-    """Make the run's last checkpoint one of an older version, which recorded no checksums."""
-    (LAST / CHECKSUMS_FILE).unlink()
+    """Make the run's last checkpoint and its models those of an older version, which recorded no checksums."""
+    for folder in (LAST, Path("run"), Path("run/best")):
+        (folder / CHECKSUMS_FILE).unlink()
 
 
 def cut(path: Path) -> None:
