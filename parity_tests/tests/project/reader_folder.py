@@ -21,10 +21,10 @@ def make_reader_folder(folder: Path) -> None:
     write_adapter(folder / "my_package")
 
 
-def write_checkpoint(folder: Path, model: str = "layer_norm") -> None:
+def write_checkpoint(folder: Path) -> None:
     """A checkpoint in the place where ``make parity`` leaves one."""
     folder.mkdir(parents=True)
-    write_bundle(folder / "vector-10", shipped()[f"{model}/as_is"]["weights"])
+    write_bundle(folder / "vector-10", shipped()["layer_norm/as_is"]["weights"])
     (folder / "checkpoint").write_text('model_checkpoint_path: "vector-10"\n')
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from forked_python import ForkedPython
 from pages import COMMANDS, PAGES, README, ROOT, blocks
-from reader_folder import make_reader_folder, write_checkpoint, write_few_kanji
+from reader_folder import make_reader_folder, write_few_kanji
 
 BY_CI = "the checks of every change run it, in a fresh clone"
 DOWNLOAD = "downloads another project"
@@ -115,14 +115,12 @@ def test_command_runs(command, folder, forked):
 
 
 @pytest.mark.oracle
-def test_commands_that_need_the_official_code_run_in_order(tmp_path, forked):
-    # A model without an encoder, since the official graph takes half as long: `make parity` has those with one.
-    write_checkpoint(tmp_path / "out/parity/layer_norm/magenta", "layer_norm-unconditional")
+def test_commands_that_need_the_official_code_run_in_order(folder, forked):
     commands = [command for command in COMMANDS if command.startswith(NEEDS_ORACLE)]
     assert [command.split()[3] for command in commands] == ["verify", "check"]
-    convert_layer_norm(tmp_path, forked)
+    convert_layer_norm(folder, forked)
     for command, expected in zip(commands, ("EQUAL", "THE SAME"), strict=True):
-        done = run(command.split()[1:], tmp_path, forked=forked)
+        done = run(command.split()[1:], folder, forked=forked)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
         assert expected in done.stdout
 
