@@ -55,9 +55,27 @@ def library(level: str) -> ctypes.CDLL:
     Raises:
         CannotBuild: when there is no compiler, it fails, or what it made cannot be loaded.
     """
+    return compiled(level, source())
+
+
+def source() -> bytes:
+    """The source of the kernels."""
+    return (resources.files(__package__) / "kernels.cpp").read_bytes()
+
+
+def compiled(level: str, source: bytes, more_flags: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """A source of kernels, compiled for a vector level; it is compiled once and then kept in the cache.
+
+    Args:
+        level: one of :func:`levels`.
+        source: what is compiled.
+        more_flags: for the compiler, after its own.
+
+    Raises:
+        CannotBuild: as :func:`library`.
+    """
     compiler = _compiler()
-    source = (resources.files(__package__) / "kernels.cpp").read_bytes()
-    flags = (*_FLAGS, *_flags_by_level()[level])
+    flags = (*_FLAGS, *_flags_by_level()[level], *more_flags)
     made_from = "\0".join((compiler, _version(compiler), platform.machine(), platform.system(), *flags)).encode()
     path = _folder() / f"kernels-{level}-{hashlib.sha256(made_from + source).hexdigest()[:24]}.so"
     if not path.exists():
