@@ -62,15 +62,22 @@ def load_ports(
     Raises:
         BadInput: when there is no such port or backend, or a backend does not agree with the reference here.
     """
-    names = [name for given in backends for name in (_every(options.get("device"), say) if given == ALL else [given])]
+    names = [
+        name for given in backends for name in (every_backend(options.get("device"), say) if given == ALL else [given])
+    ]
     if not names:
         return load_adapter(spec, **options), Others({})
     first, *others = (load_adapter(spec, **{**options, "backend": name}) for name in dict.fromkeys(names))
     return first, Others({str(port.about.get("backend", port.name)): port for port in others})
 
 
-def _every(device: str | None, say: Callable[[str], None]) -> list[str]:
-    """The reference, and the fused paths of a device that this machine can build."""
+def every_backend(device: str | None = None, say: Callable[[str], None] = lambda _: None) -> list[str]:
+    """The reference, and the fused paths of a device that this machine can build; the default is the CPU.
+
+    Args:
+        device: of the port.
+        say: takes a notice on each that cannot be built.
+    """
     names = [REFERENCE]
     for name in choice.names(usable_device(device or "cpu")):
         try:
