@@ -14,6 +14,7 @@ from parity_tests.report.collecting import Collected
 from pytorch_sketch_rnn.device import usable_device
 from pytorch_sketch_rnn.model.backend import REFERENCE
 from pytorch_sketch_rnn.model.fused import build, choice
+from pytorch_sketch_rnn.model.fused.sequence import PREFIX
 
 ALL = "all"
 BY_BACKEND = ("cell", "model", "training")  # the kinds of recordings that hold what a backend computes
@@ -82,7 +83,7 @@ def every_backend(device: str | None = None, say: Callable[[str], None] = lambda
     for name in choice.names(usable_device(device or "cpu")):
         try:
             if name != choice.ATEN:
-                build.library(name.removeprefix(choice.PREFIX))
+                build.library(name.removeprefix(PREFIX))
         except build.CannotBuild as error:
             say(f"{name}: not judged, because {error}")
         else:

@@ -16,7 +16,7 @@ def score_line(content: dict[str, Any]) -> str:
     return (
         f"{content['killed']} of {content['planted']} planted port bugs were caught, {content['located']} of them with "
         f"the right part named; {harness} bugs planted in the harness itself, {product} planted in what surrounds the "
-        f"model (trainer, batches, checkpoints, files) and {kernels} planted in the fused paths made the unit tests fail."
+        f"model (trainer, batches, checkpoints, files) and {kernels} planted in the fused paths made unit tests fail."
     )
 
 

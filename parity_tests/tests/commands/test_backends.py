@@ -46,7 +46,7 @@ def test_what_cannot_be_built_is_said_and_left_out(monkeypatch):
     ("spec", "words"),
     [
         (OURS, "backend is owl, which cannot be used on cpu"),
-        ("parity_tests.examples.torch_port:Adapter", "argument 'backend'"),
+        ("parity_tests.examples.torch_lstm:Adapter", "argument 'backend'"),
     ],
 )
 def test_a_backend_that_there_is_not_is_refused(spec, words):
@@ -65,7 +65,6 @@ def test_every_other_backend_is_a_condition_of_the_report(tmp_path, capsys):
     assert content["conditions"][condition] is True
     assert f"seen: {condition}" in printed
     assert condition in (tmp_path / "parity.md").read_text()
-    assert condition in (tmp_path / "report.html").read_text()
 
 
 def test_what_another_backend_computes_otherwise_fails_the_report_and_is_named(tmp_path):
