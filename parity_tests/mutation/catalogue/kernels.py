@@ -383,7 +383,7 @@ _SEQUENCES = (
         "backward",
         _HYPER,
         "backward",
-        "d_inner_h[:, :rows].baddbmm_(d_embedded[:, e_here], back_to_inner)",
+        "d_inner_h[:, :rows] += from_embedded[:, :rows]",
         "pass",
         _OFFICIAL,
     ),

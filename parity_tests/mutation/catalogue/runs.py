@@ -228,7 +228,7 @@ _PROCESSES = (
     ),
     ProductMutant(
         "each process draws with its own seed", "several processes",
-        Text(trainer.Trainer, "_batch_and_draws", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
+        Text(trainer.Trainer, "_batch_and_draws", ("options.seed, step, self.rows)", "options.seed + self.group.rank, step, self.rows)")),
         _SHARED,
     ),
     ProductMutant(
