@@ -1,126 +1,69 @@
-"""``make bench``: time a training step, sampling and conversion at default sizes, with our code and the official code.
+"""``make bench``: time training and sampling at default sizes, with our code and the official code.
 
-The two sides run in turns, each in its own processes, because TensorFlow and torch must not share one. The table shows
-medians. Machines are noisy: read the ratios.
+Both sides run in turns, each in its own processes, because TensorFlow and torch must not share one. Machines are noisy:
+read the ratios, which compare times of the same round.
 """
 
 import argparse
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.cases import Case, cases
+from benchmarks.machine import machine
+from benchmarks.page import page
+from benchmarks.turns import run_turns
 from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
-CELLS = ("lstm", "layer_norm", "hyper")
 OUT = Path("out/bench/bench.md")
 
 
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
     parser = Parser(prog="python -m benchmarks")
-    parser.add_argument("--decoder", choices=CELLS, action="append", help="default: all three")
+    parser.add_argument("--quick", action="store_true", help="one case and two rounds, in less than five minutes")
+    parser.add_argument("--case", metavar="NAME", action="append", help="only this case; may be repeated")
     parser.add_argument("--steps", type=int, default=128, help="points of the longest sketch (default 128)")
     parser.add_argument("--batch", type=int, default=100, help="sketches in a batch (default 100)")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each side (default 2)")
+    parser.add_argument("--rounds", type=int, help="turns of each side (default 3; quick 2)")
     parser.add_argument("--repeats", type=int, default=3, help="timed training steps in a turn (default 3)")
+    parser.add_argument("--sample-batch", type=int, default=1000, help="sketches drawn at once (default 1000)")
     arguments = parser.parse_args(argv)
-    for name, least in (("steps", 1), ("batch", 1), ("rounds", 1), ("repeats", 1)):
-        if getattr(arguments, name) < least:
-            raise BadInput(f"--{name} is {getattr(arguments, name)}, expected at least {least}")
-    lines = [
-        f"Batch {arguments.batch}, lengths 20 to {arguments.steps}, default sizes, float32; medians.",
-        "",
-        "| decoder | | official | ours | official / ours |",
-        "|---|---|---|---|---|",
-    ]
-    print("\n".join(lines), flush=True)
-    for decoder in arguments.decoder or CELLS:
+    rounds = arguments.rounds if arguments.rounds is not None else 2 if arguments.quick else 3
+    for name, value in (("rounds", rounds), *((n, getattr(arguments, n)) for n in ("batch", "repeats"))):
+        if value < 1:
+            raise BadInput(f"--{name} is {value}, expected at least 1")
+    if arguments.steps < 4:
+        raise BadInput(f"--steps is {arguments.steps}, expected at least 4")
+    results: dict[str, Any] = {"machine": machine(), "cases": {}}
+    for case in _chosen(arguments):
+        turns: dict[str, list[dict[str, Any]]] = {}
         with tempfile.TemporaryDirectory() as folder:
-            official, ours = _both_sides(decoder, Path(folder), arguments)
-        rows = _rows(decoder, official, ours)
-        print("\n".join(rows), flush=True)
-        lines += rows
-    grown = f"{ours['ratio']:.1f} times the checkpoint's {ours['checkpoint_mb']:.0f} MB of memory"
-    rows = [
-        f"| {decoder} | converting a checkpoint with its optimizer state | | {ours['convert']:.2f} s, {grown} | |",
-        f"| any | of a training step: random numbers, ms | | {1e3 * ours['draws']:.1f} | |",
-        f"| any | of a training step: its batch, ms | | {1e3 * ours['batch']:.1f} | |",
-    ]
-    print("\n".join(rows), flush=True)
-    lines += rows
+            options = {"repeats": arguments.repeats, "sample_batch": arguments.sample_batch}
+            for side, turn in run_turns(case, Path(folder), rounds=rounds, **options, first=not results["cases"]):
+                turns.setdefault(side, []).append(turn)
+                steps = ", ".join(f"{seconds:#.3g}" for seconds in turn["step"])
+                print(f"{case.name}, round {len(turns[side])} of {rounds}, {side}: {steps} s a step", flush=True)
+        results["cases"][case.name] = turns
+    text = page(results)
+    print(f"\n{text}")
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"wrote {OUT}")
+    OUT.write_text(text, encoding="utf-8")
+    OUT.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {OUT} and {OUT.with_suffix('.json')}")
     return 0
 
 
-def _both_sides(decoder: str, folder: Path, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    hparams = {"dec_model": decoder, "batch_size": arguments.batch, "max_seq_len": arguments.steps}
-    job = {
-        "hparams": hparams,
-        "batch": str(folder / "batch.npz"),
-        "checkpoint": str(folder / "magenta" / "vector"),
-        "converted": str(folder / "pytorch"),
-        "warm_up": 1,
-        "repeats": arguments.repeats,
-        "sample_len": 200,
-        "sample_batch": 100,
-    }
-    (folder / "magenta").mkdir()
-    np.savez(job["batch"], **_batch(arguments.batch, arguments.steps))
-    path = folder / "job.json"
-    path.write_text(json.dumps(job), encoding="utf-8")
-    turns = [[_turn(side, path) for side in ("official_side", "our_side")] for _ in range(arguments.rounds)]
-    return _merged([turn[0] for turn in turns]), _merged([turn[1] for turn in turns])
-
-
-def _batch(batch: int, steps: int) -> dict[str, np.ndarray]:
-    """Random sketches, stroke-5 after the start token, with lengths uniform in 20 to ``steps``."""
-    rng = np.random.RandomState(0)
-    lengths = rng.randint(min(20, steps), steps + 1, size=batch)
-    sketches = np.zeros((batch, steps + 1, 5), np.float32)
-    sketches[:, 1:, :2] = rng.normal(size=(batch, steps, 2))
-    ended = np.arange(1, steps + 1) > lengths[:, None]
-    lifted = (rng.random_sample((batch, steps)) < 0.1) & ~ended
-    sketches[:, 1:, 4], sketches[:, 1:, 3], sketches[:, 1:, 2] = ended, lifted, ~ended & ~lifted
-    sketches[:, 0, 2] = 1
-    return {"sketches": sketches, "lengths": lengths}
-
-
-def _turn(side: str, job: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", f"benchmarks.{side}", str(job)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if done.returncode != 0 or not lines:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise BadInput(f"benchmarks.{side} ended with exit code {done.returncode}: {last}")
-    return json.loads(lines[-1].removeprefix("RESULT "))
-
-
-def _merged(turns: list[dict[str, Any]]) -> dict[str, float]:
-    """The median of each quantity over all turns; lists of steps are joined first."""
-    merged = {}
-    for name in turns[0]:
-        values = [turn[name] for turn in turns]
-        flat = [item for value in values for item in value] if isinstance(values[0], list) else values
-        merged[name] = statistics.median(flat)
-    return merged
-
-
-def _rows(decoder: str, official: dict[str, float], ours: dict[str, float]) -> list[str]:
-    pairs = (
-        ("training step, s", official["step"], ours["step"]),
-        ("sampling one sketch, ms a point", 1e3 * official["sample"], 1e3 * ours["sample"]),
-        ("sampling 100 at once, ms a point", 1e3 * official["sample"], 1e3 * ours["sample_batch"]),
-    )
-    return [f"| {decoder} | {title} | {a:#.3g} | {b:#.3g} | {a / b:.1f} |" for title, a, b in pairs]
+def _chosen(arguments: argparse.Namespace) -> list[Case]:
+    known = {case.name: case for case in cases(arguments.steps, arguments.batch)}
+    names = arguments.case or (["layer_norm"] if arguments.quick else list(known))
+    for name in names:
+        if name not in known:
+            raise BadInput(f"--case is {name}, expected one of: {'; '.join(known)}")
+    return [known[name] for name in names]
 
 
 if __name__ == "__main__":

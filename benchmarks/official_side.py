@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak
 from parity_tests.official import magenta
 from parity_tests.official.session import official_hparams
 
@@ -35,12 +36,14 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             start = time.perf_counter()
             sess.run([trained.cost, trained.train_op], feed)
             steps.append(time.perf_counter() - start)
-        model.sample(sess, sampler, seq_len=20)
-        start = time.perf_counter()
-        model.sample(sess, sampler, seq_len=job["sample_len"])
-        sampled = time.perf_counter() - start
+        result: dict[str, Any] = {"step": steps[job["warm_up"] :], "peak_mb": peak() / 2**20}
+        if job["sampling"]:
+            model.sample(sess, sampler, seq_len=20)
+            start = time.perf_counter()
+            model.sample(sess, sampler, seq_len=job["sample_len"])
+            result["sample"] = (time.perf_counter() - start) / job["sample_len"]
         tf.train.Saver(tf.global_variables()).save(sess, job["checkpoint"])
-    return {"step": steps[job["warm_up"] :], "sample": sampled / job["sample_len"]}
+    return result
 
 
 if __name__ == "__main__":

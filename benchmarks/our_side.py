@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.around_a_step import measure_batch, measure_draws, random_sketches
+from benchmarks.memory import peak, reset_peak, resident
+from benchmarks.products import measure_products
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sampling import sample, sample_batch
@@ -20,20 +22,37 @@ from weight_port.source import open_source
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of each training step and of sampling with one decoder; seconds and memory of its conversion."""
-    converted = Path(job["converted"])
-    result = measure_conversion(Path(job["checkpoint"]), converted)
-    model = SketchRNN.from_pretrained(converted)
-    model.hparams = HParams.from_dict(model.hparams.to_dict() | job["hparams"])
-    sketches = random_sketches(10 * model.hparams.batch_size, model.hparams.max_seq_len)
-    sets = Sets.from_splits({"train": sketches, "valid": sketches[:1], "test": sketches[:1]}, model.hparams)
+    """Seconds of each training step, and whatever else the job asks for."""
+    hparams = HParams(**job["hparams"])
+    model = SketchRNN(hparams, 0, backend=job["backend"])
+    result: dict[str, Any] = {"backend": model.usable_backend().name}
+    sketches = random_sketches(10 * hparams.batch_size, hparams.max_seq_len)
+    sets = Sets.from_splits({"train": sketches, "valid": sketches[:1], "test": sketches[:1]}, hparams)
     trainer = Trainer(model, sets)
-    steps = []
-    for _ in range(job["warm_up"] + job["repeats"]):
-        start = time.perf_counter()
+
+    def step() -> None:
         trainer.step()
         trainer.check()
-        steps.append(time.perf_counter() - start)
+
+    seconds = []
+    for _ in range(job["warm_up"] + job["repeats"]):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    result |= {"step": seconds[job["warm_up"] :], "peak_mb": peak() / 2**20}
+    if job["products"]:
+        result |= measure_products(step, job["repeats"])
+    if job["around"]:
+        result |= {"draws": measure_draws(hparams), "batch": measure_batch(sets.train, hparams.batch_size)}
+    if job["sampling"]:
+        result |= measure_sampling(model, job)
+    if job["convert"]:
+        result |= measure_conversion(Path(job["checkpoint"]), Path(job["converted"]))
+    return result
+
+
+def measure_sampling(model: SketchRNN, job: dict[str, Any]) -> dict[str, float]:
+    """Seconds for each point of one sketch, and of many that are drawn at once."""
     model.eval()
     sample(model, 20)
     start = time.perf_counter()
@@ -42,29 +61,20 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     drawn = sample_batch(model, job["sample_batch"], job["sample_len"])
     many = (time.perf_counter() - start) / max(1, sum(map(len, drawn)))
-    result |= {"step": steps[job["warm_up"] :], "sample": one, "sample_batch": many}
-    hparams = model.hparams
-    return result | {"draws": measure_draws(hparams), "batch": measure_batch(sets.train, hparams.batch_size)}
+    return {"sample": one, "sample_batch": many}
 
 
 def measure_conversion(checkpoint: Path, converted: Path) -> dict[str, float]:
     """Seconds, and the growth of resident memory in MiB and relative to the checkpoint, mapped pages included."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before = _status("VmRSS")
+    reset_peak()
+    before = resident()
     start = time.perf_counter()
     with open_source(checkpoint) as source:
         convert_source(source, converted, force=converted.exists())
         size = sum(file.path.stat().st_size for file in source.files if ".data-" in file.path.name)
     seconds = time.perf_counter() - start
-    grown = _status("VmHWM") - before
+    grown = peak() - before
     return {"convert": seconds, "convert_mb": grown / 2**20, "checkpoint_mb": size / 2**20, "ratio": grown / size}
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise LookupError(field)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,9 @@ def every_backend(device: str | None = None, say: Callable[[str], None] = lambda
     for name in choice.names(usable_device(device or "cpu")):
         try:
             if name != choice.ATEN:
-                build.library(name.removeprefix(PREFIX))
+                level = name.removeprefix(PREFIX).removesuffix(choice.LIBRARY)
+                for source in ("kernels.cpp", "products.cpp")[: 1 if name.endswith(choice.LIBRARY) else 2]:
+                    build.library(source, level)
         except build.CannotBuild as error:
             say(f"{name}: not judged, because {error}")
         else:

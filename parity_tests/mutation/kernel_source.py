@@ -33,14 +33,15 @@ class Unchecked:
 
 
 class Source:
-    """Other source text for the compiled kernels; it is compiled when a fused path asks for it.
+    """Other source text for one of the compiled files; it is compiled when a fused path asks for it.
 
     Args:
+        name: of the file, such as ``kernels.cpp``.
         changes: pairs of old and new text; each old text must occur exactly once in the source.
     """
 
-    def __init__(self, *changes: tuple[str, str]) -> None:
-        self.changes = changes
+    def __init__(self, name: str, *changes: tuple[str, str]) -> None:
+        self.name, self.changes = name, changes
 
     def changed(self) -> bytes:
         """The changed source.
@@ -48,17 +49,21 @@ class Source:
         Raises:
             LookupError: when an old text does not occur exactly once.
         """
-        source = build.source().decode()
+        source = build.read_source(self.name).decode()
         for old, new in self.changes:
             if source.count(old) != 1:
-                raise LookupError(f"{old!r} occurs {source.count(old)} times in the kernels, expected once")
+                raise LookupError(f"{old!r} occurs {source.count(old)} times in {self.name}, expected once")
             source = source.replace(old, new)
         return source.encode()
 
     @contextmanager
     def planted(self) -> Iterator[None]:
-        """Let the kernels be those of the changed source; see :meth:`Planting.planted`."""
-        changed = self.changed()
-        library: Callable[[str], CDLL] = functools.cache(lambda level: build.compiled(level, changed, QUICKLY))
+        """Let the file be the changed one; see :meth:`Planting.planted`."""
+        changed, sound = self.changed(), build.library
+
+        def compiled(name: str, level: str) -> CDLL:
+            return build.compiled(name, level, changed, QUICKLY) if name == self.name else sound(name, level)
+
+        library: Callable[[str, str], CDLL] = functools.cache(compiled)
         with Value(build, "library", library).planted():
             yield

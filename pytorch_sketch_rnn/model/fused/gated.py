@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pytorch_sketch_rnn.model.fused.kernels import Buffers, Dropout, Gradients, Kept, Kernels, Norm
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Dropout, Gradients, Kept, Norm, Pointwise
 
 _TOGETHER = 3200  # packed rows whose gradients are kept until they enter the weights' gradients
 
@@ -21,7 +21,7 @@ class GatedSequence(torch.autograd.Function):
     """A sequence of steps of D cells of n units, over i inputs that change over time.
 
     Inputs:
-        pointwise: the element-wise part.
+        kernels: of the steps.
         layout: of the packed rows S.
         x: in packed rows without the last block [D, S - last block, i].
         projected: the part of the pre-activations that is the same at every step [D, B, 4 n], or None.
@@ -40,7 +40,7 @@ class GatedSequence(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        pointwise: Pointwise,
+        kernels: Kernels,
         layout: Layout,
         x: Tensor,
         projected: Tensor | None,
@@ -58,12 +58,12 @@ class GatedSequence(torch.autograd.Function):
         kept = Kept.empty(states) if norm else None
         total = x.new_empty(D, S, 4 * n)
         buffers = Buffers(layout, total, projected, states, Z, dropout, Norm(*norm) if norm else None, kept)
-        step = pointwise.forward(buffers)
+        multiply, step = kernels.product(W), kernels.forward(buffers)
         for t in range(T):
             now = layout.running(t)
-            product(Z[:, now], W, total[:, now])
+            multiply(Z[:, now], total[:, now])
             step(t)
-        ctx.pointwise, ctx.layout, ctx.order, ctx.i = pointwise, layout, dropout and dropout.order, i
+        ctx.kernels, ctx.layout, ctx.order, ctx.i = kernels, layout, dropout and dropout.order, i
         mask = None if dropout is None else dropout.mask
         ctx.save_for_backward(W, total, states, Z, mask, *norm, *(kept or ()))
         ctx.set_materialize_grads(False)
@@ -77,7 +77,7 @@ class GatedSequence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         """All steps, from the last to the first."""
         W, total, states, Z, mask, *rest = ctx.saved_tensors
-        pointwise, layout, i = ctx.pointwise, ctx.layout, ctx.i
+        kernels, layout, i = ctx.kernels, ctx.layout, ctx.i
         dropout = None if mask is None else Dropout(mask, ctx.order)
         norm, kept = (Norm(*rest[:4]), Kept(*rest[4:])) if rest else (None, None)
         buffers = Buffers(layout, total, None, states, Z, dropout, norm, kept)
@@ -86,18 +86,18 @@ class GatedSequence(torch.autograd.Function):
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_norm = None
         if norm is not None:
-            d_norm = Norm(*(states.new_zeros(D, pointwise.groups, each.shape[2]) for each in norm))
+            d_norm = Norm(*(states.new_zeros(D, kernels.groups, each.shape[2]) for each in norm))
         d_W, d_projected = torch.zeros_like(W), states.new_zeros(D, B, 4 * n)
         d_x = states.new_empty(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
-        back_to_h = W[:, :n].transpose(1, 2)
+        back_to_h = kernels.product(W[:, :n].transpose(1, 2))
         for steps in reversed(list(windows(layout))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             d_total = states.new_empty(D, end - first, 4 * n)
-            step = pointwise.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm))
+            step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm))
             for t in reversed(steps):
                 rows, start = layout.rows[t], layout.offsets[t] - first
                 step(t)
-                product(d_total[:, start : start + rows], back_to_h, d_h[:, :rows])
+                back_to_h(d_total[:, start : start + rows], d_h[:, :rows])
                 d_projected[:, :rows] += d_total[:, start : start + rows]
             d_W.baddbmm_(Z[:, first:end].transpose(1, 2), d_total)
             if d_x is not None:
@@ -105,14 +105,6 @@ class GatedSequence(torch.autograd.Function):
         d_norms = () if d_norm is None else (each.sum(dim=1, keepdim=True) for each in d_norm)
         d_projected_or_none = d_projected if ctx.needs_input_grad[3] else None
         return None, None, d_x, d_projected_or_none, d_h, d_c, d_W, None, None, *d_norms
-
-
-def product(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """out = a @ b for each of D matrices."""
-    if len(a) == 1:  # a batch of one would be copied
-        torch.mm(a[0], b[0], out=out[0])
-    else:
-        torch.bmm(a, b, out=out)
 
 
 def dense_copy(x: Tensor) -> Tensor:

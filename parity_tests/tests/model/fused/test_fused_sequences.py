@@ -8,7 +8,7 @@ from fused_cases import CPU, KINDS, SHAPES, Case, Shape, backend, cases, error, 
 from pytorch_sketch_rnn.model.backend import LOOP
 from pytorch_sketch_rnn.model.cells import LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.draws import KeyedMask, Stream, TorchDraws
-from pytorch_sketch_rnn.model.fused import choice, gated
+from pytorch_sketch_rnn.model.fused import choice, gated, native
 from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import Tape
 
@@ -73,6 +73,7 @@ def test_gates_far_from_zero_are_0_and_1(name, dtype):
 def test_the_kernels_give_the_same_bits_in_any_number_of_threads(name, monkeypatch):
     """Only theirs: torch's matrix products, which the loop has too, add in another order in two threads."""
     by = backend(name)
+    monkeypatch.setattr(native, "_WORTH_THREADS", 1)
     for case in cases(shapes=SHAPES[5:6]):
         found = []
         for threads in (1, 2, 40):  # more than Native.groups
@@ -124,7 +125,7 @@ def test_keyed_masks_have_the_same_bits_as_the_loops(name, dtype):
     mask = KeyedMask(shape, 0.9, Stream(7, 3, 11), [3, 0, 200, 41])
     expected = mask.tensor(torch.empty(0, dtype=dtype))
     whole, some = (torch.full(shape, -1.0, dtype=dtype) for _ in range(2))
-    pointwise = backend(name)._pointwise
+    pointwise = backend(name)._kernels
     pointwise.fill(whole, mask, None)
     pointwise.fill(some, mask, lengths)
     assert torch.equal(whole, expected)
@@ -145,6 +146,15 @@ def test_masks_are_drawn_once_and_in_the_order_of_the_loop(name):
             state = case.cells[0].state_type(*case.state)
             found.append(each.run(case.cells[0], case.x, state, masks, constant=case.constant)[0].detach())
         assert torch.allclose(*found, rtol=0, atol=FLOAT64), str(case)
+
+
+def test_a_dense_copy_is_another_tensor_whatever_the_strides():
+    """The way back changes it in place, and a kernel reads it as dense numbers."""
+    for given in (torch.ones(2, 3), torch.ones(1).expand(2, 3), torch.ones(3, 2).t()):
+        copy = gated.dense_copy(given)
+        assert torch.equal(copy, given)
+        assert copy.is_contiguous()
+        assert copy.data_ptr() != given.data_ptr()
 
 
 def test_a_tape_makes_the_loop_compute():
