@@ -93,7 +93,7 @@ _COMPILED = (
         _FLOAT32,
     ),
     _compiled("exp without a lower end", "forward", "x = x < B::lowest ? B::lowest : x;", "", _FAR),
-    _compiled("exp without an upper end", "forward", "x = x > B::highest ? B::highest : x;", "", _FAR),
+    _compiled("exp without an upper end", "forward", "x = x > B::largest ? B::infinite : x;", "", _FAR),
     _compiled(
         "NaN becomes a number",
         "not finite",

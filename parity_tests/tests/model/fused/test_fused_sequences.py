@@ -70,6 +70,24 @@ def test_gates_far_from_zero_are_0_and_1(name, dtype):
 
 
 @every_backend
+@pytest.mark.parametrize(("dtype", "far"), [(torch.float32, 100.0), (torch.float64, 720.0)])
+def test_gates_of_every_size_against_the_loop(name, dtype, far):
+    """Up to where exp is infinite, and beyond."""
+    by, units = backend(name), 5000
+    cell = LSTMCell(1, units).to(dtype)
+    found = []
+    for each in (by, LOOP):
+        for parameter in cell.parameters():
+            parameter.data.zero_()
+        cell.bias.data = torch.linspace(-far, far, units, dtype=dtype).repeat(4)
+        zero = torch.zeros(1, 1, units, dtype=dtype)
+        outputs, _ = each.run(cell, zero[:, :, :1], cell.state_type(zero[0] + 1, zero[0]))
+        found.append({"outputs": outputs.detach(), "bias": torch.autograd.grad(outputs.sum(), cell.bias)[0]})
+    off, what = error(*found)
+    assert off < (FLOAT32 if dtype == torch.float32 else FLOAT64), what
+
+
+@every_backend
 def test_the_kernels_give_the_same_bits_in_any_number_of_threads(name, monkeypatch):
     """Only theirs: torch's matrix products, which the loop has too, add in another order in two threads."""
     by = backend(name)
