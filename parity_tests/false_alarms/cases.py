@@ -73,6 +73,7 @@ class Condition:
 
 
 OURS = "ours"
+LEVELS_OF_FUSED = ("avx512", "avx2", "neon", "scalar")
 CONDITIONS = (
     Condition(OURS, "ours"),
     Condition("official, 2 threads", "official", {"OFFICIAL_THREADS": "2"}),
@@ -86,7 +87,7 @@ CONDITIONS = (
     Condition("ours, ATen avx2", "ours", {"ATEN_CPU_CAPABILITY": "avx2"}),
     Condition("ours, MKL sse4.2", "ours", {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
     *(
-        Condition(f"ours, fused:{level}", "ours", backend=f"fused:{level}")
-        for level in ("avx512", "avx2", "neon", "scalar", "aten")
+        Condition(f"ours, fused:{path}", "ours", backend=f"fused:{path}")
+        for path in (*(level + products for level in LEVELS_OF_FUSED for products in ("", "+library")), "aten")
     ),
 )

@@ -1,7 +1,7 @@
 """Ways to plant a bug in the fused paths, past the check that would refuse to use them."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import CDLL
 
@@ -33,15 +33,15 @@ class Unchecked:
 
 
 class Source:
-    """Other source text for the compiled kernels; it is compiled when a fused path asks for it.
+    """Other source text for one of the compiled files; it is compiled when a fused path asks for it.
 
     Args:
+        name: of the file, such as ``kernels.cpp``.
         changes: pairs of old and new text; each old text must occur exactly once in the source.
-        file: the C++ file that is changed.
     """
 
-    def __init__(self, *changes: tuple[str, str], file: str = "kernels.cpp") -> None:
-        self.changes, self.file = changes, file
+    def __init__(self, name: str, *changes: tuple[str, str]) -> None:
+        self.name, self.changes = name, changes
 
     def changed(self) -> bytes:
         """The changed source.
@@ -49,21 +49,21 @@ class Source:
         Raises:
             LookupError: when an old text does not occur exactly once.
         """
-        source = build.source(self.file).decode()
+        source = build.read_source(self.name).decode()
         for old, new in self.changes:
             if source.count(old) != 1:
-                raise LookupError(f"{old!r} occurs {source.count(old)} times in {self.file}, expected once")
+                raise LookupError(f"{old!r} occurs {source.count(old)} times in {self.name}, expected once")
             source = source.replace(old, new)
         return source.encode()
 
     @contextmanager
     def planted(self) -> Iterator[None]:
-        """Let the kernels be those of the changed source; see :meth:`Planting.planted`."""
-        changed = self.changed()
+        """Let the file be the changed one; see :meth:`Planting.planted`."""
+        changed, sound = self.changed(), build.library
 
-        def library(name: str, level: str) -> CDLL:
-            source = changed if name == self.file else build.source(name)
-            return build.compiled(name, level, source, QUICKLY)
+        def compiled(name: str, level: str) -> CDLL:
+            return build.compiled(name, level, changed, QUICKLY) if name == self.name else sound(name, level)
 
-        with Value(build, "library", functools.cache(library)).planted():
+        library: Callable[[str, str], CDLL] = functools.cache(compiled)
+        with Value(build, "library", library).planted():
             yield

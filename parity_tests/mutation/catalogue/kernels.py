@@ -21,13 +21,19 @@ _NAN = _FILE + "what_is_not_finite_reaches_the_same_numbers[nan-{}]"
 _FAR = _FILE + "gates_far_from_zero_are_0_and_1[dtype1-{}]"
 _KEYED = _FILE + "keyed_masks_have_the_same_bits_as_the_loops[dtype0-{}]"
 _DRAWN = _FILE + "masks_are_drawn_once_and_in_the_order_of_the_loop[{}]"
+_COPY = _FILE + "a_dense_copy_is_another_tensor_whatever_the_strides"
 _TAPE = _FILE + "a_tape_makes_the_loop_compute"
 _OWN = _FILE + "a_cell_of_a_users_own_is_computed_by_the_loop"
 _OFFICIAL = "model/fused/test_fused_official.py::test_cells_alone_against_official[{}]"
 
 
 def _compiled(name: str, family: str, old: str, new: str, test: str = _LOOP) -> ProductMutant:
-    return _mutant(f"compiled: {name}", family, Source((old, new)), test.format(COMPILED))
+    return _mutant(f"compiled: {name}", family, Source("kernels.cpp", (old, new)), test.format(COMPILED))
+
+
+def _product(name: str, family: str, old: str, new: str) -> ProductMutant:
+    planting = Source("products.cpp", (old, new))
+    return _mutant(f"compiled products: {name}", family, planting, _LOOP.format(COMPILED))
 
 
 def _python(
@@ -87,7 +93,7 @@ _COMPILED = (
         _FLOAT32,
     ),
     _compiled("exp without a lower end", "forward", "x = x < B::lowest ? B::lowest : x;", "", _FAR),
-    _compiled("exp without an upper end", "forward", "x = x > B::highest ? B::highest : x;", "", _FAR),
+    _compiled("exp without an upper end", "forward", "x = x > B::largest ? B::infinite : x;", "", _FAR),
     _compiled(
         "NaN becomes a number",
         "not finite",
@@ -358,7 +364,7 @@ _SEQUENCES = (
         "dense_copy",
         "x.clone(memory_format=torch.contiguous_format)",
         "x",
-        _ENDS,
+        _COPY,
     ),
     _python(
         "padding of x left out",
@@ -519,4 +525,14 @@ _SEQUENCES = (
     ),
 )
 
-KERNEL_MUTANTS = (*_COMPILED, *_ATEN, *_SEQUENCES)
+_PRODUCTS = (
+    _product("tail of a panel", "tail of a vector", "k < columns; ++k", "k < columns / 4 * 4; ++k"),
+    _product("last row", "last row", "rest<T, kRows - 1>(M - m,", "rest<T, kRows - 1>(M - m - 1,"),
+    _product(
+        "a part of K overwrites the one before", "long products", "first ? values[k] : out[k] + values[k]", "values[k]"
+    ),
+    _product("the first part of K for all", "long products", "(p * K + k) * width", "p * K * width"),
+    _product("right half of a panel is the left", "forward", "sums[row][1] += x * right", "sums[row][1] += x * left"),
+)
+
+KERNEL_MUTANTS = (*_COMPILED, *_PRODUCTS, *_ATEN, *_SEQUENCES)

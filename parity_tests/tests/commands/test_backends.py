@@ -33,19 +33,20 @@ def test_the_first_backend_is_the_subject_and_each_comes_once():
 
 
 def test_what_cannot_be_built_is_said_and_left_out(monkeypatch):
-    def library(level):
+    def library(name, level):
         raise build.CannotBuild("there is no C++ compiler")
 
     said = []
     monkeypatch.setattr(build, "library", library)
     assert every_backend("cpu", said.append) == ["reference", "fused:aten"]
-    assert said == [f"fused:{level}: not judged, because there is no C++ compiler" for level in build.levels()]
+    names = [f"fused:{level}{products}" for level in build.levels() for products in ("", "+library")]
+    assert said == [f"{name}: not judged, because there is no C++ compiler" for name in names]
 
 
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (OURS, "backend is owl, which cannot be used on cpu"),
+        (OURS, "backend is 'owl', which cannot be used on cpu"),
         ("parity_tests.examples.torch_lstm:Adapter", "argument 'backend'"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_bug_of_a_fused_path_can_be_planted_and_removed_again(name):
         assert choice.disagreement is not before[1]
         if isinstance(inner, Source):
             assert build.library is not before[0]
-            assert inner.changed() != build.source(inner.file)
+            assert inner.changed() != build.read_source(inner.name)
         else:
             assert state_of(inner) != code
     assert isinstance(inner, Source) or state_of(inner) is code
@@ -75,7 +75,7 @@ def test_a_bug_of_a_fused_path_can_be_planted_and_removed_again(name):
 
 def test_a_source_without_what_is_to_be_changed_is_refused():
     for old in ("no such text", "for"):
-        with pytest.raises(LookupError, match="occurs"), Source((old, "")).planted():
+        with pytest.raises(LookupError, match="occurs"), Source("kernels.cpp", (old, "")).planted():
             pass
 
 

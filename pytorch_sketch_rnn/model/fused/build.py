@@ -55,19 +55,19 @@ def library(source_name: str, level: str) -> ctypes.CDLL:
     Raises:
         CannotBuild: when there is no compiler, it fails, or what it made cannot be loaded.
     """
-    return compiled(source_name, level, source(source_name))
+    return compiled(source_name, level, read_source(source_name))
 
 
-def source(name: str) -> bytes:
-    """One of the C++ files beside this one."""
-    return (resources.files(__package__) / name).read_bytes()
+def read_source(source_name: str) -> bytes:
+    """The text of one of the C++ files beside this one."""
+    return (resources.files(__package__) / source_name).read_bytes()
 
 
 def compiled(source_name: str, level: str, source: bytes, more_flags: tuple[str, ...] = ()) -> ctypes.CDLL:
-    """A source of kernels, compiled for a vector level; it is compiled once and then kept in the cache.
+    """A text, compiled for a vector level; it is compiled once and then kept in the cache.
 
     Args:
-        source_name: of the file, for the name of what is made from it.
+        source_name: the file that it is a form of.
         level: one of :func:`levels`.
         source: what is compiled.
         more_flags: for the compiler, after its own.

@@ -16,13 +16,13 @@ template <typename T> struct Bits;
 template <> struct Bits<float> {
   using Int = int32_t;
   static constexpr int mantissa = 23, bias = 127, degree = 7;
-  static constexpr float lowest = -87.0f, highest = 89.0f;  // exp of the highest is infinite
+  static constexpr float lowest = -87.0f, largest = 88.37f, infinite = 89.0f;  // exp of the last is infinite
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
 };
 template <> struct Bits<double> {
   using Int = int64_t;
   static constexpr int mantissa = 52, bias = 1023, degree = 13;
-  static constexpr double lowest = -708.0, highest = 710.0;
+  static constexpr double lowest = -708.0, largest = 709.43, infinite = 710.0;
   static constexpr double ln2_high = 6.93145751953125e-1, ln2_low = 1.42860682030941723212e-6;
 };
 
@@ -31,7 +31,7 @@ template <typename T> inline void split_exp(T x, T& scale, T& q) {
   using B = Bits<T>;
   using Int = typename B::Int;
   x = x < B::lowest ? B::lowest : x;
-  x = x > B::highest ? B::highest : x;
+  x = x > B::largest ? B::infinite : x;  // between them, scale is infinite and q negative: NaN
   constexpr T magic = T(1.5) * T(Int(1) << B::mantissa);  // adding it rounds to a whole number
   const T shifted = x * T(1.44269504088896340736) + magic;
   const T k = shifted - magic;

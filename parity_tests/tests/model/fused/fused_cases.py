@@ -39,6 +39,7 @@ SHAPES = (
     Shape((3, 3, 3), 3, 8, 4, 0),
     Shape((1, 1, 1, 1), 6, 5, 1, 4),
     Shape((2, 1) * 9 + (2,), 2, 33, 3, 2),  # more rows than Native.groups, which does not divide them
+    Shape((2, 1), 2, 170, 2, 1),  # products longer than what products.cpp takes at a time
     Shape((3, 3, 1, 2) * 4, 3, 16, 2, 0),  # as many rows as groups, and whole vectors
 )
 

@@ -57,5 +57,5 @@ def test_all_recordings_that_ship_against_official(name):
 
 
 def test_a_backend_that_is_not_there_is_refused():
-    with pytest.raises(BadInput, match="backend is fused:owl, which cannot be used on cpu"):
+    with pytest.raises(BadInput, match="backend is 'fused:owl', which cannot be used on cpu"):
         Adapter(backend="fused:owl")

@@ -8,7 +8,7 @@ from fused_cases import CPU, KINDS, SHAPES, Case, Shape, backend, cases, error, 
 from pytorch_sketch_rnn.model.backend import LOOP
 from pytorch_sketch_rnn.model.cells import LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.draws import KeyedMask, Stream, TorchDraws
-from pytorch_sketch_rnn.model.fused import choice, gated
+from pytorch_sketch_rnn.model.fused import choice, gated, native
 from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import Tape
 
@@ -70,9 +70,28 @@ def test_gates_far_from_zero_are_0_and_1(name, dtype):
 
 
 @every_backend
+@pytest.mark.parametrize(("dtype", "far"), [(torch.float32, 100.0), (torch.float64, 720.0)])
+def test_gates_of_every_size_against_the_loop(name, dtype, far):
+    """Up to where exp is infinite, and beyond."""
+    by, units = backend(name), 5000
+    cell = LSTMCell(1, units).to(dtype)
+    found = []
+    for each in (by, LOOP):
+        for parameter in cell.parameters():
+            parameter.data.zero_()
+        cell.bias.data = torch.linspace(-far, far, units, dtype=dtype).repeat(4)
+        zero = torch.zeros(1, 1, units, dtype=dtype)
+        outputs, _ = each.run(cell, zero[:, :, :1], cell.state_type(zero[0] + 1, zero[0]))
+        found.append({"outputs": outputs.detach(), "bias": torch.autograd.grad(outputs.sum(), cell.bias)[0]})
+    off, what = error(*found)
+    assert off < (FLOAT32 if dtype == torch.float32 else FLOAT64), what
+
+
+@every_backend
 def test_the_kernels_give_the_same_bits_in_any_number_of_threads(name, monkeypatch):
     """Only theirs: torch's matrix products, which the loop has too, add in another order in two threads."""
     by = backend(name)
+    monkeypatch.setattr(native, "_WORTH_THREADS", 1)
     for case in cases(shapes=SHAPES[5:6]):
         found = []
         for threads in (1, 2, 40):  # more than Native.groups
@@ -124,9 +143,9 @@ def test_keyed_masks_have_the_same_bits_as_the_loops(name, dtype):
     mask = KeyedMask(shape, 0.9, Stream(7, 3, 11), [3, 0, 200, 41])
     expected = mask.tensor(torch.empty(0, dtype=dtype))
     whole, some = (torch.full(shape, -1.0, dtype=dtype) for _ in range(2))
-    kernels = backend(name)._kernels
-    kernels.fill(whole, mask, None)
-    kernels.fill(some, mask, lengths)
+    pointwise = backend(name)._kernels
+    pointwise.fill(whole, mask, None)
+    pointwise.fill(some, mask, lengths)
     assert torch.equal(whole, expected)
     for row, length in enumerate(lengths.tolist()):
         assert torch.equal(some[row, :length], expected[row, :length])
@@ -145,6 +164,15 @@ def test_masks_are_drawn_once_and_in_the_order_of_the_loop(name):
             state = case.cells[0].state_type(*case.state)
             found.append(each.run(case.cells[0], case.x, state, masks, constant=case.constant)[0].detach())
         assert torch.allclose(*found, rtol=0, atol=FLOAT64), str(case)
+
+
+def test_a_dense_copy_is_another_tensor_whatever_the_strides():
+    """The way back changes it in place, and a kernel reads it as dense numbers."""
+    for given in (torch.ones(2, 3), torch.ones(1).expand(2, 3), torch.ones(3, 2).t()):
+        copy = gated.dense_copy(given)
+        assert torch.equal(copy, given)
+        assert copy.is_contiguous()
+        assert copy.data_ptr() != given.data_ptr()
 
 
 def test_a_tape_makes_the_loop_compute():
