@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pytorch_sketch_rnn.model.fused.gated import dense_copy, product, windows
+from pytorch_sketch_rnn.model.fused.gated import dense_copy, parts_of_total, product, sum_of_steps, windows
 from pytorch_sketch_rnn.model.fused.layout import Layout
 from pytorch_sketch_rnn.model.fused.pointwise import (
     Buffers,
@@ -86,7 +86,7 @@ class HyperSequence(torch.autograd.Function):
         )
         inner = Buffers(
             *(layout, x.new_empty(D, S, 4 * m), projected_inner, inner_states, Z, None),
-            *(Norm(*norms[4:]), Kept.empty(inner_states)),
+            *(Norm(*norms[4:]), Kept.empty(inner_states), parts_of_total(pointwise, x, B, 4 * m)),
         )
         mix = Mix(
             *(layout, buffers.total, x.new_empty(D, B, 4 * n), projected, x.new_empty(D, S, 4 * n), bias),
@@ -96,7 +96,7 @@ class HyperSequence(torch.autograd.Function):
         inner_step, mix_step, step = pointwise.forward(inner), pointwise.mix(mix), pointwise.forward(buffers)
         for t, rows in enumerate(layout.rows):
             now, after, e = layout.running(t), layout.after(t), layout.output(t)
-            product(Z[:, now], W_inner, inner.total[:, now])
+            product(Z[:, now], W_inner, inner.total[:, now], inner.parts)
             inner_step(t)
             torch.baddbmm(b_embedding.unsqueeze(1), Z[:, after, :m], W_embedding, out=embedded[:, e])
             _signals(embedded[:, e], W_signal, mix.signals[:, :, :rows])
@@ -138,27 +138,29 @@ class HyperSequence(torch.autograd.Function):
         )
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_norm, d_inner_norm = (
-            Norm(*(new(D, pointwise.groups, each.shape[2]) for each in of)) for of in (norm, inner_norm)
+            Norm(*(new(D, pointwise.groups or B, each.shape[2]) for each in of)) for of in (norm, inner_norm)
         )
         weights = W_xh, W_hh, W_inner, W_embedding, W_signal
         d_W_xh, d_W_hh, d_W_inner, d_W_embedding, d_W_signal = (torch.zeros_like(each) for each in weights)
         d_b_embedding, d_bias = new(D, W_embedding.shape[2]), new(D, 4 * n)
         d_projected, d_projected_inner = new(D, B, 4 * n), new(D, B, 4 * m)
         d_x = new(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
-        d_signals, d_Z = new(D, SIGNALS, B, n), new(D, B, m + n)
+        # With parts, the first is that of Z, the others are those of h W_hh.
+        d_signals, d_Z = new(D, SIGNALS, B, n), new(1 + (pointwise.parts.d_h if D == 1 else 1), D, B, m + n)
+        parts, inner_parts = (d_Z[..., m:], d_Z[:1, ..., :m]) if pointwise.freezes else (None, None)
         back_to_h, back_to_Z = W_hh.transpose(1, 2), W_inner[:, : m + n].transpose(1, 2)
         back_to_inner = W_embedding.transpose(1, 2)
-        for steps in reversed(list(windows(layout))):
+        for steps in reversed(list(windows(layout, pointwise.together))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             first_output = layout.output(steps.start).start
             after = slice(layout.after(steps.start).start, layout.after(steps[-1]).stop)
             d_total, d_from_x, d_from_h = (states.new_empty(D, end - first, 4 * n) for _ in range(3))
             d_inner_total = states.new_empty(D, end - first, 4 * m)
             d_embedded = states.new_empty(D, after.stop - after.start, embedded.shape[2])
-            step = pointwise.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm))
+            step = pointwise.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
             mix_step = pointwise.mix_backward(mix, MixGradients(d_total, first, d_from_x, d_from_h, d_signals))
             inner_step = pointwise.backward(
-                inner, Gradients(None, d_inner_h, d_inner_c, d_inner_total, first, d_inner_norm)
+                inner, Gradients(None, d_inner_h, d_inner_c, d_inner_total, first, d_inner_norm, inner_parts)
             )
             for t in reversed(steps):
                 rows, now, e = layout.rows[t], layout.running(t), layout.output(t)
@@ -173,12 +175,16 @@ class HyperSequence(torch.autograd.Function):
                 )
                 d_inner_h[:, :rows].baddbmm_(d_embedded[:, e_here], back_to_inner)
                 inner_step(t)
-                d_projected[:, :rows] += d_from_x[:, here]
-                d_projected_inner[:, :rows] += d_inner_total[:, here]
-                product(d_inner_total[:, here], back_to_Z, d_Z[:, :rows])
-                product(d_from_h[:, here], back_to_h, d_h[:, :rows])
-                d_h[:, :rows] += d_Z[:, :rows, m:]
-                d_inner_h[:, :rows] = d_Z[:, :rows, :m]
+                product(d_inner_total[:, here], back_to_Z, d_Z[0, :, :rows])
+                product(d_from_h[:, here], back_to_h, d_h[:, :rows], None if parts is None else parts[1:])
+                if not pointwise.freezes:
+                    d_h[:, :rows] += d_Z[0, :, :rows, m:]
+                    d_inner_h[:, :rows] = d_Z[0, :, :rows, :m]
+                    d_projected[:, :rows] += d_from_x[:, here]
+                    d_projected_inner[:, :rows] += d_inner_total[:, here]
+            if pointwise.freezes:
+                d_projected += sum_of_steps(d_from_x, B)
+                d_projected_inner += sum_of_steps(d_inner_total, B)
             window = Z[:, first:end].transpose(1, 2)
             d_W_inner.baddbmm_(window, d_inner_total)
             d_W_hh.baddbmm_(window[:, m : m + n], d_from_h)
@@ -189,6 +195,9 @@ class HyperSequence(torch.autograd.Function):
             if d_x is not None:
                 from_inner = d_inner_total @ W_inner[:, m + n : m + n + i].transpose(1, 2)
                 d_x[:, first:end] = from_inner + d_from_x @ W_xh.transpose(1, 2)
+        if pointwise.freezes:
+            d_h += d_Z[..., m:].sum(dim=0)
+            d_inner_h += d_Z[0, ..., :m]
         d_norms = (each.sum(dim=1, keepdim=True) for norms in (d_norm, d_inner_norm) for each in norms)
         return (
             *(None, None, d_x, d_projected if ctx.needs_input_grad[3] else None),

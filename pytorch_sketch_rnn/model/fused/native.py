@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.model.draws import KeyedMask, Mask
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Gradients, Mix, MixGradients
+from pytorch_sketch_rnn.model.fused.pointwise import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients
 
 _WORTH_THREADS = 2**13  # elements, of which a core does one in about 2 ns
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
@@ -77,6 +77,9 @@ class Native:
     """
 
     groups = 16  # more threads than these would have nothing to do
+    together = TOGETHER
+    freezes = False
+    parts = WHOLE
 
     def __init__(self, library: CDLL) -> None:
         self._library = library

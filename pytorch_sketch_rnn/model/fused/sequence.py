@@ -77,6 +77,13 @@ class Fused:
         """See :meth:`Backend.run_both`."""
         if tape.enabled or not _fits(fw, inputs) or type(fw) is not type(bw):
             return LOOP.run_both(fw, bw, inputs, lengths, masks, tape)
+        if self._pointwise.freezes:
+            dropout = self._dropout(masks, inputs, None, lengths)
+            x = torch.stack([inputs, reverse_prefix(inputs, lengths)]).transpose(1, 2)  # [2, T, B, i]
+            layout = Layout.frozen(inputs.shape[1], lengths)
+            start = [cell.zero_state(len(inputs), inputs) for cell in (fw, bw)]
+            _, (fw_state, bw_state) = self._run([fw, bw], layout, layout.pack(x), None, start, dropout, outputs=False)
+            return fw_state, bw_state
         dropout_lengths = lengths
         lengths, order = torch.sort(lengths, descending=True, stable=True)
         layout = Layout.ragged(lengths)
