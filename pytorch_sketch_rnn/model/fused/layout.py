@@ -24,8 +24,8 @@ class Layout:
         batch: number of sketches B.
         rows: number of running rows at each of T steps, never growing; the first is B.
         lengths: the length of each sketch [B], longest first; None where all rows run at every step.
-        ends: the length of each sketch [B] on the device of its numbers, in any order; None where all have T steps. Rows
-            that have ended still take part in every step, but their states are frozen.
+        ends: the length of each sketch [B] on the device of its numbers, in any order; None where all have T steps.
+            Rows that have ended still take part in every step, but their states are frozen.
     """
 
     batch: int

@@ -86,7 +86,7 @@ class Native:
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """See :meth:`Pointwise.fill`."""
-        if not isinstance(mask, KeyedMask):
+        if not isinstance(mask, KeyedMask) or not isinstance(mask.stream.step, int):
             out.copy_(mask.tensor(out))
             return
         rows = np.array(mask.rows, np.uint32)

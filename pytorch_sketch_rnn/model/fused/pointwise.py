@@ -71,7 +71,9 @@ class Buffers:
     dropout: Dropout | None
     norm: Norm | None
     kept: Kept | None  # with layer norm
-    parts: Tensor | None = None  # the products of one step [P, D, B, 4 n], to be added up into total; None: they are there
+    parts: Tensor | None = (
+        None  # the products of one step [P, D, B, 4 n], to be added up into total; None: they are there
+    )
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,27 @@ class MixGradients:
 class Pointwise(Protocol):
     """The element-wise part of each step of D cells of a sequence."""
 
-    groups: int | None  # see Gradients.d_norm; None: each row is one
-    together: int  # packed rows whose gradients are kept until they enter the weights' gradients
-    freezes: bool  # whether it takes rows in their own order, and freezes those that have ended (Layout.frozen)
-    parts: Parts  # a form that freezes takes Gradients.parts, however many; and Buffers.parts if there are several
+    @property
+    def groups(self) -> int | None:
+        """The groups of :attr:`Gradients.d_norm`; None: each row is one."""
+        ...
+
+    @property
+    def together(self) -> int:
+        """How many packed rows' gradients are kept until they enter the weights' gradients."""
+        ...
+
+    @property
+    def freezes(self) -> bool:
+        """Whether rows come in their own order and stay in the batch when they end (``Layout.frozen``). Then
+        :attr:`Gradients.parts` are wanted, and :attr:`Buffers.parts` if there are several.
+        """
+        ...
+
+    @property
+    def parts(self) -> Parts:
+        """Into how many parts the products of a step are split, if it freezes."""
+        ...
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """Write the numbers of a mask into a tensor [B, T, n]; with lengths [B], only those of each row's steps."""
@@ -141,8 +160,8 @@ class Pointwise(Protocol):
         """A function of t that goes back through step t, whose packed rows must lie in the window of ``d_total``.
 
         It computes ``d_total`` of the running rows from the gradients of the states after the step, and sets the other
-        rows of block t to zero. Then ``d_c`` is that of the state before the step, and ``d_h`` is undefined; with parts it
-        is what passes by the step: the gradient of h of rows that have ended, and zero in the other rows.
+        rows of block t to zero. Then ``d_c`` is that of the state before the step, and ``d_h`` is undefined; with parts
+        it is what passes by the step: the gradient of h of rows that have ended, and zero in the other rows.
         """
         ...
 

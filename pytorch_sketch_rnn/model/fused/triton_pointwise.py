@@ -4,8 +4,9 @@ Importing this module imports Triton, which torch's wheels for Linux with CUDA b
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+import numpy as np
 import torch
 import triton
 from torch import Tensor
@@ -16,6 +17,7 @@ from pytorch_sketch_rnn.model.fused import triton_kernels as kernels
 from pytorch_sketch_rnn.model.fused.layout import Layout
 from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Gradients, Mix, MixGradients, Parts
 
+PARTS = Parts(total=1, d_h=4)  # the fastest of those that ``benchmarks/gpu.py`` compares
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # as Triton itself saw it when it was imported
 
 
@@ -30,7 +32,7 @@ class Triton:
     together = 2**15
     freezes = True
 
-    def __init__(self, parts: Parts = Parts(total=1, d_h=4)) -> None:  # noqa: B008 (immutable)
+    def __init__(self, parts: Parts = PARTS) -> None:
         self.parts = parts
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
@@ -41,7 +43,8 @@ class Triton:
         batch, steps, n = out.shape
         stream = mask.stream
         in_memory = isinstance(stream.step, Tensor)
-        scale = float(torch.ones((), dtype=out.dtype) / mask.keep_prob)  # rounded as the other forms round it
+        number = np.float64 if out.dtype == torch.float64 else np.float32
+        scale = float(number(1) / number(mask.keep_prob))  # rounded as the other forms round it
         grid, form = _form(batch * triton.cdiv(steps, 8), n)
         kernels.fill_mask[grid](
             *(out, rows_on(mask.rows, out.device), stream.seed, stream.step, stream.name_id, batch, steps),
@@ -56,8 +59,9 @@ class Triton:
         B, ends, Z, parts = buffers.layout.batch, buffers.layout.ends, buffers.Z, buffers.parts
         mask = None if buffers.dropout is None else buffers.dropout.mask
         norm, kept = buffers.norm or (None,) * 4, buffers.kept or (None,) * 3
-        tensors = buffers.total, parts, buffers.projected, buffers.c, Z, mask, *norm, *kept, ends
-        _check_contiguous(each for each in tensors if each is not Z)
+        before, after = (buffers.total, parts, buffers.projected, buffers.c), (mask, *norm, *kept, ends)
+        _check_contiguous(*before, *after)
+        tensors = *before, Z, *after
         sizes = B, S, 0 if parts is None else parts.stride(0), Z.stride(1), Z.stride(0), _steps(mask)
         flags = {
             "PARTS": 0 if parts is None else len(parts), "PROJECTED": buffers.projected is not None,
@@ -79,11 +83,10 @@ class Triton:
         B, ends = buffers.layout.batch, buffers.layout.ends
         mask = None if buffers.dropout is None else buffers.dropout.mask
         norm, kept = buffers.norm or (None,) * 4, buffers.kept or (None,) * 3
-        tensors = (
-            *(buffers.total, buffers.c, mask, *norm, *kept, ends, gradients.d_outputs, gradients.d_h, parts),
-            *(gradients.d_c, gradients.d_total, *(gradients.d_norm or (None,) * 4)),
-        )
-        _check_contiguous(each for each in tensors if each is not parts)
+        before = buffers.total, buffers.c, mask, *norm, *kept, ends, gradients.d_outputs, gradients.d_h
+        after = gradients.d_c, gradients.d_total, *(gradients.d_norm or (None,) * 4)
+        _check_contiguous(*before, *after)
+        tensors = *before, parts, *after
         sizes = B, S, gradients.d_total.shape[1], gradients.first, *parts.stride()[:3], _steps(mask)
         flags = {
             "PARTS": len(parts), "OUTPUTS": gradients.d_outputs is not None, "NORM": buffers.norm is not None,
@@ -102,7 +105,7 @@ class Triton:
         D, B, units = mix.from_x.shape
         n, S = units // 4, mix.total.shape[1]
         tensors = mix.total, mix.from_x, mix.projected, mix.from_h, mix.bias, mix.signals
-        _check_contiguous(tensors)
+        _check_contiguous(*tensors)
         projected = mix.projected is not None
         grid, form = _form(D * B, n)
 
@@ -120,7 +123,7 @@ class Triton:
             *(mix.from_x, mix.projected, mix.from_h, mix.signals),
             *(gradients.d_total, gradients.d_from_x, gradients.d_from_h, gradients.d_signals),
         )
-        _check_contiguous(tensors)
+        _check_contiguous(*tensors)
         sizes = B, S, gradients.d_total.shape[1], gradients.first
         projected = mix.projected is not None
         grid, form = _form(D * B, n)
@@ -136,7 +139,7 @@ def _check(layout: Layout) -> None:
         raise ValueError("these kernels read rows in their own order only: expected Layout.full or Layout.frozen")
 
 
-def _check_contiguous(tensors: Iterable[Tensor | None]) -> None:
+def _check_contiguous(*tensors: Tensor | None) -> None:
     for tensor in tensors:
         if tensor is not None and not tensor.is_contiguous():
             raise ValueError(f"these kernels read contiguous tensors only, got strides {tensor.stride()}")
