@@ -25,7 +25,7 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.backend import REFERENCE
 from pytorch_sketch_rnn.model.fused import choice
-from pytorch_sketch_rnn.model.fused.pointwise import Parts
+from pytorch_sketch_rnn.model.fused.kernels import Parts
 from pytorch_sketch_rnn.model.fused.self_check import disagreement
 from pytorch_sketch_rnn.model.fused.sequence import Fused
 from pytorch_sketch_rnn.model.sampling import sample_batch
@@ -105,7 +105,7 @@ def main(argv: list[str]) -> int:
 def check(device: torch.device, folder: Path) -> dict[str, bool]:
     """Whether the path for GPUs is equal to the reference, and to all recordings that ship."""
     start = time.perf_counter()
-    wrong = disagreement(Fused(choice.TRITON, choice.pointwise(choice.TRITON)), device)
+    wrong = disagreement(Fused(choice.TRITON, choice.kernels(choice.TRITON)), device)
     print(
         f"self-check, {time.perf_counter() - start:.1f} s with compiling: {wrong or 'equal to the reference'}",
         flush=True,

@@ -6,12 +6,13 @@ for a number of threads.
 
 import functools
 import warnings
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, excerpt
 from pytorch_sketch_rnn.model import sequence
 from pytorch_sketch_rnn.model.cells import Cell, State
 from pytorch_sketch_rnn.model.draws import Mask
@@ -20,6 +21,7 @@ from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 AUTO, REFERENCE, FUSED = "auto", "reference", "fused"
 REQUESTS = (AUTO, REFERENCE, FUSED)
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 class Backend(Protocol):
@@ -90,6 +92,19 @@ class Loop:
 LOOP = Loop()
 
 
+def eager(function: _Function) -> _Function:
+    """Keep ``torch.compile`` of a caller's code out of a function: it cannot trace what they call."""
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> object:
+        if torch.compiler.is_compiling():  # not before: it imports torch's compiler, which takes seconds
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return cast(_Function, called)
+
+
+@eager
 def backend_for(request: str, device: torch.device) -> Backend:
     """The backend that a request means on a device of this machine. The first call may compile kernels, once.
 
@@ -115,8 +130,8 @@ def backend_for(request: str, device: torch.device) -> Backend:
         return choice.proven(request, device)
     except choice.Unusable as error:
         raise BadInput(
-            f"backend is {request}, which cannot be used on {device}: {error}; expected {', '.join(REQUESTS)}, or the "
-            "name of a fused path that is there",
+            f"backend is {excerpt(request)}, which cannot be used on {device}: {error}; "
+            f"expected {', '.join(REQUESTS)}, or the name of a fused path that is there",
             name="backend",
         ) from None
 

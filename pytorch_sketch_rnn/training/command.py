@@ -91,11 +91,21 @@ def _usable_backend(arguments: argparse.Namespace, folder: Path, device: torch.d
     Raises:
         BadInput: when this machine does not have it.
     """
-    request = arguments.backend
-    if request is None:
-        request = _backend_before(folder) if arguments.resume else AUTO
     chosen: list[str] = []
-    _on_rank_0(group, lambda: chosen.append(_backend(request, device)))
+
+    def choose() -> None:
+        if arguments.backend is not None or not arguments.resume:
+            chosen.append(_backend(arguments.backend or AUTO, device))
+            return
+        before = _recorded_before(folder, "backend") or REFERENCE  # older versions had no other
+        try:
+            chosen.append(_backend(before, device))
+        except BadInput as error:
+            raise BadInput(
+                f"{error}; the run in {folder} was trained with it, --backend=auto goes on with another"
+            ) from None
+
+    _on_rank_0(group, choose)
     name: str = group.broadcast(chosen[0] if chosen else None)
     return name if group.leads else _backend(name, device)
 
@@ -110,11 +120,6 @@ def _backend(request: str, device: torch.device) -> str:
     for notice in notices:
         print(f"note: {one_line(notice.message)}", flush=True)
     return name
-
-
-def _backend_before(folder: Path) -> str:
-    """The backend of a run's last checkpoint, with which it resumes bit for bit; older versions had one only."""
-    return _recorded_before(folder, "backend") or REFERENCE
 
 
 def _train(

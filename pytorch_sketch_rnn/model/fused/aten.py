@@ -1,4 +1,4 @@
-"""The element-wise part of each step as PyTorch operations: the form that needs no compiler.
+"""The kernels as PyTorch operations: the form that needs no compiler.
 
 The equations are those of ``model/cells.py``; the gradients follow from them by the chain rule.
 """
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.model.cells import FORGET_BIAS, LAYER_NORM_EPSILON
 from pytorch_sketch_rnn.model.draws import Mask
-from pytorch_sketch_rnn.model.fused.pointwise import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients, Norm
+from pytorch_sketch_rnn.model.fused.kernels import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients, Norm
 
 
 class ATen:
-    """See :class:`~pytorch_sketch_rnn.model.fused.pointwise.Pointwise`."""
+    """See :class:`~pytorch_sketch_rnn.model.fused.kernels.Kernels`."""
 
     groups = 1
     together = TOGETHER
@@ -23,24 +23,36 @@ class ATen:
     parts = WHOLE
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
-        """See :meth:`Pointwise.fill`."""
+        """See :meth:`Kernels.fill`."""
         out.copy_(mask.tensor(out))
 
+    def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
+        """See :meth:`Kernels.product`."""
+        return partial(library_product, weights)
+
     def forward(self, buffers: Buffers) -> Callable[[int], None]:
-        """See :meth:`Pointwise.forward`."""
+        """See :meth:`Kernels.forward`."""
         return partial(_forward, buffers)
 
     def backward(self, buffers: Buffers, gradients: Gradients) -> Callable[[int], None]:
-        """See :meth:`Pointwise.backward`."""
+        """See :meth:`Kernels.backward`."""
         return partial(_backward, buffers, gradients)
 
     def mix(self, mix: Mix) -> Callable[[int], None]:
-        """See :meth:`Pointwise.mix`."""
+        """See :meth:`Kernels.mix`."""
         return partial(_mix, mix)
 
     def mix_backward(self, mix: Mix, gradients: MixGradients) -> Callable[[int], None]:
-        """See :meth:`Pointwise.mix_backward`."""
+        """See :meth:`Kernels.mix_backward`."""
         return partial(_mix_backward, mix, gradients)
+
+
+def library_product(weights: Tensor, a: Tensor, out: Tensor) -> None:
+    """out = a @ weights for each of D matrices, by torch's library."""
+    if len(a) == 1:  # a batch of one would be copied
+        torch.mm(a[0], weights[0], out=out[0])
+    else:
+        torch.bmm(a, weights, out=out)
 
 
 def _forward(buffers: Buffers, t: int) -> None:

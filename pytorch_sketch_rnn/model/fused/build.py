@@ -1,4 +1,4 @@
-"""Compiling ``kernels.cpp`` for this machine, at its first use, into a cache."""
+"""Compiling the C++ files for this machine, at their first use, into a cache."""
 
 import ctypes
 import functools
@@ -49,17 +49,17 @@ def levels() -> tuple[str, ...]:
 
 
 @functools.cache
-def library(level: str) -> ctypes.CDLL:
-    """The kernels, compiled for a vector level.
+def library(source_name: str, level: str) -> ctypes.CDLL:
+    """One of the C++ files beside this one, such as ``kernels.cpp``, compiled for a vector level.
 
     Raises:
         CannotBuild: when there is no compiler, it fails, or what it made cannot be loaded.
     """
     compiler = _compiler()
-    source = (resources.files(__package__) / "kernels.cpp").read_bytes()
+    source = (resources.files(__package__) / source_name).read_bytes()
     flags = (*_FLAGS, *_flags_by_level()[level])
     made_from = "\0".join((compiler, _version(compiler), platform.machine(), platform.system(), *flags)).encode()
-    path = _folder() / f"kernels-{level}-{hashlib.sha256(made_from + source).hexdigest()[:24]}.so"
+    path = folder() / f"{Path(source_name).stem}-{level}-{hashlib.sha256(made_from + source).hexdigest()[:24]}.so"
     if not path.exists():
         _compile(compiler, source, flags, path)
     try:
@@ -83,11 +83,20 @@ def _compiler() -> str:
     raise CannotBuild(f"there is no C++ compiler ({named or 'g++, clang++ or c++'})")
 
 
+def processor() -> str:
+    """What the system calls this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
 def _version(compiler: str) -> str:
     return _run([compiler, "--version"]).stdout
 
 
-def _folder() -> Path:
+def folder() -> Path:
     """The folder of the compiled kernels, which only its owner can write to: what is in it is run as code."""
     folder = cache_folder() / "kernels"
     try:

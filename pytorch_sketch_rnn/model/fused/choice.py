@@ -9,13 +9,15 @@ import torch
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model.fused import build
 from pytorch_sketch_rnn.model.fused.aten import ATen
+from pytorch_sketch_rnn.model.fused.faster_products import own_products_are_faster
+from pytorch_sketch_rnn.model.fused.kernels import Kernels
 from pytorch_sketch_rnn.model.fused.native import Native
-from pytorch_sketch_rnn.model.fused.pointwise import Pointwise
 from pytorch_sketch_rnn.model.fused.self_check import disagreement
 from pytorch_sketch_rnn.model.fused.sequence import PREFIX, Fused
 
 ATEN = f"{PREFIX}aten"
 TRITON = f"{PREFIX}triton"
+LIBRARY = "+library"  # with the matrix products of torch's library
 
 
 class Unusable(Exception):
@@ -23,13 +25,13 @@ class Unusable(Exception):
 
 
 def names(device: torch.device) -> tuple[str, ...]:
-    """The fused paths that a device has, the fastest first."""
+    """The fused paths that a device has, such as ``fused:avx2``, ``fused:avx2+library`` and ``fused:aten``."""
     if device.type == "cuda":
         return (TRITON,)
     if device.type != "cpu":
         return ()
-    interpreted = (TRITON,) if _interprets_triton() and importlib.util.find_spec("triton") else ()
-    return (*(PREFIX + level for level in build.levels()), ATEN, *interpreted)
+    compiled = (f"{PREFIX}{level}{products}" for level in build.levels() for products in ("", LIBRARY))
+    return (*compiled, ATEN, *((TRITON,) if _interprets_triton() else ()))
 
 
 @functools.cache
@@ -41,7 +43,7 @@ def proven(name: str, device: torch.device) -> Fused:
     """
     if name not in names(device):
         raise Unusable(f"{device} has {', '.join(names(device)) or 'no fused path'}")
-    fused = Fused(name, pointwise(name))
+    fused = Fused(name, kernels(name))
     try:
         wrong = disagreement(fused, device)
     except Exception as error:  # Triton compiles its kernels when they first run, which can fail in many ways
@@ -53,8 +55,8 @@ def proven(name: str, device: torch.device) -> Fused:
     return fused
 
 
-def pointwise(name: str) -> Pointwise:
-    """The element-wise part of a fused path of that name, not compared with anything yet.
+def kernels(name: str) -> Kernels:
+    """What a fused path of that name is made of, not compared with anything yet.
 
     Raises:
         Unusable: when it cannot be compiled, or what it needs is not installed.
@@ -67,22 +69,40 @@ def pointwise(name: str) -> Pointwise:
         except ImportError as error:
             raise Unusable(f"triton cannot be imported: {error}") from None
         return Triton()
+    level = name.removeprefix(PREFIX).removesuffix(LIBRARY)
     try:
-        return Native(build.library(name.removeprefix(PREFIX)))
+        products = None if name.endswith(LIBRARY) else build.library("products.cpp", level)
+        return Native(build.library("kernels.cpp", level), products)
     except (build.CannotBuild, BadInput) as error:
         raise Unusable(str(error)) from None
 
 
 def _interprets_triton() -> bool:
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    return os.environ.get("TRITON_INTERPRET") == "1" and importlib.util.find_spec("triton") is not None
 
 
 def fastest(device: torch.device) -> tuple[Fused | None, list[str]]:
     """The fastest fused path of a device, and why those that are faster cannot be used."""
     reasons: list[str] = []
-    for name in names(device):
+    for name in _by_speed(device):
         try:
             return proven(name, device), reasons
         except Unusable as error:
             reasons.append(f"{name}: {error}")
     return None, reasons
+
+
+def _by_speed(device: torch.device) -> tuple[str, ...]:
+    """One fused path of each vector level, with the faster products there, then the one that needs no compiler."""
+    if device.type != "cpu":
+        return names(device)
+    best = []
+    for level in build.levels():
+        try:
+            own = own_products_are_faster(level)
+        except (build.CannotBuild, BadInput):
+            own = True  # why it cannot be used is said where it is tried
+        best.append(f"{PREFIX}{level}" + ("" if own else LIBRARY))
+        if own is not None:
+            break
+    return (*best, *(f"{PREFIX}{level}" for level in build.levels()[len(best) :]), ATEN)

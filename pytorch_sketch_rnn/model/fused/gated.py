@@ -4,22 +4,22 @@ A step reads Z = [h, x, 0], so that hidden state and inputs share one matrix pro
 one product for many steps. What is constant over time is projected once for the sequence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pytorch_sketch_rnn.model.fused.kernels import Buffers, Dropout, Gradients, Kept, Kernels, Norm
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Dropout, Gradients, Kept, Norm, Pointwise
 
 
 class GatedSequence(torch.autograd.Function):
     """A sequence of steps of D cells of n units, over i inputs that change over time.
 
     Inputs:
-        pointwise: the element-wise part.
+        kernels: of the steps.
         layout: of the packed rows S.
         x: in packed rows without the last block [D, S - last block, i].
         projected: the part of the pre-activations that is the same at every step [D, B, 4 n], or None.
@@ -38,7 +38,7 @@ class GatedSequence(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        pointwise: Pointwise,
+        kernels: Kernels,
         layout: Layout,
         x: Tensor,
         projected: Tensor | None,
@@ -54,14 +54,14 @@ class GatedSequence(torch.autograd.Function):
         Z, states = x.new_zeros(D, S, W.shape[1]), x.new_empty(D, S, n)
         Z[:, :B, :n], Z[:, : x.shape[1], n : n + i], states[:, :B] = h, x, c
         kept = Kept.empty(states) if norm else None
-        total, parts = x.new_empty(D, S, 4 * n), parts_of_total(pointwise, x, B, 4 * n)
+        total, parts = x.new_empty(D, S, 4 * n), parts_of_total(kernels, x, B, 4 * n)
         buffers = Buffers(layout, total, projected, states, Z, dropout, Norm(*norm) if norm else None, kept, parts)
-        step = pointwise.forward(buffers)
+        multiply, step = product(kernels, W, parts), kernels.forward(buffers)
         for t in range(T):
             now = layout.running(t)
-            product(Z[:, now], W, total[:, now], parts)
+            multiply(Z[:, now], total[:, now])
             step(t)
-        ctx.pointwise, ctx.layout, ctx.order, ctx.i = pointwise, layout, dropout and dropout.order, i
+        ctx.kernels, ctx.layout, ctx.order, ctx.i = kernels, layout, dropout and dropout.order, i
         mask = None if dropout is None else dropout.mask
         ctx.save_for_backward(W, total, states, Z, mask, *norm, *(kept or ()))
         ctx.set_materialize_grads(False)
@@ -75,7 +75,7 @@ class GatedSequence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         """All steps, from the last to the first."""
         W, total, states, Z, mask, *rest = ctx.saved_tensors
-        pointwise, layout, i = ctx.pointwise, ctx.layout, ctx.i
+        kernels, layout, i = ctx.kernels, ctx.layout, ctx.i
         dropout = None if mask is None else Dropout(mask, ctx.order)
         norm, kept = (Norm(*rest[:4]), Kept(*rest[4:])) if rest else (None, None)
         buffers = Buffers(layout, total, None, states, Z, dropout, norm, kept)
@@ -84,22 +84,22 @@ class GatedSequence(torch.autograd.Function):
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_norm = None
         if norm is not None:
-            d_norm = Norm(*(states.new_zeros(D, pointwise.groups or B, each.shape[2]) for each in norm))
+            d_norm = Norm(*(states.new_zeros(D, kernels.groups or B, each.shape[2]) for each in norm))
         d_W, d_projected = torch.zeros_like(W), states.new_zeros(D, B, 4 * n)
         d_x = states.new_empty(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
-        back_to_h = W[:, :n].transpose(1, 2)
-        parts = states.new_zeros(pointwise.parts.d_h if D == 1 else 1, D, B, n) if pointwise.freezes else None
-        for steps in reversed(list(windows(layout, pointwise.together))):
+        parts = states.new_zeros(kernels.parts.d_h if D == 1 else 1, D, B, n) if kernels.freezes else None
+        back_to_h = product(kernels, W[:, :n].transpose(1, 2), parts)
+        for steps in reversed(list(windows(layout, kernels.together))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             d_total = states.new_empty(D, end - first, 4 * n)
-            step = pointwise.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
+            step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
             for t in reversed(steps):
                 rows, start = layout.rows[t], layout.offsets[t] - first
                 step(t)
-                product(d_total[:, start : start + rows], back_to_h, d_h[:, :rows], parts)
-                if not pointwise.freezes:
+                back_to_h(d_total[:, start : start + rows], d_h[:, :rows])
+                if not kernels.freezes:
                     d_projected[:, :rows] += d_total[:, start : start + rows]
-            if pointwise.freezes:
+            if kernels.freezes:
                 d_projected += sum_of_steps(d_total, B)
             d_W.baddbmm_(Z[:, first:end].transpose(1, 2), d_total)
             if d_x is not None:
@@ -111,23 +111,25 @@ class GatedSequence(torch.autograd.Function):
         return None, None, d_x, d_projected_or_none, d_h, d_c, d_W, None, None, *d_norms
 
 
-def product(a: Tensor, b: Tensor, out: Tensor, parts: Tensor | None = None) -> None:
-    """out = a @ b for each of D matrices; with parts [P, D, ...], these are written instead, and their sum is a @ b."""
-    if parts is not None and len(parts) > 1:  # there is one matrix
-        count = len(parts)
-        torch.bmm(a[0].unflatten(1, (count, -1)).transpose(0, 1), b[0].unflatten(0, (count, -1)), out=parts[:, 0])
-        return
-    if parts is not None:
-        out = parts[0]
-    if len(a) == 1:  # a batch of one would be copied
-        torch.mm(a[0], b[0], out=out[0])
-    else:
-        torch.bmm(a, b, out=out)
+def product(kernels: Kernels, weights: Tensor, parts: Tensor | None) -> Callable[[Tensor, Tensor], None]:
+    """Like :meth:`Kernels.product`; if there are parts [P, D, rows, N], they are written, and their sum is the product."""
+    if parts is None:
+        return kernels.product(weights)
+    if len(parts) == 1:
+        multiply = kernels.product(weights)
+        return lambda a, _: multiply(a, parts[0])
+    count, out = len(parts), parts[:, 0]  # there is one cell
+    split: Tensor = weights[0].unflatten(0, (count, -1))
+
+    def multiply_parts(a: Tensor, _: Tensor) -> None:
+        torch.bmm(a[0].unflatten(1, (count, -1)).transpose(0, 1), split, out=out)
+
+    return multiply_parts
 
 
-def parts_of_total(pointwise: Pointwise, like: Tensor, rows: int, columns: int) -> Tensor | None:
+def parts_of_total(kernels: Kernels, like: Tensor, rows: int, columns: int) -> Tensor | None:
     """Room for the parts of a step's products, or None where they are whole; ``like`` is [D, ...]."""
-    count = pointwise.parts.total
+    count = kernels.parts.total
     return like.new_empty(count, 1, rows, columns) if count > 1 and len(like) == 1 else None
 
 

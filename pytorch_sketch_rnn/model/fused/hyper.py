@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pytorch_sketch_rnn.model.fused.aten import library_product
 from pytorch_sketch_rnn.model.fused.gated import dense_copy, parts_of_total, product, sum_of_steps, windows
-from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import (
+from pytorch_sketch_rnn.model.fused.kernels import (
     Buffers,
     Dropout,
     Gradients,
     Kept,
+    Kernels,
     Mix,
     MixGradients,
     Norm,
-    Pointwise,
 )
+from pytorch_sketch_rnn.model.fused.layout import Layout
 
 SIGNALS = 12
 
@@ -31,7 +32,7 @@ class HyperSequence(torch.autograd.Function):
     """A sequence of steps of D cells of n units, with inner cells of m units, over i inputs that change over time.
 
     Inputs:
-        pointwise: the element-wise part.
+        kernels: of the steps.
         layout: of the packed rows S.
         x: in packed rows without the last block [D, S - last block, i].
         projected: the part of x W_xh that is the same at every step [D, B, 4 n], or None.
@@ -54,7 +55,7 @@ class HyperSequence(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        pointwise: Pointwise,
+        kernels: Kernels,
         layout: Layout,
         x: Tensor,
         projected: Tensor | None,
@@ -86,25 +87,28 @@ class HyperSequence(torch.autograd.Function):
         )
         inner = Buffers(
             *(layout, x.new_empty(D, S, 4 * m), projected_inner, inner_states, Z, None),
-            *(Norm(*norms[4:]), Kept.empty(inner_states), parts_of_total(pointwise, x, B, 4 * m)),
+            *(Norm(*norms[4:]), Kept.empty(inner_states), parts_of_total(kernels, x, B, 4 * m)),
         )
         mix = Mix(
             *(layout, buffers.total, x.new_empty(D, B, 4 * n), projected, x.new_empty(D, S, 4 * n), bias),
             x.new_empty(D, SIGNALS, B, n),
         )
         embedded = x.new_empty(D, S - B, W_embedding.shape[2])
-        inner_step, mix_step, step = pointwise.forward(inner), pointwise.mix(mix), pointwise.forward(buffers)
+        inner_step, mix_step, step = kernels.forward(inner), kernels.mix(mix), kernels.forward(buffers)
+        to_inner = product(kernels, W_inner, inner.parts)
+        to_embedding, from_h = (kernels.product(weights) for weights in (W_embedding, W_hh))
         for t, rows in enumerate(layout.rows):
             now, after, e = layout.running(t), layout.after(t), layout.output(t)
-            product(Z[:, now], W_inner, inner.total[:, now], inner.parts)
+            to_inner(Z[:, now], inner.total[:, now])
             inner_step(t)
-            torch.baddbmm(b_embedding.unsqueeze(1), Z[:, after, :m], W_embedding, out=embedded[:, e])
+            to_embedding(Z[:, after, :m], embedded[:, e])
+            embedded[:, e] += b_embedding.unsqueeze(1)
             _signals(embedded[:, e], W_signal, mix.signals[:, :, :rows])
-            product(Z[:, now, m : m + n], W_hh, mix.from_h[:, now])
-            product(Z[:, now, m + n : m + n + i], W_xh, mix.from_x[:, :rows])
+            from_h(Z[:, now, m : m + n], mix.from_h[:, now])
+            library_product(W_xh, Z[:, now, m + n : m + n + i], mix.from_x[:, :rows])
             mix_step(t)
             step(t)
-        ctx.pointwise, ctx.layout, ctx.order, ctx.i = pointwise, layout, dropout and dropout.order, i
+        ctx.kernels, ctx.layout, ctx.order, ctx.i = kernels, layout, dropout and dropout.order, i
         mask = None if dropout is None else dropout.mask
         weights = W_xh, W_hh, bias, W_inner, W_embedding, W_signal
         kept = buffers.total, states, inner.total, inner_states, Z, mix.from_h, embedded
@@ -122,7 +126,7 @@ class HyperSequence(torch.autograd.Function):
         """All steps, from the last to the first."""
         W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors
         total, states, inner_total, inner_states, Z, from_h, embedded, mask, projected, *rest = rest
-        pointwise, layout, i = ctx.pointwise, ctx.layout, ctx.i
+        kernels, layout, i = ctx.kernels, ctx.layout, ctx.i
         (D, _, n), m, B = states.shape, inner_states.shape[2], layout.batch
         new = states.new_zeros
         norm, inner_norm = Norm(*rest[:4]), Norm(*rest[4:8])
@@ -138,28 +142,31 @@ class HyperSequence(torch.autograd.Function):
         )
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_norm, d_inner_norm = (
-            Norm(*(new(D, pointwise.groups or B, each.shape[2]) for each in of)) for of in (norm, inner_norm)
+            Norm(*(new(D, kernels.groups or B, each.shape[2]) for each in of)) for of in (norm, inner_norm)
         )
         weights = W_xh, W_hh, W_inner, W_embedding, W_signal
         d_W_xh, d_W_hh, d_W_inner, d_W_embedding, d_W_signal = (torch.zeros_like(each) for each in weights)
         d_b_embedding, d_bias = new(D, W_embedding.shape[2]), new(D, 4 * n)
         d_projected, d_projected_inner = new(D, B, 4 * n), new(D, B, 4 * m)
         d_x = new(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
+        d_signals, from_embedded = new(D, SIGNALS, B, n), new(D, B, m)
         # With parts, the first is that of Z, the others are those of h W_hh.
-        d_signals, d_Z = new(D, SIGNALS, B, n), new(1 + (pointwise.parts.d_h if D == 1 else 1), D, B, m + n)
-        parts, inner_parts = (d_Z[..., m:], d_Z[:1, ..., :m]) if pointwise.freezes else (None, None)
-        back_to_h, back_to_Z = W_hh.transpose(1, 2), W_inner[:, : m + n].transpose(1, 2)
-        back_to_inner = W_embedding.transpose(1, 2)
-        for steps in reversed(list(windows(layout, pointwise.together))):
+        d_Z = new(1 + (kernels.parts.d_h if D == 1 else 1), D, B, m + n)
+        parts, inner_parts = (d_Z[..., m:], d_Z[:1, ..., :m]) if kernels.freezes else (None, None)
+        back_to_h = product(kernels, W_hh.transpose(1, 2), None if parts is None else parts[1:])
+        back_to_Z, back_to_inner = (
+            kernels.product(weights.transpose(1, 2)) for weights in (W_inner[:, : m + n], W_embedding)
+        )
+        for steps in reversed(list(windows(layout, kernels.together))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             first_output = layout.output(steps.start).start
             after = slice(layout.after(steps.start).start, layout.after(steps[-1]).stop)
             d_total, d_from_x, d_from_h = (states.new_empty(D, end - first, 4 * n) for _ in range(3))
             d_inner_total = states.new_empty(D, end - first, 4 * m)
             d_embedded = states.new_empty(D, after.stop - after.start, embedded.shape[2])
-            step = pointwise.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
-            mix_step = pointwise.mix_backward(mix, MixGradients(d_total, first, d_from_x, d_from_h, d_signals))
-            inner_step = pointwise.backward(
+            step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
+            mix_step = kernels.mix_backward(mix, MixGradients(d_total, first, d_from_x, d_from_h, d_signals))
+            inner_step = kernels.backward(
                 inner, Gradients(None, d_inner_h, d_inner_c, d_inner_total, first, d_inner_norm, inner_parts)
             )
             for t in reversed(steps):
@@ -167,22 +174,23 @@ class HyperSequence(torch.autograd.Function):
                 here = slice(now.start - first, now.stop - first)
                 e_here = slice(e.start - first_output, e.stop - first_output)
                 step(t)
-                product(Z[:, now, m + n : m + n + i], W_xh, mix.from_x[:, :rows])
+                library_product(W_xh, Z[:, now, m + n : m + n + i], mix.from_x[:, :rows])
                 _signals(embedded[:, e], W_signal, mix.signals[:, :, :rows])
                 mix_step(t)
                 _signals_backward(
                     *(d_signals[:, :, :rows], embedded[:, e], W_signal, d_embedded[:, e_here], d_W_signal)
                 )
-                d_inner_h[:, :rows].baddbmm_(d_embedded[:, e_here], back_to_inner)
+                back_to_inner(d_embedded[:, e_here], from_embedded[:, :rows])
+                d_inner_h[:, :rows] += from_embedded[:, :rows]
                 inner_step(t)
-                product(d_inner_total[:, here], back_to_Z, d_Z[0, :, :rows])
-                product(d_from_h[:, here], back_to_h, d_h[:, :rows], None if parts is None else parts[1:])
-                if not pointwise.freezes:
+                back_to_Z(d_inner_total[:, here], d_Z[0, :, :rows])
+                back_to_h(d_from_h[:, here], d_h[:, :rows])
+                if not kernels.freezes:
                     d_h[:, :rows] += d_Z[0, :, :rows, m:]
                     d_inner_h[:, :rows] = d_Z[0, :, :rows, :m]
                     d_projected[:, :rows] += d_from_x[:, here]
                     d_projected_inner[:, :rows] += d_inner_total[:, here]
-            if pointwise.freezes:
+            if kernels.freezes:
                 d_projected += sum_of_steps(d_from_x, B)
                 d_projected_inner += sum_of_steps(d_inner_total, B)
             window = Z[:, first:end].transpose(1, 2)
@@ -195,7 +203,7 @@ class HyperSequence(torch.autograd.Function):
             if d_x is not None:
                 from_inner = d_inner_total @ W_inner[:, m + n : m + n + i].transpose(1, 2)
                 d_x[:, first:end] = from_inner + d_from_x @ W_xh.transpose(1, 2)
-        if pointwise.freezes:
+        if kernels.freezes:
             d_h += d_Z[..., m:].sum(dim=0)
             d_inner_h += d_Z[0, ..., :m]
         d_norms = (each.sum(dim=1, keepdim=True) for norms in (d_norm, d_inner_norm) for each in norms)

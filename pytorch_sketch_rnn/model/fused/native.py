@@ -1,15 +1,17 @@
-"""The element-wise part of each step as compiled code (``kernels.cpp``)."""
+"""The kernels as compiled code (``kernels.cpp``, ``products.cpp``)."""
 
 from collections.abc import Callable
 from ctypes import CDLL, POINTER, Array, Structure, byref, c_double, c_int64, c_uint32, c_void_p
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.model.draws import KeyedMask, Mask
+from pytorch_sketch_rnn.model.fused.aten import library_product
+from pytorch_sketch_rnn.model.fused.kernels import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients
 
 _WORTH_THREADS = 2**13  # elements, of which a core does one in about 2 ns
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
@@ -70,10 +72,11 @@ class _KeyedMask(Structure):
 
 
 class Native:
-    """See :class:`~pytorch_sketch_rnn.model.fused.pointwise.Pointwise`.
+    """See :class:`~pytorch_sketch_rnn.model.fused.kernels.Kernels`.
 
     Args:
         library: the compiled kernels.
+        products: the compiled products; None takes those of torch's library.
     """
 
     groups = 16  # more threads than these would have nothing to do
@@ -81,11 +84,18 @@ class Native:
     freezes = False
     parts = WHOLE
 
-    def __init__(self, library: CDLL) -> None:
+    def __init__(self, library: CDLL, products: CDLL | None) -> None:
         self._library = library
+        self._products = products
+
+    def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
+        """See :meth:`Kernels.product`."""
+        if self._products is None:
+            return partial(library_product, weights)
+        return PackedProduct(self._products, weights)
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
-        """See :meth:`Pointwise.fill`."""
+        """See :meth:`Kernels.fill`."""
         if not isinstance(mask, KeyedMask) or not isinstance(mask.stream.step, int):
             out.copy_(mask.tensor(out))
             return
@@ -100,13 +110,13 @@ class Native:
         self._library[f"fill_mask_{_SUFFIX[out.dtype]}"](byref(described), c_void_p(words.ctypes.data))
 
     def forward(self, buffers: Buffers) -> Callable[[int], None]:
-        """See :meth:`Pointwise.forward`."""
+        """See :meth:`Kernels.forward`."""
         kernel = self._library[f"gates_forward_{_SUFFIX[buffers.c.dtype]}"]
         sequence = self._sequence(buffers)
         return lambda t: kernel(byref(sequence), c_int64(t))
 
     def backward(self, buffers: Buffers, gradients: Gradients) -> Callable[[int], None]:
-        """See :meth:`Pointwise.backward`."""
+        """See :meth:`Kernels.backward`."""
         kernel = self._library[f"gates_backward_{_SUFFIX[buffers.c.dtype]}"]
         D, _, n = buffers.c.shape
         scratch = buffers.c.new_empty(D, self.groups, n)
@@ -125,13 +135,13 @@ class Native:
         return step
 
     def mix(self, mix: Mix) -> Callable[[int], None]:
-        """See :meth:`Pointwise.mix`."""
+        """See :meth:`Kernels.mix`."""
         kernel = self._library[f"mix_forward_{_SUFFIX[mix.total.dtype]}"]
         described = self._mix(mix)
         return lambda t: kernel(byref(described), c_int64(t))
 
     def mix_backward(self, mix: Mix, gradients: MixGradients) -> Callable[[int], None]:
-        """See :meth:`Pointwise.mix_backward`."""
+        """See :meth:`Kernels.mix_backward`."""
         kernel = self._library[f"mix_backward_{_SUFFIX[mix.total.dtype]}"]
         described = self._mix(mix)
         d_described = _MixGradients(
@@ -167,6 +177,33 @@ class Native:
             *((None, 0, 0, 0) if mask is None else (mask.data_ptr(), *mask.stride()[:3])),
             *map(_address, (order, *(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3))),
         )
+
+
+class PackedProduct:
+    """Products with weights [D, K, N] that are packed once (``products.cpp``)."""
+
+    def __init__(self, products: CDLL, weights: Tensor) -> None:
+        suffix = _SUFFIX[weights.dtype]
+        width = products[f"panel_width_{suffix}"]()
+        D, self._K, self._N = weights.shape
+        columns = -(-self._N // width) * width
+        self._packed = weights.new_empty(D, self._K * columns)
+        for one, to in zip(weights, self._packed, strict=True):
+            strides = c_int64(one.stride(0)), c_int64(one.stride(1))
+            sizes = c_int64(self._K), c_int64(self._N)
+            products[f"pack_{suffix}"](c_void_p(one.data_ptr()), *strides, *sizes, c_void_p(to.data_ptr()))
+        self._multiply = products[f"multiply_{suffix}"]
+
+    def __call__(self, a: Tensor, out: Tensor) -> None:
+        """out = a @ weights."""
+        rows = a.shape[1]
+        threads = c_int64(_threads(rows * self._K * self._N // 64))
+        for cell, packed in enumerate(self._packed):
+            self._multiply(
+                *(c_void_p(a[cell].data_ptr()), c_int64(a.stride(1)), c_void_p(packed.data_ptr())),
+                *(c_void_p(out[cell].data_ptr()), c_int64(out.stride(1))),
+                *(c_int64(rows), c_int64(self._K), c_int64(self._N), threads),
+            )
 
 
 def _threads(elements: int) -> int:

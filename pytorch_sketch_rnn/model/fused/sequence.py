@@ -1,29 +1,23 @@
 """Sequences of cells by the fused path; the same functions as in ``model/sequence.py``."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.model.backend import LOOP
+from pytorch_sketch_rnn.model.backend import LOOP, eager
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell, State
 from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.fused.gated import GatedSequence
 from pytorch_sketch_rnn.model.fused.hyper import HyperSequence
+from pytorch_sketch_rnn.model.fused.kernels import Dropout, Kernels
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import Dropout, Pointwise
 from pytorch_sketch_rnn.model.fused.weights import gated_weights, hyper_weights
 from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 
 PREFIX = "fused:"
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-
-def _eager(function: _Function) -> _Function:
-    """Keep ``torch.compile`` of a caller's code out of a function: it cannot trace compiled kernels."""
-    return cast(_Function, torch.compiler.disable(function))
 
 
 class Fused:
@@ -33,14 +27,14 @@ class Fused:
 
     Args:
         name: of the backend.
-        pointwise: the element-wise part of each step.
+        kernels: the element-wise part of each step.
     """
 
-    def __init__(self, name: str, pointwise: Pointwise) -> None:
+    def __init__(self, name: str, kernels: Kernels) -> None:
         self.name = name
-        self._pointwise = pointwise
+        self._kernels = kernels
 
-    @_eager
+    @eager
     def run(
         self,
         cell: Cell,
@@ -64,7 +58,7 @@ class Fused:
         outputs = hidden.view(steps, batch, -1).transpose(0, 1)
         return outputs if masks.output is None else outputs * masks.output.tensor(outputs), last
 
-    @_eager
+    @eager
     def run_both(
         self,
         fw: Cell,
@@ -77,7 +71,7 @@ class Fused:
         """See :meth:`Backend.run_both`."""
         if tape.enabled or not _fits(fw, inputs) or type(fw) is not type(bw):
             return LOOP.run_both(fw, bw, inputs, lengths, masks, tape)
-        if self._pointwise.freezes:
+        if self._kernels.freezes:
             dropout = self._dropout(masks, inputs, None, lengths)
             x = torch.stack([inputs, reverse_prefix(inputs, lengths)]).transpose(1, 2)  # [2, T, B, i]
             layout = Layout.frozen(inputs.shape[1], lengths)
@@ -106,7 +100,7 @@ class Fused:
         numbers = like.new_empty(len(drawn), *drawn[0].shape)
         with torch.cuda.device_of(numbers):  # a kernel runs on the current device
             for out, mask in zip(numbers, drawn, strict=True):
-                self._pointwise.fill(out, mask, lengths)
+                self._kernels.fill(out, mask, lengths)
         return Dropout(numbers, order)
 
     def _run(
@@ -121,7 +115,7 @@ class Fused:
         outputs: bool,
     ) -> tuple[Tensor, list[State]]:
         """The outputs in packed rows and the final states; x [D, packed rows, i], constant [B, c]."""
-        pointwise, kind = self._pointwise, type(states[0])
+        kernels, kind = self._kernels, type(states[0])
         start = {name: torch.stack([getattr(state, name) for state in states]) for name in kind._fields}
         with torch.cuda.device_of(x):  # a kernel runs on the current device
             if isinstance(cells[0], HyperLSTMCell):
@@ -130,7 +124,7 @@ class Fused:
                     None if constant is None else constant @ W for W in (hyper.W_constant, hyper.inner.W_constant)
                 )
                 hidden, *last = HyperSequence.apply(  # type: ignore[no-untyped-call]
-                    *(pointwise, layout, x, projected, projected_inner, *start.values()),
+                    *(kernels, layout, x, projected, projected_inner, *start.values()),
                     *(hyper.W_xh, hyper.W_hh, hyper.bias, hyper.inner.W, hyper.W_embedding, hyper.b_embedding),
                     *(hyper.W_signal, dropout, outputs, *hyper.norm, *(hyper.inner.norm or ())),
                 )
@@ -141,7 +135,7 @@ class Fused:
                     bias = gated.bias.expand(-1, layout.batch, -1)
                     projected = bias.contiguous() if projected is None else projected + bias
                 hidden, h, c = GatedSequence.apply(  # type: ignore[no-untyped-call]
-                    *(pointwise, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
+                    *(kernels, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
                     *(gated.norm or ()),
                 )
                 found = {"h": h, "c": c}

@@ -4,7 +4,7 @@ With the environment variable ``TRITON_INTERPRET=1`` Triton runs them on a CPU, 
 is that of the number of operations, so that one program then computes all rows.
 
 A block is [ROWS, BLOCK], with n columns that count; what belongs to a row is [ROWS, 1]. A packed row is
-``cell S + t B + b``. The parameters are those of :mod:`pointwise`. Constants are ``constexpr``, since Triton passes a
+``cell S + t B + b``. The parameters are those of :mod:`kernels`. Constants are ``constexpr``, since Triton passes a
 Python float as a float32.
 """
 

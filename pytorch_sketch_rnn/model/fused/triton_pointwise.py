@@ -5,6 +5,7 @@ Importing this module imports Triton, which torch's wheels for Linux with CUDA b
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,15 +15,16 @@ from torch import Tensor
 from pytorch_sketch_rnn.model.cells import FORGET_BIAS, LAYER_NORM_EPSILON
 from pytorch_sketch_rnn.model.draws import KeyedMask, Mask, rows_on
 from pytorch_sketch_rnn.model.fused import triton_kernels as kernels
+from pytorch_sketch_rnn.model.fused.aten import library_product
+from pytorch_sketch_rnn.model.fused.kernels import Buffers, Gradients, Mix, MixGradients, Parts
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Gradients, Mix, MixGradients, Parts
 
 PARTS = Parts(total=1, d_h=4)  # the fastest of those that ``benchmarks/gpu.py`` compares
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # as Triton itself saw it when it was imported
 
 
 class Triton:
-    """See :class:`~pytorch_sketch_rnn.model.fused.pointwise.Pointwise`. Layouts must not be sorted.
+    """See :class:`~pytorch_sketch_rnn.model.fused.kernels.Kernels`. Layouts must not be sorted.
 
     Args:
         parts: into how many parts the products of a step are split.
@@ -35,8 +37,12 @@ class Triton:
     def __init__(self, parts: Parts = PARTS) -> None:
         self.parts = parts
 
+    def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
+        """See :meth:`Kernels.product`."""
+        return partial(library_product, weights)
+
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
-        """See :meth:`Pointwise.fill`."""
+        """See :meth:`Kernels.fill`."""
         if not isinstance(mask, KeyedMask):
             out.copy_(mask.tensor(out))
             return
@@ -53,7 +59,7 @@ class Triton:
         )
 
     def forward(self, buffers: Buffers) -> Callable[[int], None]:
-        """See :meth:`Pointwise.forward`."""
+        """See :meth:`Kernels.forward`."""
         _check(buffers.layout)
         D, S, n = buffers.c.shape
         B, ends, Z, parts = buffers.layout.batch, buffers.layout.ends, buffers.Z, buffers.parts
@@ -75,7 +81,7 @@ class Triton:
         return step
 
     def backward(self, buffers: Buffers, gradients: Gradients) -> Callable[[int], None]:
-        """See :meth:`Pointwise.backward`."""
+        """See :meth:`Kernels.backward`."""
         _check(buffers.layout)
         (D, S, n), parts = buffers.c.shape, gradients.parts
         if parts is None:
@@ -100,7 +106,7 @@ class Triton:
         return step
 
     def mix(self, mix: Mix) -> Callable[[int], None]:
-        """See :meth:`Pointwise.mix`."""
+        """See :meth:`Kernels.mix`."""
         _check(mix.layout)
         D, B, units = mix.from_x.shape
         n, S = units // 4, mix.total.shape[1]
@@ -115,7 +121,7 @@ class Triton:
         return step
 
     def mix_backward(self, mix: Mix, gradients: MixGradients) -> Callable[[int], None]:
-        """See :meth:`Pointwise.mix_backward`."""
+        """See :meth:`Kernels.mix_backward`."""
         _check(mix.layout)
         D, B, units = mix.from_x.shape
         n, S = units // 4, mix.total.shape[1]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.model.cells import HyperLSTMCell, HyperNorm, LayerNormLSTMCell, LSTMCell
-from pytorch_sketch_rnn.model.fused.pointwise import Norm
+from pytorch_sketch_rnn.model.fused.kernels import Norm
 
 _ALIGNED = 16  # the columns of Z are a multiple of this, so that its rows are aligned
 

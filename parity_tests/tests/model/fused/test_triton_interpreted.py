@@ -38,4 +38,4 @@ def test_without_triton_it_is_unusable_and_says_why(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.delitem(sys.modules, "pytorch_sketch_rnn.model.fused.triton_pointwise", raising=False)
     with pytest.raises(choice.Unusable, match="triton cannot be imported"):
-        choice.pointwise(choice.TRITON)
+        choice.kernels(choice.TRITON)

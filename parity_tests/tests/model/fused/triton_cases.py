@@ -19,8 +19,8 @@ from pytorch_sketch_rnn.model.backend import LOOP, Backend
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.draws import KeyedDraws, KeyedMask, RecordedMask
 from pytorch_sketch_rnn.model.fused import choice
+from pytorch_sketch_rnn.model.fused.kernels import Buffers, Gradients, Parts
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.pointwise import Buffers, Gradients, Parts
 from pytorch_sketch_rnn.model.fused.sequence import Fused
 from pytorch_sketch_rnn.model.fused.triton_pointwise import Triton
 from pytorch_sketch_rnn.model.sequence import Masks
@@ -245,7 +245,7 @@ def test_a_processor_uses_it_only_when_asked_to():
     names = choice.names(DEVICE)
     assert names[-1] == choice.TRITON
     assert choice.names(torch.device("cuda")) == (choice.TRITON,)
-    assert isinstance(choice.pointwise(choice.TRITON), Triton)
+    assert isinstance(choice.kernels(choice.TRITON), Triton)
 
 
 def test_masks_are_described_not_drawn():

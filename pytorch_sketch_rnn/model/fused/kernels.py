@@ -1,4 +1,4 @@
-"""What the element-wise part of a sequence reads and writes; ``aten``, ``native`` and ``triton`` are forms of it."""
+"""What the kernels of a fused sequence read and write; ``aten`` and ``native`` are two forms of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Parts(NamedTuple):
 
 
 WHOLE = Parts(1, 1)
-TOGETHER = 3200  # of Pointwise.together, on a CPU
+TOGETHER = 3200  # of Kernels.together, on a CPU
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class MixGradients:
     d_signals: Tensor  # of the running rows of one step [D, 12, B, n]
 
 
-class Pointwise(Protocol):
-    """The element-wise part of each step of D cells of a sequence."""
+class Kernels(Protocol):
+    """What a fused sequence is made of: products with weights, and the element-wise part of each step of D cells."""
 
     @property
     def groups(self) -> int | None:
@@ -147,6 +147,13 @@ class Pointwise(Protocol):
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """Write the numbers of a mask into a tensor [B, T, n]; with lengths [B], only those of each row's steps."""
+        ...
+
+    def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
+        """A function of a [D, rows, K] and out [D, rows, N] that computes out = a @ weights, for weights [D, K, N].
+
+        Columns of ``a`` and ``out`` are adjacent. The weights must not change while it is used.
+        """
         ...
 
     def forward(self, buffers: Buffers) -> Callable[[int], None]:

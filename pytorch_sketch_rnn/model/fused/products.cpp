@@ -1,0 +1,125 @@
+// Matrix products with weights that many steps share: they are packed once, in the order in which they are read.
+//
+// Packed weights [K, N] are panels of two vectors' width of columns, each [K, width], the last one filled up with zeros.
+// A tile of kRows rows of the result and one panel's columns is held in registers while K is run through. A thread takes
+// whole panels, so no result depends on the number of threads.
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kBytes = 64, kRows = 12;
+#elif defined(__AVX__)
+constexpr int kBytes = 32, kRows = 6;
+#elif defined(__aarch64__)
+constexpr int kBytes = 16, kRows = 12;
+#else
+constexpr int kBytes = 16, kRows = 6;
+#endif
+constexpr int64_t kDepth = 640;  // at most so much of K at a time, so that a panel of it stays in a near cache
+
+template <typename T> struct Vector;
+template <> struct Vector<float> {
+  typedef float Type __attribute__((vector_size(kBytes)));
+};
+template <> struct Vector<double> {
+  typedef double Type __attribute__((vector_size(kBytes)));
+};
+
+template <typename T> constexpr int64_t lanes() { return kBytes / sizeof(T); }
+template <typename T> constexpr int64_t panel_width() { return 2 * lanes<T>(); }
+
+template <typename T> inline typename Vector<T>::Type load(const T* from) {
+  typename Vector<T>::Type vector;
+  std::memcpy(&vector, from, sizeof vector);
+  return vector;
+}
+
+// A tile of ROWS rows: c (+)= a panel, for `depth` of K; only `columns` of the panel's columns are written.
+template <typename T, int ROWS>
+void tile(const T* a, int64_t a_stride, const T* panel, int64_t depth, T* c, int64_t c_stride, int64_t columns,
+          bool first) {
+  using V = typename Vector<T>::Type;
+  V sums[ROWS][2] = {};
+  for (int64_t k = 0; k < depth; ++k) {
+    const V left = load(panel + k * panel_width<T>()), right = load(panel + k * panel_width<T>() + lanes<T>());
+#pragma GCC unroll 16
+    for (int row = 0; row < ROWS; ++row) {
+      const T x = a[row * a_stride + k];
+      sums[row][0] += x * left;
+      sums[row][1] += x * right;
+    }
+  }
+  for (int row = 0; row < ROWS; ++row) {
+    T* out = c + row * c_stride;
+    T values[panel_width<T>()];
+    std::memcpy(values, sums[row], sizeof values);
+    for (int64_t k = 0; k < columns; ++k) out[k] = first ? values[k] : out[k] + values[k];
+  }
+}
+
+template <typename T, int ROWS>
+void rest(int64_t rows, const T* a, int64_t a_stride, const T* panel, int64_t depth, T* c, int64_t c_stride,
+          int64_t columns, bool first) {
+  if constexpr (ROWS > 0) {
+    if (rows == ROWS)
+      tile<T, ROWS>(a, a_stride, panel, depth, c, c_stride, columns, first);
+    else
+      rest<T, ROWS - 1>(rows, a, a_stride, panel, depth, c, c_stride, columns, first);
+  }
+}
+
+template <typename T>
+void pack(const T* weights, int64_t row_stride, int64_t column_stride, int64_t K, int64_t N, T* to) {
+  constexpr int64_t width = panel_width<T>();
+  for (int64_t n = 0; n < N; n += width)
+    for (int64_t k = 0; k < K; ++k)
+      for (int64_t j = 0; j < width; ++j)
+        *to++ = n + j < N ? weights[k * row_stride + (n + j) * column_stride] : T(0);
+}
+
+template <typename T>
+void multiply(const T* a, int64_t a_stride, const T* packed, T* c, int64_t c_stride, int64_t M, int64_t K, int64_t N,
+              int64_t threads) {
+  constexpr int64_t width = panel_width<T>();
+  const int64_t panels = (N + width - 1) / width;
+  const int64_t parts = (K + kDepth - 1) / kDepth, depth_of_part = (K + parts - 1) / parts;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t p = 0; p < panels; ++p) {
+    const int64_t columns = N - p * width < width ? N - p * width : width;
+    for (int64_t k = 0; k < K; k += depth_of_part) {
+      const int64_t depth = K - k < depth_of_part ? K - k : depth_of_part;
+      const T* panel = packed + (p * K + k) * width;
+      for (int64_t m = 0; m < M; m += kRows) {
+        T* to = c + m * c_stride + p * width;
+        const T* from = a + m * a_stride + k;
+        if (M - m >= kRows)
+          tile<T, kRows>(from, a_stride, panel, depth, to, c_stride, columns, k == 0);
+        else
+          rest<T, kRows - 1>(M - m, from, a_stride, panel, depth, to, c_stride, columns, k == 0);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" {
+int64_t panel_width_f32() { return panel_width<float>(); }
+int64_t panel_width_f64() { return panel_width<double>(); }
+void pack_f32(const float* weights, int64_t row_stride, int64_t column_stride, int64_t K, int64_t N, float* to) {
+  pack(weights, row_stride, column_stride, K, N, to);
+}
+void pack_f64(const double* weights, int64_t row_stride, int64_t column_stride, int64_t K, int64_t N, double* to) {
+  pack(weights, row_stride, column_stride, K, N, to);
+}
+void multiply_f32(const float* a, int64_t a_stride, const float* packed, float* c, int64_t c_stride, int64_t M,
+                  int64_t K, int64_t N, int64_t threads) {
+  multiply(a, a_stride, packed, c, c_stride, M, K, N, threads);
+}
+void multiply_f64(const double* a, int64_t a_stride, const double* packed, double* c, int64_t c_stride, int64_t M,
+                  int64_t K, int64_t N, int64_t threads) {
+  multiply(a, a_stride, packed, c, c_stride, M, K, N, threads);
+}
+}
