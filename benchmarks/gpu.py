@@ -76,6 +76,8 @@ def main(argv: list[str]) -> int:
         if getattr(arguments, name) < 1:
             raise BadInput(f"--{name} is {getattr(arguments, name)}, expected at least 1")
     device = usable_device(arguments.device)
+    if device.type != "cuda":
+        raise BadInput(f"--device is {arguments.device}, expected a CUDA device")
     torch.set_float32_matmul_precision("highest")
     parts = arguments.only or DEFAULT
     rows = [row for row in ROWS if not arguments.case or row.name in arguments.case]
@@ -125,7 +127,7 @@ def measure(row: Row, device: torch.device, rounds: int, repeats: int) -> dict[s
     taken = {GRAPHS: repeats, LAUNCHED: max(1, repeats // 4), REFERENCE: min(2, repeats)}
     found: dict[str, list[float]] = {side: [] for side in trainers}
     for side, trainer in trainers.items():
-        _steps(trainer, 4 if side == GRAPHS else 1)  # each shape once, then recorded
+        _steps(trainer, 8 if side == GRAPHS else 1)  # each shape once, then recorded
     for _ in range(rounds):
         for side, trainer in trainers.items():
             found[side].append(_steps(trainer, taken[side]))
@@ -152,7 +154,7 @@ def try_parts(row: Row, device: torch.device, rounds: int, repeats: int) -> dict
         trainer.model.usable_backend = lambda fused=fused: fused  # type: ignore[method-assign]
     found: dict[str, list[float]] = {name: [] for name in trainers}
     for trainer in trainers.values():
-        _steps(trainer, 4)
+        _steps(trainer, 8)
     for _ in range(rounds):
         for name, trainer in trainers.items():
             found[name].append(_steps(trainer, repeats))

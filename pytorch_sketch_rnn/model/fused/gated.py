@@ -112,7 +112,7 @@ class GatedSequence(torch.autograd.Function):
 
 
 def product(kernels: Kernels, weights: Tensor, parts: Tensor | None) -> Callable[[Tensor, Tensor], None]:
-    """Like :meth:`Kernels.product`; if there are parts [P, D, rows, N], they are written, and their sum is the product."""
+    """Like :meth:`Kernels.product`; if there are parts [P, D, rows, N], they are written, whose sum is the product."""
     if parts is None:
         return kernels.product(weights)
     if len(parts) == 1:
