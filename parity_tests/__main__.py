@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from parity_tests.adapter import OURS
@@ -71,6 +72,14 @@ def _add_port(command: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         help="precision of the port's float32 matrix products; high and medium allow TF32 on a GPU; default: highest",
+    )
+    command.add_argument(
+        "--backend",
+        action="append",
+        metavar="NAME",
+        help="how the port computes sequences: reference, fused, the name of a fused path such as fused:avx2, or all "
+        "that this machine has; may be repeated: the report is on the first, the others must be equal too. Default: "
+        "all for parity with our own port, else what the port does by itself",
     )
     command.add_argument("--threads", type=int, default=1, metavar="N", help="threads of torch; default: 1")
 
@@ -143,6 +152,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
+    from parity_tests.commands.backends import ALL
     from parity_tests.commands.live import run_parity
 
     report = run_parity(
@@ -150,6 +160,7 @@ def _parity(arguments: argparse.Namespace) -> int:
         arguments.port,
         seed=SEED if arguments.seed is None else _seed(arguments.seed),
         options=_port_options(arguments),
+        backends=_backends(arguments, (ALL,) if arguments.port == OURS else ()),
         models=arguments.only != "training",
         trainings=arguments.only != "models",
     )
@@ -167,16 +178,16 @@ def _verify(arguments: argparse.Namespace) -> int:
     from parity_tests.report.certificate import write_certificate
     from weight_port.settings_flag import parse_setting
 
-    out, port, options = arguments.out, arguments.port, _port_options(arguments)
+    out, port, options, backends = arguments.out, arguments.port, _port_options(arguments), _backends(arguments, ())
     if (arguments.source is None) == (arguments.recording is None):
         raise BadInput("expected either a model SRC or --recording FILE; see --help")
     if arguments.recording is not None:
         if arguments.member or arguments.set or arguments.data:
             raise BadInput("--member, --set and --data apply to a model SRC, not to a recording")
-        return _finish(verify_recordings(arguments.recording, out, spec=port, options=options), out)
+        return _finish(verify_recordings(arguments.recording, out, spec=port, options=options, backends=backends), out)
     flags = dict(parse_setting(setting) for setting in arguments.set)
     model = UserModel(arguments.source, arguments.member, arguments.data, flags)
-    report, described = verify(model, out, spec=port, options=options)
+    report, described = verify(model, out, spec=port, options=options, backends=backends)
     code = _finish(report, out)
     path = write_certificate(out, report, described)
     print(f"wrote {path}; check a model against it: python -m parity_tests check {path} MODEL")
@@ -186,6 +197,11 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _port_options(arguments: argparse.Namespace) -> dict[str, str | None]:
     """Arguments of the port's constructor; None is not passed on."""
     return {"device": arguments.device, "precision": arguments.precision}
+
+
+def _backends(arguments: argparse.Namespace, default: Sequence[str]) -> Sequence[str]:
+    """Those that were asked for."""
+    return default if arguments.backend is None else arguments.backend
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -14,12 +14,14 @@ from pytorch_sketch_rnn.data.magenta_loader import Batch, DataLoader, join_sets
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.device import device_name, usable_device
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.cells import Cell
+from pytorch_sketch_rnn.model.backend import REFERENCE, backend_for
+from pytorch_sketch_rnn.model.cells import Cell, State
 from pytorch_sketch_rnn.model.draws import RecordedDraws, RecordedMask, TorchDraws
 from pytorch_sketch_rnn.model.encoder import Encoder
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model.mixture import Mixture
 from pytorch_sketch_rnn.model.sampling import sample
+from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN, make_cell
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 from pytorch_sketch_rnn.training import schedules
@@ -27,6 +29,8 @@ from pytorch_sketch_rnn.training.checkpoint import set_optimizer
 from pytorch_sketch_rnn.training.trainer import Trainer
 from weight_port.convert import convert_variables, make_plan
 from weight_port.names import ADAM_POWERS, CELLS, inverse, slot_name, table
+
+STROKE = 5  # numbers of a point
 
 
 class Adapter(adapter.Adapter):
@@ -36,19 +40,28 @@ class Adapter(adapter.Adapter):
         device: the device of all its tensors, such as ``cpu`` or ``cuda``; ``mps`` has no float64.
         precision: of float32 matrix products, an argument of ``torch.set_float32_matmul_precision``; all but
             ``highest`` let a GPU use TF32. torch has one such setting for the whole process.
+        backend: how sequences are computed; see :class:`SketchRNN`. A fused path takes a single step of a cell as a
+            sequence of length 1. It keeps no intermediates, so the port then offers all but these.
 
     Raises:
-        BadInput: when torch does not know the device or cannot use it on this machine.
+        BadInput: when torch does not know the device, or cannot use it or the backend on this machine.
     """
 
     name = "pytorch_sketch_rnn"
     uses_weight_port = True
     records_intermediates = True  # whether a tape records what the layers compute
 
-    def __init__(self, device: str = "cpu", precision: str = "highest") -> None:
+    def __init__(self, device: str = "cpu", precision: str = "highest", backend: str = REFERENCE) -> None:
         self.device = usable_device(device)
         torch.set_float32_matmul_precision(precision)
-        self.about = {"device": device_name(self.device), "float32 matrix products": precision}
+        self._backend = backend_for(backend, self.device)
+        self.backend = self._backend.name
+        self.about = {
+            "device": device_name(self.device), "float32 matrix products": precision, "backend": self.backend,
+        }  # fmt: skip
+        if self.backend != REFERENCE:
+            self.name = f"pytorch_sketch_rnn, {self.backend}"
+            self.records_intermediates = False
         if self.device.type == "mps":
             self.precisions = ("float32",)
 
@@ -65,7 +78,7 @@ class Adapter(adapter.Adapter):
         plan = make_plan({name: value.shape for name, value in variables.items()}, self.hparams)
         converted = convert_variables(variables, plan)
         with torch.device("meta"):
-            self.model = SketchRNN(self.hparams)
+            self.model = SketchRNN(self.hparams, backend=self.backend)
         weights = {name: self._tensor(value) for name, value in converted.weights.items()}
         self.model.load_state_dict(weights, assign=True)
         self.trainer = Trainer(self.model, None)
@@ -294,7 +307,7 @@ class Adapter(adapter.Adapter):
         given = {"x": self._tensor(x).requires_grad_(), "state": self._tensor(state).requires_grad_()}
         names = inverse(CELLS[kind][1])
         weights = {names[name]: parameter.requires_grad_() for name, parameter in cell.named_parameters()}
-        output, new_state = cell(given["x"], cell.unpack(given["state"]), None if mask is None else self._tensor(mask))
+        output, new_state = self._step(cell, given["x"], cell.unpack(given["state"]), mask)
         ends = given | weights
         found = torch.autograd.grad(
             [output, cell.pack(new_state)], list(ends.values()), [self._tensor(d_output), self._tensor(d_state)]
@@ -319,10 +332,26 @@ class Adapter(adapter.Adapter):
     def _stepped(self, cell: Cell, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
         tape = Tape() if self.records_intermediates else NO_TAPE
         with torch.no_grad():
-            output, new_state = cell(
-                self._tensor(x), cell.unpack(self._tensor(state)), None if mask is None else self._tensor(mask), tape
-            )
+            output, new_state = self._step(cell, self._tensor(x), cell.unpack(self._tensor(state)), mask, tape)
         return _arrays(tape.values() | {"output": output, "state": cell.pack(new_state)})
+
+    def _step(
+        self, cell: Cell, x: Tensor, state: State, mask: np.ndarray | None, tape: Tape = NO_TAPE
+    ) -> tuple[Tensor, State]:
+        """One step of a cell; by a fused path, a sequence of length 1."""
+        if self.backend == REFERENCE:
+            return cell(x, state, None if mask is None else self._tensor(mask), tape)
+        constant = None
+        if cell is self._decoder_cell():  # it reads [stroke-5, z], and z is the same at every step
+            x, constant = x[:, :STROKE], x[:, STROKE:]
+        masks = Masks(None if mask is None else RecordedMask(mask[:, np.newaxis]))
+        outputs, new_state = self._backend.run(cell, x.unsqueeze(1), state, masks, constant=constant)
+        return outputs[:, 0], new_state
+
+    def _decoder_cell(self) -> Cell | None:
+        """The decoder's cell of the loaded model, if that is conditional."""
+        model = getattr(self, "model", None)
+        return model.decoder.cell if model is not None and model.hparams.conditional else None
 
     def _tensor(self, value: np.ndarray) -> Tensor:
         return torch.tensor(value, device=self.device)

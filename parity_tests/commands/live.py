@@ -1,9 +1,10 @@
 """``make parity``: official Magenta trains, saves and is recorded; each model is converted and compared."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, describe_error, load_adapter
+from parity_tests.adapter import EVERYTHING, FAILURES, OURS, Adapter, Arrays, describe_error
+from parity_tests.commands.backends import Others, load_ports
 from parity_tests.commands.official_runs import official_runs, recorded
 from parity_tests.judge.conditions import STRICTLY, conditions, never_strict, without_large_arrays
 from parity_tests.judge.conversion import compare_converted
@@ -37,6 +38,7 @@ def run_parity(
     *,
     seed: int = SEED,
     options: Mapping[str, str | None] | None = None,
+    backends: Sequence[str] = (),
     models: bool = True,
     trainings: bool = True,
     say: Callable[[str], None] = print,
@@ -48,6 +50,7 @@ def run_parity(
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
         seed: of the kanji, the weights, the batches and all random numbers.
         options: arguments of the port's constructor, see there.
+        backends: of the port; the first is the subject, see :mod:`parity_tests.commands.backends`.
         models: whether single steps of every kind of model are compared.
         trainings: whether whole training runs are compared.
         say: where progress goes.
@@ -55,7 +58,7 @@ def run_parity(
     Raises:
         BadInput: when the official code is not installed, its process fails, or there is no such port.
     """
-    port = load_adapter(spec, **options or {})
+    port, others = load_ports(spec, options or {}, backends, say)
     remove_results(out, STALE)
     require_oracle()
     start_folder(out, STALE)
@@ -65,7 +68,7 @@ def run_parity(
     runs = official_runs(out, seed, models=models, trainings=trainings, say=say)
     for name, paths in recorded(runs, say):
         for path in paths:
-            seen |= _compare(path, out / name, port, collected)
+            seen |= _compare(path, out / name, port, others, collected)
     if models:
         collected.conditions |= _model_conditions(collected, seen, port)
     if trainings:
@@ -73,17 +76,19 @@ def run_parity(
     if loose := never_strict(collected.findings.rows):
         say(f"judged at {FLOAT64_ALLOWED:g} in no recording: {', '.join(loose[:5])} ({len(loose)} in all)")
     collected.conditions[STRICTLY] = not loose
+    others.add_to(collected, strictly=models and trainings)
     margin_wanted = port.offers >= EVERYTHING and models and trainings
     return report_of(TITLE, collected, port, scores, margin_wanted=margin_wanted)
 
 
-def _compare(path: Path, folder: Path, port: Adapter, collected: Collected) -> set[str]:
+def _compare(path: Path, folder: Path, port: Adapter, others: Others, collected: Collected) -> set[str]:
     """Compare a port with one recording; returns the names of what was compared.
 
     Args:
         path: the recording.
         folder: of its official run, which holds the checkpoint.
         port: the subject.
+        others: the same port with other backends.
         collected: takes the recording and the findings.
     """
     recording, findings = Recording.load(path), collected.findings
@@ -96,7 +101,14 @@ def _compare(path: Path, folder: Path, port: Adapter, collected: Collected) -> s
         seen.add(f"{folder.name}/converted")
     if recording.kind == "training":
         findings.rows += _resumed_rows(recording, path, port)
+    others.judge(recording.kind, lambda other: _rows(recording, path, other))
     return seen
+
+
+def _rows(recording: Recording, path: Path, port: Adapter) -> list[Row]:
+    """What a recording proves of a port, except for the conversion of its checkpoint."""
+    rows = prove(recording, port).rows
+    return rows + _resumed_rows(recording, path, port) if recording.kind == "training" else rows
 
 
 def _resumed_rows(recording: Recording, path: Path, port: Adapter) -> list[Row]:

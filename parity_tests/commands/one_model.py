@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.adapter import OURS, Adapter, load_adapter
+from parity_tests.adapter import OURS, Adapter
+from parity_tests.commands.backends import Others, load_ports
 from parity_tests.judge.conditions import conditions
 from parity_tests.judge.conversion import compare_converted
 from parity_tests.judge.proof import Findings, prove
@@ -31,6 +32,7 @@ from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import read_npz, write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
+from pytorch_sketch_rnn.regular_file import is_no_folder
 from weight_port.convert import Plan
 from weight_port.folder import examine
 from weight_port.infer import Inferred
@@ -63,6 +65,7 @@ def verify(
     *,
     spec: str = OURS,
     options: Mapping[str, str | None] | None = None,
+    backends: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> tuple[Report, dict[str, Any]]:
     """Compare a port with the official code on one model, with its weights as they are and moved by noise.
@@ -78,6 +81,7 @@ def verify(
         out: folder for the recordings and the converted model.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
         options: arguments of the port's constructor, see there.
+        backends: of the port; the first is the subject, see :mod:`parity_tests.commands.backends`.
         say: where progress goes.
 
     Returns:
@@ -86,7 +90,7 @@ def verify(
     Raises:
         BadInput: when the model cannot be read, or the official side cannot run.
     """
-    port = load_adapter(spec, **options or {})
+    port, others = load_ports(spec, options or {}, backends, say)
     remove_results(out, STALE)
     require_oracle()
     with open_source(model.path, model.member) as source:
@@ -102,11 +106,17 @@ def verify(
             findings.rows += compare_converted(source, out / "pytorch", recordings[0], model.flags)
         described = {"source": source.location, "sha256": hashes(source, plan), "hparams": inferred.hparams.to_dict()}
     title = f"Parity of {described['source']} with official Magenta 2.1.4"
-    return _report(title, Collected(recordings, findings), port), described
+    return _report(title, Collected(recordings, findings), port, others), described
 
 
 def verify_recordings(
-    names: Sequence[str], out: Path, *, spec: str = OURS, options: Mapping[str, str | None] | None = None
+    names: Sequence[str],
+    out: Path,
+    *,
+    spec: str = OURS,
+    options: Mapping[str, str | None] | None = None,
+    backends: Sequence[str] = (),
+    say: Callable[[str], None] = print,
 ) -> Report:
     """Compare a port with recordings.
 
@@ -115,17 +125,19 @@ def verify_recordings(
         out: folder for the report.
         spec: the port, see :func:`parity_tests.adapter.load_adapter`.
         options: arguments of the port's constructor, see there.
+        backends: of the port; the first is the subject, see :mod:`parity_tests.commands.backends`.
+        say: where notices go.
 
     Raises:
         BadInput: when a recording is missing, damaged or of another version.
     """
-    port = load_adapter(spec, **options or {})
+    port, others = load_ports(spec, options or {}, backends, say)
     paths = [path for name in names for path in recording_paths(name)]
     remove_results(out, STALE)
     recordings = [_official(path) for path in paths]
     start_folder(out, STALE)
     title = f"Parity with recordings of official Magenta 2.1.4: {', '.join(recording.name for recording in recordings)}"
-    return _report(title, Collected(recordings), port)
+    return _report(title, Collected(recordings), port, others)
 
 
 def recording_paths(name: str) -> list[Path]:
@@ -138,7 +150,7 @@ def recording_paths(name: str) -> list[Path]:
     Raises:
         BadInput: when there is none.
     """
-    if Path(name).is_file():
+    if is_no_folder(name):
         return [Path(name)]
     shipped = {path.stem: path for path in fixture_paths()}
     if name == "all":
@@ -146,7 +158,7 @@ def recording_paths(name: str) -> list[Path]:
     if name in shipped:
         return [shipped[name]]
     if name and Path(name).is_dir():
-        found = sorted(path for path in Path(name).rglob("*.h5") if path.is_file())
+        found = sorted(path for path in Path(name).rglob("*.h5") if is_no_folder(path))
         if not found:
             raise BadInput(f"--recording {name}: no recording (*.h5) in this folder or below it")
         return found
@@ -171,10 +183,12 @@ def _official(path: Path) -> Recording:
     return recording
 
 
-def _report(title: str, collected: Collected, port: Adapter) -> Report:
+def _report(title: str, collected: Collected, port: Adapter, others: Others) -> Report:
     for recording in collected.recordings:
         collected.findings += prove(recording, port)
+        others.judge(recording.kind, lambda other, recording=recording: prove(recording, other).rows)  # type: ignore[misc]
     collected.conditions |= conditions(_in_both_variants(collected.recordings))
+    others.add_to(collected)
     # one model need not have every part, so the margin is shown but not required
     return report_of(title, collected, port, Scores.load(), margin_wanted=False)
 

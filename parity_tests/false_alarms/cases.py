@@ -5,6 +5,7 @@ from typing import Any
 
 from parity_tests.record.configurations import ALL_DROPOUT, HYPER_SMALL, NOISE
 from parity_tests.record.machine import vector_instructions
+from pytorch_sketch_rnn.model.backend import REFERENCE
 
 LEVELS = (0, 10, 200, 1000)  # official training steps after which a model is recorded
 SAMPLE_LEN = 16
@@ -58,9 +59,14 @@ class Condition:
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     threads: int = 1
     shuffle: bool = False
+    backend: str = REFERENCE  # of ours; the recordings are divided among the conditions with another one
 
     def possible(self) -> bool:
-        """Whether this processor has the vector instructions that the condition needs."""
+        """Whether this machine has the vector instructions and the backend that the condition needs."""
+        if self.backend != REFERENCE:
+            from parity_tests.commands.backends import every_backend
+
+            return self.backend in every_backend()
         wanted = self.environment.get("ATEN_CPU_CAPABILITY", "default")
         found = vector_instructions().split()
         return wanted == "default" or any(name.startswith(wanted) for name in found)
@@ -79,4 +85,8 @@ CONDITIONS = (
     Condition("ours, ATen default", "ours", {"ATEN_CPU_CAPABILITY": "default"}),
     Condition("ours, ATen avx2", "ours", {"ATEN_CPU_CAPABILITY": "avx2"}),
     Condition("ours, MKL sse4.2", "ours", {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
+    *(
+        Condition(f"ours, fused:{level}", "ours", backend=f"fused:{level}")
+        for level in ("avx512", "avx2", "neon", "scalar", "aten")
+    ),
 )

@@ -25,7 +25,8 @@ def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
     """Judge recordings, and summarise each.
 
     Args:
-        job: ``recordings`` (paths), and ``answers`` (a folder of official answers, or None: ours answers).
+        job: ``recordings`` (paths), ``answers`` (a folder of official answers, or None: ours answers), and the
+            ``backend`` of ours.
 
     Returns:
         For each recording its :func:`summary`, and the linear algebra library that it was ``recorded_with``.
@@ -36,7 +37,7 @@ def judged(job: dict[str, Any]) -> list[dict[str, Any]]:
         if job["answers"] is None:
             from parity_tests.ours import Adapter
 
-            rows = prove(recording, Adapter()).rows
+            rows = prove(recording, Adapter(backend=job["backend"])).rows
         else:
             rows = _official_rows(recording, Recording.load(Path(job["answers"]) / path.name))
         official = str(recording.provenance.get("linear algebra", "an unknown library"))

@@ -7,12 +7,13 @@ from parity_tests.false_alarms.score import PARITY_RECORDINGS
 from parity_tests.report.markdown import markdown_table
 
 STUDY = """\
-Pairs that are known to be equal are judged by the same rules as everything else: official Magenta against recordings of
-itself, run with another number of threads, without oneDNN, with TensorFlow's graph optimiser, or with hidden units and
-batch rows in another order; and this port with other vector instructions and more threads. The models are of every
-kind, freshly initialised and after 10, 200 and 1000 official training steps, with their weights as they are and moved
-by noise. Every "different" is a false alarm. The unit is a recording (a model and its seed), because rows of one
-recording are not independent. The first condition is applied to all recordings, each other one to those of one seed."""
+Pairs that are known to be equal are judged by the same rules as everything else: official Magenta against recordings
+of itself, run with another number of threads, without oneDNN, with TensorFlow's graph optimiser, or with hidden units
+and batch rows in another order; and this port with other vector instructions, more threads and each of its fused
+paths. The models are of every kind, freshly initialised and after 10, 200 and 1000 official training steps, with
+their weights as they are and moved by noise. Every "different" is a false alarm. The unit is a recording (a model and
+its seed), because rows of one recording are not independent. The first condition is applied to all recordings, each
+other one to those of one seed; the fused paths share all recordings among them."""
 REPRODUCE = """\
 Reproduce with `make false-alarms` (one seed) or `make false-alarms-long` (four seeds). `--model FILE` adds a model of
 your own, on one seed and under fewer conditions; the kinds with few recordings below were added in this way."""

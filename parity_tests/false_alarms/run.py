@@ -23,6 +23,7 @@ from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
+from pytorch_sketch_rnn.model.backend import REFERENCE
 
 FILE, TABLE = "false_alarms.json", "false_alarms.md"
 PROCESSES = 2
@@ -40,7 +41,9 @@ class StudyPlan(NamedTuple):
 
 LONG = StudyPlan(CASES, (1, 2, 3, 4))  # 224 recordings; about an hour on 2 cores
 ROUTINE = StudyPlan(CASES, (5,))  # 56 recordings, less than half an hour
-SHORT = StudyPlan(QUICK, (1,), tuple(c for c in CONDITIONS if c.name in (OURS, "ours, ATen default")))
+SHORT = StudyPlan(
+    QUICK, (1,), tuple(c for c in CONDITIONS if c.name in (OURS, "ours, ATen default") or c.backend != REFERENCE)
+)
 
 
 def run_false_alarms(
@@ -68,7 +71,7 @@ def run_false_alarms(
     conditions = [condition for condition in plan.conditions if condition.possible()]
     skipped = [condition.name for condition in plan.conditions if not condition.possible()]
     if skipped:
-        say(f"left out, because this processor lacks the vector instructions: {', '.join(skipped)}")
+        say(f"left out, because this machine lacks what they need: {', '.join(skipped)}")
     results, diverged = _Study(out, strokes, plan.seeds, seeds, conditions, say).run()
     found = content(results, skipped, diverged)
     paths = write_results(out, {FILE: json.dumps(found, indent=1, allow_nan=False) + "\n", TABLE: markdown(found)})
@@ -146,7 +149,8 @@ def assigned(
 ) -> Iterator[tuple[Condition, list[Path]]]:
     """The recordings judged under each condition: all under :data:`OURS`, those of one seed under each other.
 
-    The unit is a recording, so more recordings say more than the same ones under more conditions.
+    The unit is a recording, so more recordings say more than the same ones under more conditions. Each recording is
+    judged with one of the backends.
 
     Args:
         conditions: that this machine supports.
@@ -154,9 +158,13 @@ def assigned(
         turn: shifts the seed of each condition; different for each kind of model.
         paths: of the recordings.
     """
+    fused = [condition for condition in conditions if condition.backend != REFERENCE]
     for index, condition in enumerate(conditions):
         seed = f"-seed{seeds[(index + turn) % len(seeds)]}-"
-        some = [path for path in paths if condition.name == OURS or seed in path.name]
+        if condition in fused:
+            some = list(paths[(fused.index(condition) + turn) % len(fused) :: len(fused)])
+        else:
+            some = [path for path in paths if condition.name == OURS or seed in path.name]
         if some:
             yield condition, some
 
@@ -189,6 +197,7 @@ def _judge(
     for first in range(0, len(paths), CHUNK):
         some = [str(path) for path in paths[first : first + CHUNK]]
         job = {"recordings": some, "answers": None, "threads": condition.threads, "out": str(folder / "found.json")}
+        job["backend"] = condition.backend
         environment = condition.environment
         if condition.subject == "official":
             job["answers"], environment = str(folder), {}

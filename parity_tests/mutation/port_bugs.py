@@ -90,11 +90,16 @@ def judged_rows(recordings: Iterable[Recording]) -> list[Row]:
         for recording in recordings:
             if recording.kind == "model" and recording.name.endswith("/as_is"):
                 rows += _converted(recording)
-            rows += prove(recording, port).rows
-            if recording.kind == "training":
-                step = recording.hparams["save_every"]
-                rows += judge_resumed(recording, port, with_step(state_before(recording, step), step), step)
+            rows += prove(recording, port).rows + resumed_rows(recording, port)
     return [row for row in rows if row.precision != "float32"]
+
+
+def resumed_rows(recording: Recording, port: Adapter) -> list[Row]:
+    """The rows of the step after a training's checkpoint, from the recorded variables; none of other recordings."""
+    if recording.kind != "training":
+        return []
+    step = recording.hparams["save_every"]
+    return judge_resumed(recording, port, with_step(state_before(recording, step), step), step)
 
 
 def _converted(recording: Recording) -> list[Row]:

@@ -1,7 +1,7 @@
 """``make mutants``: how small a bug the proof would catch. Bugs are planted one at a time, and each must be caught.
 
 First come the bugs of a port: the harness must catch each, and name the part of the model that has it. Then come the
-bugs of the harness and of what surrounds the model: unit tests must fail.
+bugs of the harness, of what surrounds the model, and of the fused paths: unit tests must fail.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from parity_tests.judge.row import failures
 from parity_tests.mutation.bugs import HarnessMutant, Mutant, ProductMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import Result, judge_all, judged_rows, load_recordings
@@ -39,6 +40,7 @@ def run_mutants(
     mutants: Sequence[Mutant] = MUTANTS,
     harness: Sequence[HarnessMutant] = HARNESS_MUTANTS,
     product: Sequence[ProductMutant] = PRODUCT_MUTANTS,
+    kernels: Sequence[ProductMutant] = KERNEL_MUTANTS,
     only: str = "",
     processes: int = PROCESSES,
     fresh: bool = False,
@@ -54,6 +56,7 @@ def run_mutants(
         mutants: bugs of a port; with several processes they must be in :data:`.catalogue.port.MUTANTS`.
         harness: bugs of the harness.
         product: bugs of what surrounds the model.
+        kernels: bugs of the fused paths.
         only: a regular expression for the names of the recordings that are used.
         processes: how many work at a time.
         fresh: do not continue an interrupted run.
@@ -66,7 +69,7 @@ def run_mutants(
     Raises:
         BadInput: when the folder cannot be written, or the self-tests or recordings are missing.
     """
-    planted: list[Mutant | HarnessMutant | ProductMutant] = [*mutants, *harness, *product]
+    planted: list[Mutant | HarnessMutant | ProductMutant] = [*mutants, *harness, *product, *kernels]
     for mutant in planted:
         with mutant.planting.planted():  # a bug that does not fit the code is noticed now, not after minutes
             pass
@@ -86,10 +89,11 @@ def run_mutants(
     try:
         caught = _by_tests("harness", "the harness itself", harness, processes, progress, log)
         found = _by_tests("product", "what surrounds the model", product, processes, progress, log)
+        fused = _by_tests("kernels", "the fused paths", kernels, processes, progress, log)
     except TestsFailError as error:
         log(f"without any bug planted the self-tests fail already:\n{error}")
         return 1
-    content = summary(results, caught, found, sound)
+    content = summary(results, caught, found, fused, sound)
     write_results(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
     progress.finish()
     log(f"{score_line(content)} ({time.monotonic() - started:.0f} s)")
@@ -127,7 +131,7 @@ def _by_tests(
         TestsFailError: when the tests fail without any bug.
     """
     if mutants:
-        log(f"now {len(mutants)} bugs of {where}, against its self-tests")
+        log(f"now {len(mutants)} bugs of {where}, against the tests")
     tested = progress.continued(kind, mutants, lambda missing: run_against_tests(missing, processes))
     for done, result in tested:
         verdict = "caught" if result["killed"] else "SURVIVED"

@@ -9,7 +9,11 @@ from parity_tests.report.parts import PARTS, in_order, part_of
 
 
 def summary(
-    results: Sequence[Result], harness: list[dict[str, Any]], product: list[dict[str, Any]], sound: Iterable[Row]
+    results: Sequence[Result],
+    harness: list[dict[str, Any]],
+    product: list[dict[str, Any]],
+    kernels: list[dict[str, Any]],
+    sound: Iterable[Row],
 ) -> dict[str, Any]:
     """The content of the file; :class:`parity_tests.report.score.Score` reads the first four entries.
 
@@ -17,6 +21,7 @@ def summary(
         results: of the bugs of a port.
         harness: results of the bugs of the harness.
         product: results of the bugs of what surrounds the model.
+        kernels: results of the bugs of the fused paths.
         sound: the rows without any bug, for the names of the parts.
     """
     killed = [result for result in results if result.killed]
@@ -32,6 +37,7 @@ def summary(
         "rows": [result.to_dict() for result in results],
         "harness": harness,
         "product": product,
+        "kernels": kernels,
     }
 
 
@@ -47,4 +53,4 @@ def smallest_bugs(killed: Iterable[Result]) -> dict[str, dict[str, Any]]:
 
 def all_caught(content: Mapping[str, Any]) -> bool:
     """Whether no bug of any kind survived."""
-    return all(row["killed"] for kind in ("rows", "harness", "product") for row in content[kind])
+    return all(row["killed"] for kind in ("rows", "harness", "product", "kernels") for row in content[kind])

@@ -9,12 +9,14 @@ from parity_tests.report.markdown import markdown_table
 
 def score_line(content: dict[str, Any]) -> str:
     """How many bugs of each kind were caught."""
-    harness, product = content["harness"], content["product"]
+    harness, product, kernels = (
+        f"{sum(row['killed'] for row in content[kind])} of {len(content[kind])}"
+        for kind in ("harness", "product", "kernels")
+    )
     return (
         f"{content['killed']} of {content['planted']} planted port bugs were caught, {content['located']} of them with "
-        f"the right part named; {sum(row['killed'] for row in harness)} of {len(harness)} bugs planted in the harness "
-        f"itself and {sum(row['killed'] for row in product)} of {len(product)} planted in what surrounds the model "
-        "(trainer, batches, checkpoints, files) made the unit tests fail."
+        f"the right part named; {harness} bugs planted in the harness itself, {product} planted in what surrounds the "
+        f"model (trainer, batches, checkpoints, files) and {kernels} planted in the fused paths made unit tests fail."
     )
 
 
@@ -46,6 +48,11 @@ def markdown(content: dict[str, Any]) -> str:
             "Every bug planted in what surrounds the model, and the unit test that caught it",
             ("bug", "family", "caught by"),
             ((_name(row), row["family"], _caught_by(row)) for row in content["product"]),
+        ),
+        *_folded(
+            "Every bug planted in the fused paths, and the test that caught it",
+            ("bug", "family", "caught by"),
+            ((_name(row), row["family"], _caught_by(row)) for row in content["kernels"]),
         ),
         *_folded("Not planted, for no recording could tell it from the sound code", ("bug", "why"), LEFT_OUT.items()),
     ]

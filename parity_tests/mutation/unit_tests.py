@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from parity_tests.mutation.bugs import HarnessMutant, ProductMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.workers import shut_down
 from pytorch_sketch_rnn.errors import BadInput
@@ -113,7 +114,7 @@ def run_tests(name: str, tests: list[str]) -> int:
     """
     import pytest
 
-    known = {mutant.name: mutant for mutant in (*HARNESS_MUTANTS, *PRODUCT_MUTANTS)}
+    known = {mutant.name: mutant for mutant in (*HARNESS_MUTANTS, *PRODUCT_MUTANTS, *KERNEL_MUTANTS)}
     if name and name not in known:
         raise LookupError(f"no planted bug is called {name!r}")
     with known[name].planting.planted() if name else contextlib.nullcontext():

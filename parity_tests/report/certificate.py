@@ -45,7 +45,7 @@ def write_certificate(folder: Path, report: Report, model: dict[str, Any]) -> Pa
 
     Args:
         folder: must exist.
-        report: of the comparison; its verdict, subject, untested parts and provenance are kept.
+        report: of the comparison; its verdict, subject, conditions, untested parts and provenance are kept.
         model: ``source``, ``sha256`` (see :func:`hashes`) and ``hparams`` of the model.
 
     Raises:
@@ -57,6 +57,7 @@ def write_certificate(folder: Path, report: Report, model: dict[str, Any]) -> Pa
         "equal": report.passed,
         "verdict": report.verdict(),
         "subject": report.subject,
+        "conditions": report.conditions,
         "untested": report.untested_parts(),
         "model": model,
         "provenance": report.provenances(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parity_tests.commands.backends import every_backend
 from parity_tests.false_alarms import run as alarms_run
 from parity_tests.false_alarms.cases import CASES, CONDITIONS
 from parity_tests.false_alarms.judging import kind_of, summary, without_overflow_alarm
@@ -22,6 +23,7 @@ from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.model.backend import REFERENCE
 
 # The numbers that are stated -----------------------------------------------------------------------------------------
 
@@ -188,14 +190,31 @@ def test_the_long_form_has_at_least_200_recordings_of_every_kind():
 @pytest.mark.parametrize("turn", range(8))
 def test_every_recording_meets_one_condition_and_every_condition_every_kind_of_model(turn):
     paths = [Path(f"lstm-seed{seed}-step{step}-as_is.h5") for seed in (1, 2, 3, 4) for step in (0, 10)]
-    given = {condition.name: some for condition, some in assigned(CONDITIONS, (1, 2, 3, 4), turn, paths)}
+    conditions = [condition for condition in CONDITIONS if condition.backend == REFERENCE]
+    given = {condition.name: some for condition, some in assigned(conditions, (1, 2, 3, 4), turn, paths)}
     assert given.pop("ours") == paths
-    assert given.keys() == {condition.name for condition in CONDITIONS[1:]}
+    assert given.keys() == {condition.name for condition in conditions[1:]}
     assert all(len(some) == 2 for some in given.values())
     met = [path for some in given.values() for path in some]
     assert {met.count(path) for path in paths} <= {2, 3}
-    one = [some for _, some in assigned(CONDITIONS, (1,), turn, paths[:2])]
-    assert one == [paths[:2]] * len(CONDITIONS)
+    one = [some for _, some in assigned(conditions, (1,), turn, paths[:2])]
+    assert one == [paths[:2]] * len(conditions)
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_every_recording_meets_one_backend_and_every_backend_as_many(turn):
+    paths = [Path(f"lstm-seed{seed}-step{step}-as_is.h5") for seed in (1, 2, 3, 4) for step in (0, 10, 200)]
+    fused = [condition for condition in CONDITIONS if condition.backend != REFERENCE][:3]
+    given = {condition.name: some for condition, some in assigned([CONDITIONS[0], *fused], (1, 2), turn, paths)}
+    assert given.pop("ours") == paths
+    assert sorted(path for some in given.values() for path in some) == sorted(paths)
+    assert [len(some) for some in given.values()] == [4, 4, 4]
+
+
+def test_the_conditions_are_those_that_the_machine_has():
+    possible = {condition.backend for condition in CONDITIONS if condition.possible()}
+    assert possible == set(every_backend())
+    assert len(possible) < len({condition.backend for condition in CONDITIONS})
 
 
 # A run ---------------------------------------------------------------------------------------------------------------
@@ -205,7 +224,10 @@ def test_a_short_study_finds_no_alarm(tmp_path):
     printed = []
     assert run_false_alarms(tmp_path, SHORT, say=printed.append) == 0
     found = json.loads((tmp_path / "false_alarms.json").read_text())
-    assert (found["recordings"], found["judgements"], found["different"]) == (4, 8, 0)
+    assert (found["recordings"], found["judgements"], found["different"]) == (4, 12, 0)
+    fused = [line["recordings"] for line in found["conditions"] if "fused" in line["name"]]
+    assert sum(fused) == 4
+    assert len(fused) == min(4, len(every_backend()) - 1)
     assert found["rows"] > 2000
     assert 0 < found["closest"] < 1
     assert (tmp_path / "false_alarms.md").read_text() == markdown(found)

@@ -12,12 +12,15 @@ from parity_tests.judge.training import judge_training
 from parity_tests.mutation import unit_tests
 from parity_tests.mutation.bugs import Entries, Mutant, Text, Value
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.port import FAMILIES, LEFT_OUT, MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
+from parity_tests.mutation.kernel_source import Source
 from parity_tests.mutation.port_bugs import judge, judged_rows
 from parity_tests.ours import Adapter
 from parity_tests.report.parts import PARTS, part_of
 from pytorch_sketch_rnn.model import cells, initializers, sketch_rnn
+from pytorch_sketch_rnn.model.fused import build, choice
 from weight_port import names
 
 PLANTINGS = {mutant.name: mutant.planting for mutant in (*MUTANTS, *HARNESS_MUTANTS, *PRODUCT_MUTANTS)}
@@ -39,6 +42,41 @@ def test_the_catalogue_covers_every_family_and_names_are_unique():
     assert len(PLANTINGS) == len(MUTANTS) + len(HARNESS_MUTANTS) + len(PRODUCT_MUTANTS)
     assert all(LEFT_OUT.values())
     assert not set(LEFT_OUT) & set(PLANTINGS)
+
+
+def test_bugs_of_the_fused_paths_are_of_every_kind_and_in_every_file():
+    names = [mutant.name for mutant in KERNEL_MUTANTS]
+    assert len(set(names)) == len(names)
+    assert not set(names) & set(PLANTINGS)
+    compiled = [mutant for mutant in KERNEL_MUTANTS if isinstance(mutant.planting.planting, Source)]
+    assert {mutant.family for mutant in compiled} >= {
+        "forward", "backward", "mask", "mix", "lengths", "tail of a vector", "last row", "length 1", "groups of rows",
+        "not finite",
+    }  # fmt: skip
+    files = {mutant.planting.planting.target.__module__ for mutant in KERNEL_MUTANTS if mutant not in compiled}
+    assert {name.rpartition(".")[2] for name in files} == {"aten", "gated", "hyper", "layout", "sequence", "weights"}
+
+
+@pytest.mark.parametrize("name", [mutant.name for mutant in KERNEL_MUTANTS])
+def test_a_bug_of_a_fused_path_can_be_planted_and_removed_again(name):
+    planting = next(mutant.planting for mutant in KERNEL_MUTANTS if mutant.name == name)
+    inner, before = planting.planting, (build.library, choice.disagreement)
+    code = None if isinstance(inner, Source) else state_of(inner)
+    with planting.planted():
+        assert choice.disagreement is not before[1]
+        if isinstance(inner, Source):
+            assert build.library is not before[0]
+            assert inner.changed() != build.source(inner.file)
+        else:
+            assert state_of(inner) != code
+    assert isinstance(inner, Source) or state_of(inner) is code
+    assert (build.library, choice.disagreement) == before
+
+
+def test_a_source_without_what_is_to_be_changed_is_refused():
+    for old in ("no such text", "for"):
+        with pytest.raises(LookupError, match="occurs"), Source((old, "")).planted():
+            pass
 
 
 def state_of(planting):

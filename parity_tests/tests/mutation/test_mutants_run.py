@@ -12,6 +12,7 @@ from parity_tests.mutation import port_bugs, unit_tests
 from parity_tests.mutation import run as running
 from parity_tests.mutation.bugs import HarnessMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import judge
 from parity_tests.mutation.run import LOCATED, TABLE, UNFINISHED, run_mutants
@@ -193,7 +194,10 @@ def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
 def test_several_processes_give_the_same_result(tmp_path):
     assert run(tmp_path / "one", *FOUND)[0] == 0
     assert (
-        run_mutants(tmp_path / "two", mutants=FOUND, harness=(), product=(), only="cell-lstm", log=lambda _: None) == 0
+        run_mutants(
+            tmp_path / "two", mutants=FOUND, harness=(), product=(), kernels=(), only="cell-lstm", log=lambda _: None
+        )
+        == 0
     )
     for name in (FILE, TABLE):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -236,6 +240,19 @@ def test_a_bug_of_what_surrounds_the_model_is_listed_with_its_family_and_the_tes
     table = (tmp_path / TABLE).read_text()
     assert f"| {mutant.name} | keyed draws | `{first['by']}` |" in table
     assert f"| **{none.name}** | {none.family} | **survived**: no self-test fails |" in table
+
+
+def test_a_bug_of_a_fused_path_is_listed_likewise(tmp_path):
+    mutant = next(mutant for mutant in KERNEL_MUTANTS if mutant.name == "a tape records nothing")
+    none = dataclasses.replace(KERNEL_MUTANTS[-1], tests=("report/test_score.py",))  # which have nothing to do with it
+    code, lines = run(tmp_path, FOUND[0], kernels=[mutant, none])
+    assert code == 1
+    first, second = json.loads((tmp_path / FILE).read_text())["kernels"]
+    assert (first["name"], first["family"], first["killed"]) == (mutant.name, "tape", True)
+    assert first["by"] == "test_fused_sequences.py::test_a_tape_makes_the_loop_compute"
+    assert second == {"name": none.name, "family": none.family, "killed": False, "by": "no self-test fails"}
+    assert "1 of 2 planted in the fused paths" in lines[-2]
+    assert f"| {mutant.name} | tape | `{first['by']}` |" in (tmp_path / TABLE).read_text()
 
 
 def test_a_bug_of_an_unknown_name_is_refused():

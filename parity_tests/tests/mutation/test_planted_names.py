@@ -11,6 +11,7 @@ import pytest
 from parity_tests.causes.hypotheses import HYPOTHESES
 from parity_tests.mutation.bugs import Text
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.sensitivity.catalogue import SCALED_BUGS
@@ -19,6 +20,8 @@ from pytorch_sketch_rnn.model import cells
 
 BUGS = (*MUTANTS, *HARNESS_MUTANTS, *PRODUCT_MUTANTS, *HYPOTHESES, *SCALED_BUGS)
 TEXTS = {bug.name: bug.planting for bug in BUGS if isinstance(bug.planting, Text)}
+FUSED = {bug.name: bug.planting.planting for bug in KERNEL_MUTANTS}
+TEXTS |= {name: planting for name, planting in FUSED.items() if isinstance(planting, Text)}
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:

@@ -15,7 +15,7 @@ EQUIVALENT = Mutant(
 )
 
 
-def run(out, *bugs, harness=(), product=(), only="cell-lstm", fresh=False):
+def run(out, *bugs, harness=(), product=(), kernels=(), only="cell-lstm", fresh=False):
     """Run over these bugs; returns the exit code and the lines of progress."""
     lines = []
     code = run_mutants(
@@ -23,6 +23,7 @@ def run(out, *bugs, harness=(), product=(), only="cell-lstm", fresh=False):
         mutants=bugs,
         harness=harness,
         product=product,
+        kernels=kernels,
         only=only,
         processes=1,
         fresh=fresh,

@@ -8,6 +8,7 @@ import pytest
 from pages import PAGES, README, ROOT
 
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.record.recording import FOLDER
@@ -71,7 +72,8 @@ def test_the_score_is_that_of_the_bugs_that_are_in_the_catalogue():
     assert {row["name"] for row in content["rows"]} == {mutant.name for mutant in MUTANTS}
     assert {bug["name"] for bug in content["harness"]} == {mutant.name for mutant in HARNESS_MUTANTS}
     assert {bug["name"] for bug in content["product"]} == {mutant.name for mutant in PRODUCT_MUTANTS}
-    assert all(bug["killed"] for kind in ("harness", "product") for bug in content[kind])
+    assert {bug["name"] for bug in content["kernels"]} == {mutant.name for mutant in KERNEL_MUTANTS}
+    assert all(bug["killed"] for kind in ("harness", "product", "kernels") for bug in content[kind])
     score = Score.load(FOLDER / "mutants.json")
     assert score.killed == score.planted >= 40
     assert score.located >= 0.9 * score.killed

@@ -55,9 +55,28 @@ def library(source_name: str, level: str) -> ctypes.CDLL:
     Raises:
         CannotBuild: when there is no compiler, it fails, or what it made cannot be loaded.
     """
+    return compiled(source_name, level, source(source_name))
+
+
+def source(name: str) -> bytes:
+    """One of the C++ files beside this one."""
+    return (resources.files(__package__) / name).read_bytes()
+
+
+def compiled(source_name: str, level: str, source: bytes, more_flags: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """A source of kernels, compiled for a vector level; it is compiled once and then kept in the cache.
+
+    Args:
+        source_name: of the file, for the name of what is made from it.
+        level: one of :func:`levels`.
+        source: what is compiled.
+        more_flags: for the compiler, after its own.
+
+    Raises:
+        CannotBuild: as :func:`library`.
+    """
     compiler = _compiler()
-    source = (resources.files(__package__) / source_name).read_bytes()
-    flags = (*_FLAGS, *_flags_by_level()[level])
+    flags = (*_FLAGS, *_flags_by_level()[level], *more_flags)
     made_from = "\0".join((compiler, _version(compiler), platform.machine(), platform.system(), *flags)).encode()
     path = folder() / f"{Path(source_name).stem}-{level}-{hashlib.sha256(made_from + source).hexdigest()[:24]}.so"
     if not path.exists():

@@ -43,7 +43,10 @@ def proven(name: str, device: torch.device) -> Fused:
     """
     if name not in names(device):
         raise Unusable(f"{device} has {', '.join(names(device)) or 'no fused path'}")
-    fused = Fused(name, kernels(name))
+    try:
+        fused = Fused(name, kernels(name))
+    except (build.CannotBuild, BadInput) as error:
+        raise Unusable(str(error)) from None
     try:
         wrong = disagreement(fused, device)
     except Exception as error:  # Triton compiles its kernels when they first run, which can fail in many ways
@@ -56,10 +59,11 @@ def proven(name: str, device: torch.device) -> Fused:
 
 
 def kernels(name: str) -> Kernels:
-    """What a fused path of that name is made of, not compared with anything yet.
+    """The kernels of a fused path, which may have to be compiled.
 
     Raises:
-        Unusable: when it cannot be compiled, or what it needs is not installed.
+        CannotBuild: when they cannot be.
+        BadInput: when the cache cannot be written.
     """
     if name == ATEN:
         return ATen()
@@ -67,14 +71,11 @@ def kernels(name: str) -> Kernels:
         try:
             from pytorch_sketch_rnn.model.fused.triton_pointwise import Triton
         except ImportError as error:
-            raise Unusable(f"triton cannot be imported: {error}") from None
+            raise build.CannotBuild(f"triton cannot be imported: {error}") from None
         return Triton()
     level = name.removeprefix(PREFIX).removesuffix(LIBRARY)
-    try:
-        products = None if name.endswith(LIBRARY) else build.library("products.cpp", level)
-        return Native(build.library("kernels.cpp", level), products)
-    except (build.CannotBuild, BadInput) as error:
-        raise Unusable(str(error)) from None
+    products = None if name.endswith(LIBRARY) else build.library("products.cpp", level)
+    return Native(build.library("kernels.cpp", level), products)
 
 
 def _interprets_triton() -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytorch_sketch_rnn.model.fused import choice
+from pytorch_sketch_rnn.model.fused import build, choice
 
 CASES = Path(__file__).with_name("triton_cases.py")
 needs_triton = pytest.mark.skipif(
@@ -37,5 +37,5 @@ def test_a_gpu_has_this_path_alone_and_a_processor_only_in_the_interpreter(monke
 def test_without_triton_it_is_unusable_and_says_why(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.delitem(sys.modules, "pytorch_sketch_rnn.model.fused.triton_pointwise", raising=False)
-    with pytest.raises(choice.Unusable, match="triton cannot be imported"):
+    with pytest.raises(build.CannotBuild, match="triton cannot be imported"):
         choice.kernels(choice.TRITON)
