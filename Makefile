@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves fuzz bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves fuzz test fixtures lint format bench docs clean
+.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves fuzz test fixtures lint format bench bench-gpu docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -57,6 +57,9 @@ format: $(READY) ## format the code with ruff
 
 bench: $(READY) ## time a training step, sampling and conversion, ours and the official code
 	$(BIN)/python -m benchmarks
+
+bench-gpu: $(READY) ## check the path for GPUs on this machine's GPU, and time a training step and sampling there
+	$(BIN)/python -m benchmarks.gpu
 
 docs: $(READY) ## copy the results of the last parity, mutants, false-alarms, curves and bench into the README and docs/
 	$(BIN)/python docs/refresh.py

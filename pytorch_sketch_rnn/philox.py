@@ -24,13 +24,15 @@ LOW_32_BITS = 0xFFFFFFFF
 Words = TypeVar("Words", np.ndarray, "Tensor")
 
 
-def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:
+def philox(
+    counter: tuple[Words, Words, Words, Words], key: "tuple[int | Tensor, int | Tensor]"
+) -> tuple[Words, Words, Words, Words]:
     """Four random 32-bit words for each counter.
 
     Args:
         counter: four 32-bit words, the lowest first, in arrays that broadcast against each other: NumPy ``uint32``, or
             torch ``int64`` with values in 0..2^32 - 1 (torch supports few operations on unsigned types).
-        key: two 32-bit words.
+        key: two 32-bit words; with torch, they may be int64 scalars on the counters' device.
 
     Returns:
         Four arrays of the broadcast shape and of the same type.

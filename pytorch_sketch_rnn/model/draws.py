@@ -145,10 +145,12 @@ class Stream:
 
     Its words are those of Philox under the key (``seed``, ``step``) at the counters (unit, block of time steps, row,
     ``name_id``). These fill key and counter exactly, so no two streams of a training share a word.
+
+    The step may be an int64 scalar on the device, which a CUDA graph reads anew each time it is replayed.
     """
 
     seed: int
-    step: int
+    step: int | Tensor
     name_id: int
 
     def blocks(self, unit: Words, block: Words, row: Words) -> tuple[Words, Words, Words, Words]:
@@ -183,7 +185,8 @@ class KeyedMask:
 
     def tensor(self, like: Tensor) -> Tensor:
         """See :class:`Mask`."""
-        return self._on_cpu(like) if like.device.type == "cpu" else self._on_device(like)
+        in_numpy = like.device.type == "cpu" and isinstance(self.stream.step, int)
+        return self._on_cpu(like) if in_numpy else self._on_device(like)
 
     def _on_device(self, like: Tensor) -> Tensor:
         _, steps, units = self.shape
@@ -241,11 +244,11 @@ class KeyedDraws:
 
     Args:
         seed: seed of the training, 0..2^32 - 1.
-        step: number of the step, 0..2^32 - 1.
+        step: number of the step, 0..2^32 - 1; see also :class:`Stream`.
         rows: row numbers in the whole batch, in order; every request must be for this number of rows.
     """
 
-    def __init__(self, seed: int, step: int, rows: Sequence[int]) -> None:
+    def __init__(self, seed: int, step: int | Tensor, rows: Sequence[int]) -> None:
         self.seed, self.step, self.rows = seed, step, rows
 
     def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> KeyedMask:

@@ -123,6 +123,7 @@ class SketchRNN(nn.Module):
         tape: Tape = NO_TAPE,
         *,
         draws: Draws | None = None,
+        longest: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """mu and presig [B, z] of a batch of sketches.
 
@@ -131,6 +132,8 @@ class SketchRNN(nn.Module):
             lengths: points of each sketch [B], each 1..T.
             tape: records ``encoder/...``.
             draws: the source of dropout masks.
+            longest: number of steps to compute. The caller then knows that all lengths lie in 1..longest; they may be
+                on the device, since they are not checked.
 
         Raises:
             BadInput: when the model is unconditional, or lengths or shapes are invalid.
@@ -146,9 +149,10 @@ class SketchRNN(nn.Module):
             )
         if lengths.dtype.is_floating_point or lengths.dtype in (torch.bool, torch.complex64, torch.complex128):
             raise BadInput(f"lengths must be whole numbers, got {lengths.dtype}")
-        longest = int(lengths.max())
-        if int(lengths.min()) < 1 or longest > strokes.shape[1]:
-            raise BadInput(f"lengths must lie in 1..{strokes.shape[1]}, got {lengths.tolist()}")
+        if longest is None:
+            longest = int(lengths.max())
+            if int(lengths.min()) < 1 or longest > strokes.shape[1]:
+                raise BadInput(f"lengths must lie in 1..{strokes.shape[1]}, got {lengths.tolist()}")
         strokes = strokes[:, :longest]
         shape = (len(strokes), longest, self.hparams.enc_rnn_size)
         fw_mask, bw_mask = (self._mask(f"encoder/{side}/recurrent", shape, draws) for side in ("fw", "bw"))
@@ -206,6 +210,7 @@ class SketchRNN(nn.Module):
         tape: Tape = NO_TAPE,
         *,
         draws: Draws | None = None,
+        longest: int | None = None,
     ) -> Forward:
         """Encode, draw z and decode.
 
@@ -214,11 +219,12 @@ class SketchRNN(nn.Module):
             lengths: points of each sketch, without the start token [B].
             tape: records ``encoder/...``, ``mu``, ``presig``, ``z`` and ``decoder/...``.
             draws: the source of latent noise and dropout masks.
+            longest: see :meth:`encode`.
         """
         sketches = self.as_input(sketches)
         mu = presig = z = None
         if self.encoder is not None:
-            mu, presig = self.encode(sketches[:, 1:], lengths, tape, draws=draws)
+            mu, presig = self.encode(sketches[:, 1:], lengths, tape, draws=draws, longest=longest)
             z = self.sample_latent(mu, presig, draws)
             tape(mu=mu, presig=presig, z=z)
         return Forward(self.decode(sketches[:, :-1], z, tape, draws=draws), mu, presig, z)
@@ -242,7 +248,7 @@ class SketchRNN(nn.Module):
         self,
         passed: Forward,
         sketches: ArrayLike | Tensor,
-        kl_weight: float,
+        kl_weight: float | Tensor,
         *,
         is_training: bool | None = None,
         share: float = 1.0,

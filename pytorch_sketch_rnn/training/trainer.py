@@ -4,6 +4,7 @@ Source: Magenta ``sketch_rnn_train.py`` (``train``, ``evaluate_model``) and ``mo
 """
 
 import dataclasses
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import torch
@@ -14,13 +15,16 @@ from pytorch_sketch_rnn.data.magenta_loader import Batch
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import coerce
+from pytorch_sketch_rnn.model.backend import LOOP
 from pytorch_sketch_rnn.model.draws import Draws, KeyedDraws
 from pytorch_sketch_rnn.model.losses import Costs, CostValues
 from pytorch_sketch_rnn.model.sketch_rnn import Forward, SketchRNN
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
 from pytorch_sketch_rnn.training import schedules
 from pytorch_sketch_rnn.training.batches_ahead import BatchesAhead
+from pytorch_sketch_rnn.training.graphed_step import GraphedStep, StepInputs
 from pytorch_sketch_rnn.training.optim import TF1Adam, clip_by_value, flat_gradient
+from pytorch_sketch_rnn.training.optimizer_file import POWERS
 
 LARGEST_SEED = 2**31 - 1
 # reg_covar is a safeguard of the loss, not a part of the model: this is (1 % of the offsets' standard deviation)^2.
@@ -94,9 +98,17 @@ class _Unchecked(NamedTuple):
 class _LastStep(NamedTuple):
     """What the last step computed, without its graph, kept to find the first number that is not finite."""
 
-    batch: Batch
+    batch: Batch | StepInputs
     passed: Forward
     costs: Costs
+
+
+class _Computed(NamedTuple):
+    """What a step has computed."""
+
+    last: _LastStep
+    gradients: list[Tensor | None]  # of the parameters
+    applied: Tensor  # see _Unchecked
 
 
 class Trainer:
@@ -130,6 +142,9 @@ class Trainer:
         self._unchecked: list[_Unchecked] = []
         self._last: _LastStep  # set by every step
         self._ahead = BatchesAhead(self._batch)
+        weight = model.decoder.output_w
+        graphs = weight.is_cuda and group.size == 1
+        self._graphed = GraphedStep(self._step_from, weight) if graphs else None
 
     @property
     def sets(self) -> Sets:
@@ -153,7 +168,12 @@ class Trainer:
             self.check()
         step = self.steps_done
         learning_rate, kl_weight = (f(self.hparams, step) for f in (schedules.learning_rate, schedules.kl_weight))
-        return self._step(*self._batch_and_draws(step), learning_rate, kl_weight, NO_TAPE, can_be_repeated=True)
+        if self._graphed is not None and self.model.usable_backend() is not LOOP:
+            batch = self._ahead.batch(step)
+            computed = self._detached(self._graphed(batch, step, learning_rate, kl_weight, self._held()), batch)
+        else:
+            computed = self._step(*self._batch_and_draws(step), learning_rate, kl_weight, NO_TAPE)
+        return self._took(computed, learning_rate, kl_weight, can_be_repeated=True)
 
     def step_on(
         self, batch: Batch, draws: Draws, learning_rate: float, kl_weight: float, tape: Tape = NO_TAPE
@@ -171,7 +191,8 @@ class Trainer:
         Raises:
             LostProcess: when another process has ended.
         """
-        return self._step(batch, draws, learning_rate, kl_weight, tape, can_be_repeated=False)
+        computed = self._step(batch, draws, learning_rate, kl_weight, tape)
+        return self._took(computed, learning_rate, kl_weight, can_be_repeated=False)
 
     def check(self) -> None:
         """Check all steps since the last call.
@@ -268,24 +289,50 @@ class Trainer:
 
     def _step(
         self,
-        batch: Batch,
+        batch: Batch | StepInputs,
         draws: Draws,
-        learning_rate: float,
-        kl_weight: float,
+        learning_rate: float | Tensor,
+        kl_weight: float | Tensor,
         tape: Tape,
-        *,
-        can_be_repeated: bool,
-    ) -> StepResult:
+    ) -> _Computed:
         costs, gradient = self._gradient(batch, draws, kl_weight, tape)
         self._all_finite &= torch.isfinite(costs.cost) & torch.isfinite(gradient).all()
         applied = self._all_finite.clone()
         self._apply(gradient, applied, learning_rate, tape)
-        step = self.steps_done
-        self._unchecked.append(_Unchecked(step, applied, kl_weight, can_be_repeated))
-        self.steps_done += 1
-        return StepResult(step, *costs, learning_rate, kl_weight)
+        return _Computed(self._last, [parameter.grad for parameter in self.model.parameters()], applied)
 
-    def _gradient(self, batch: Batch, draws: Draws, kl_weight: float, tape: Tape) -> tuple[Costs, Tensor]:
+    def _took(
+        self, computed: _Computed, learning_rate: float, kl_weight: float, *, can_be_repeated: bool
+    ) -> StepResult:
+        step = self.steps_done
+        self._unchecked.append(_Unchecked(step, computed.applied, kl_weight, can_be_repeated))
+        self.steps_done += 1
+        return StepResult(step, *computed.last.costs, learning_rate, kl_weight)
+
+    def _step_from(self, inputs: StepInputs) -> _Computed:
+        """A step whose inputs are all on the device, so that a graph can hold it."""
+        draws = KeyedDraws(self.options.seed, inputs.step, self.rows)
+        return self._step(inputs, draws, inputs.learning_rate, inputs.kl_weight, NO_TAPE)
+
+    def _detached(self, computed: _Computed, batch: Batch) -> _Computed:
+        """A graph's result as a step leaves it: what outlives the next step is copied."""
+        costs = Costs(*torch.stack(computed.last.costs).unbind())
+        self._last = _LastStep(batch, computed.last.passed, costs)
+        for parameter, gradient in zip(self.model.parameters(), computed.gradients, strict=True):
+            parameter.grad = gradient
+        return computed._replace(last=self._last, applied=computed.applied.clone())
+
+    def _held(self) -> Hashable:
+        """What a graph of a step depends on besides its inputs: where its tensors are, and how they are computed."""
+        optimizer = self.optimizer
+        settings = (optimizer.settings[name] for name in ("lr", *POWERS))
+        tensors = *optimizer.parameters, optimizer.m, optimizer.v, *settings, self._all_finite
+        backend = self.model.usable_backend().name
+        return *(tensor.data_ptr() for tensor in tensors), backend, torch.get_float32_matmul_precision()
+
+    def _gradient(
+        self, batch: Batch | StepInputs, draws: Draws, kl_weight: float | Tensor, tape: Tape
+    ) -> tuple[Costs, Tensor]:
         """The costs, detached, and the gradient of all parameters in one vector, summed over the processes."""
         self.model.train()
         passed = self._pass(batch, draws, tape)
@@ -299,7 +346,7 @@ class Trainer:
         self._last = _LastStep(batch, passed.detached(), costs)
         return costs, gradient
 
-    def _apply(self, gradient: Tensor, applied: Tensor | None, learning_rate: float, tape: Tape) -> None:
+    def _apply(self, gradient: Tensor, applied: Tensor | None, learning_rate: float | Tensor, tape: Tape) -> None:
         clipped = clip_by_value(gradient, self.hparams.grad_clip)
         self._record_gradient("clipped", clipped, tape)
         if applied is not None:
@@ -307,8 +354,9 @@ class Trainer:
         self.optimizer.settings["lr"].fill_(learning_rate)
         self.optimizer.step_by(clipped, applied)
 
-    def _pass(self, batch: Batch, draws: Draws, tape: Tape) -> Forward:
-        passed = self.model(batch.sketches, batch.lengths, tape, draws=draws)
+    def _pass(self, batch: Batch | StepInputs, draws: Draws, tape: Tape) -> Forward:
+        longest = batch.longest if isinstance(batch, StepInputs) else None
+        passed = self.model(batch.sketches, batch.lengths, tape, draws=draws, longest=longest)
         passed = passed._replace(mixture=passed.mixture.regularized(self.options.reg_covar))
         if tape.enabled:
             tape(head=passed.mixture.output(), **passed.mixture.parameters())

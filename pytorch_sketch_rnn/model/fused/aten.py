@@ -11,13 +11,16 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.model.cells import FORGET_BIAS, LAYER_NORM_EPSILON
 from pytorch_sketch_rnn.model.draws import Mask
-from pytorch_sketch_rnn.model.fused.kernels import Buffers, Gradients, Mix, MixGradients, Norm
+from pytorch_sketch_rnn.model.fused.kernels import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients, Norm
 
 
 class ATen:
     """See :class:`~pytorch_sketch_rnn.model.fused.kernels.Kernels`."""
 
     groups = 1
+    together = TOGETHER
+    freezes = False
+    parts = WHOLE
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """See :meth:`Kernels.fill`."""

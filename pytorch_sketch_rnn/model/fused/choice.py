@@ -1,6 +1,8 @@
 """Which fused path a machine uses."""
 
 import functools
+import importlib.util
+import os
 
 import torch
 
@@ -14,6 +16,7 @@ from pytorch_sketch_rnn.model.fused.self_check import disagreement
 from pytorch_sketch_rnn.model.fused.sequence import PREFIX, Fused
 
 ATEN = f"{PREFIX}aten"
+TRITON = f"{PREFIX}triton"
 LIBRARY = "+library"  # with the matrix products of torch's library
 
 
@@ -23,9 +26,12 @@ class Unusable(Exception):
 
 def names(device: torch.device) -> tuple[str, ...]:
     """The fused paths that a device has, such as ``fused:avx2``, ``fused:avx2+library`` and ``fused:aten``."""
+    if device.type == "cuda":
+        return (TRITON,)
     if device.type != "cpu":
         return ()
-    return (*(f"{PREFIX}{level}{products}" for level in build.levels() for products in ("", LIBRARY)), ATEN)
+    compiled = (f"{PREFIX}{level}{products}" for level in build.levels() for products in ("", LIBRARY))
+    return (*compiled, ATEN, *((TRITON,) if _interprets_triton() else ()))
 
 
 @functools.cache
@@ -41,7 +47,12 @@ def proven(name: str, device: torch.device) -> Fused:
         fused = Fused(name, kernels(name))
     except (build.CannotBuild, BadInput) as error:
         raise Unusable(str(error)) from None
-    wrong = disagreement(fused, device)
+    try:
+        wrong = disagreement(fused, device)
+    except Exception as error:  # Triton compiles its kernels when they first run, which can fail in many ways
+        if name != TRITON:
+            raise
+        raise Unusable(f"it cannot be run: {type(error).__name__}: {error}") from error
     if wrong is not None:
         raise Unusable(f"it does not agree with the reference on this machine: {wrong}")
     return fused
@@ -56,9 +67,19 @@ def kernels(name: str) -> Kernels:
     """
     if name == ATEN:
         return ATen()
+    if name == TRITON:
+        try:
+            from pytorch_sketch_rnn.model.fused.triton_pointwise import Triton
+        except ImportError as error:
+            raise build.CannotBuild(f"triton cannot be imported: {error}") from None
+        return Triton()
     level = name.removeprefix(PREFIX).removesuffix(LIBRARY)
     products = None if name.endswith(LIBRARY) else build.library("products.cpp", level)
     return Native(build.library("kernels.cpp", level), products)
+
+
+def _interprets_triton() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1" and importlib.util.find_spec("triton") is not None
 
 
 def fastest(device: torch.device) -> tuple[Fused | None, list[str]]:
@@ -75,7 +96,7 @@ def fastest(device: torch.device) -> tuple[Fused | None, list[str]]:
 def _by_speed(device: torch.device) -> tuple[str, ...]:
     """One fused path of each vector level, with the faster products there, then the one that needs no compiler."""
     if device.type != "cpu":
-        return ()
+        return names(device)
     best = []
     for level in build.levels():
         try:

@@ -4,7 +4,7 @@ A step reads Z = [h, x, 0], so that hidden state and inputs share one matrix pro
 one product for many steps. What is constant over time is projected once for the sequence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,8 +13,6 @@ from torch.autograd.function import once_differentiable
 
 from pytorch_sketch_rnn.model.fused.kernels import Buffers, Dropout, Gradients, Kept, Kernels, Norm
 from pytorch_sketch_rnn.model.fused.layout import Layout
-
-_TOGETHER = 3200  # packed rows whose gradients are kept until they enter the weights' gradients
 
 
 class GatedSequence(torch.autograd.Function):
@@ -56,9 +54,9 @@ class GatedSequence(torch.autograd.Function):
         Z, states = x.new_zeros(D, S, W.shape[1]), x.new_empty(D, S, n)
         Z[:, :B, :n], Z[:, : x.shape[1], n : n + i], states[:, :B] = h, x, c
         kept = Kept.empty(states) if norm else None
-        total = x.new_empty(D, S, 4 * n)
-        buffers = Buffers(layout, total, projected, states, Z, dropout, Norm(*norm) if norm else None, kept)
-        multiply, step = kernels.product(W), kernels.forward(buffers)
+        total, parts = x.new_empty(D, S, 4 * n), parts_of_total(kernels, x, B, 4 * n)
+        buffers = Buffers(layout, total, projected, states, Z, dropout, Norm(*norm) if norm else None, kept, parts)
+        multiply, step = product(kernels, W, parts), kernels.forward(buffers)
         for t in range(T):
             now = layout.running(t)
             multiply(Z[:, now], total[:, now])
@@ -86,25 +84,59 @@ class GatedSequence(torch.autograd.Function):
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_norm = None
         if norm is not None:
-            d_norm = Norm(*(states.new_zeros(D, kernels.groups, each.shape[2]) for each in norm))
+            d_norm = Norm(*(states.new_zeros(D, kernels.groups or B, each.shape[2]) for each in norm))
         d_W, d_projected = torch.zeros_like(W), states.new_zeros(D, B, 4 * n)
         d_x = states.new_empty(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
-        back_to_h = kernels.product(W[:, :n].transpose(1, 2))
-        for steps in reversed(list(windows(layout))):
+        parts = states.new_zeros(kernels.parts.d_h if D == 1 else 1, D, B, n) if kernels.freezes else None
+        back_to_h = product(kernels, W[:, :n].transpose(1, 2), parts)
+        for steps in reversed(list(windows(layout, kernels.together))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             d_total = states.new_empty(D, end - first, 4 * n)
-            step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm))
+            step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
             for t in reversed(steps):
                 rows, start = layout.rows[t], layout.offsets[t] - first
                 step(t)
                 back_to_h(d_total[:, start : start + rows], d_h[:, :rows])
-                d_projected[:, :rows] += d_total[:, start : start + rows]
+                if not kernels.freezes:
+                    d_projected[:, :rows] += d_total[:, start : start + rows]
+            if kernels.freezes:
+                d_projected += sum_of_steps(d_total, B)
             d_W.baddbmm_(Z[:, first:end].transpose(1, 2), d_total)
             if d_x is not None:
                 torch.matmul(d_total, W[:, n : n + i].transpose(1, 2), out=d_x[:, first:end])
+        if parts is not None:
+            d_h += parts.sum(dim=0)
         d_norms = () if d_norm is None else (each.sum(dim=1, keepdim=True) for each in d_norm)
         d_projected_or_none = d_projected if ctx.needs_input_grad[3] else None
         return None, None, d_x, d_projected_or_none, d_h, d_c, d_W, None, None, *d_norms
+
+
+def product(kernels: Kernels, weights: Tensor, parts: Tensor | None) -> Callable[[Tensor, Tensor], None]:
+    """Like :meth:`Kernels.product`; if there are parts [P, D, rows, N], they are written, whose sum is the product."""
+    if parts is None:
+        return kernels.product(weights)
+    if len(parts) == 1:
+        multiply = kernels.product(weights)
+        return lambda a, _: multiply(a, parts[0])
+    count, out = len(parts), parts[:, 0]  # there is one cell
+    split: Tensor = weights[0].unflatten(0, (count, -1))
+
+    def multiply_parts(a: Tensor, _: Tensor) -> None:
+        torch.bmm(a[0].unflatten(1, (count, -1)).transpose(0, 1), split, out=out)
+
+    return multiply_parts
+
+
+def parts_of_total(kernels: Kernels, like: Tensor, rows: int, columns: int) -> Tensor | None:
+    """Room for the parts of a step's products, or None where they are whole; ``like`` is [D, ...]."""
+    count = kernels.parts.total
+    return like.new_empty(count, 1, rows, columns) if count > 1 and len(like) == 1 else None
+
+
+def sum_of_steps(packed: Tensor, batch: int) -> Tensor:
+    """[D, steps B, n] -> [D, B, n], of a layout in which all rows take part in every step."""
+    by_step: Tensor = packed.unflatten(1, (-1, batch))
+    return by_step.sum(dim=1)
 
 
 def dense_copy(x: Tensor) -> Tensor:
@@ -112,10 +144,10 @@ def dense_copy(x: Tensor) -> Tensor:
     return x.clone(memory_format=torch.contiguous_format)
 
 
-def windows(layout: Layout) -> Iterator[range]:
-    """The steps in groups of about ``_TOGETHER`` packed rows."""
+def windows(layout: Layout, together: int) -> Iterator[range]:
+    """The steps in groups of about ``together`` packed rows."""
     first = 0
     for t in range(1, len(layout.rows) + 1):
-        if t == len(layout.rows) or layout.offsets[t + 1] - layout.offsets[first] > _TOGETHER:
+        if t == len(layout.rows) or layout.offsets[t + 1] - layout.offsets[first] > together:
             yield range(first, t)
             first = t

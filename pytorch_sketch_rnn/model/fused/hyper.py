@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pytorch_sketch_rnn.model.fused.aten import library_product
-from pytorch_sketch_rnn.model.fused.gated import dense_copy, windows
+from pytorch_sketch_rnn.model.fused.gated import dense_copy, parts_of_total, product, sum_of_steps, windows
 from pytorch_sketch_rnn.model.fused.kernels import (
     Buffers,
     Dropout,
@@ -87,7 +87,7 @@ class HyperSequence(torch.autograd.Function):
         )
         inner = Buffers(
             *(layout, x.new_empty(D, S, 4 * m), projected_inner, inner_states, Z, None),
-            *(Norm(*norms[4:]), Kept.empty(inner_states)),
+            *(Norm(*norms[4:]), Kept.empty(inner_states), parts_of_total(kernels, x, B, 4 * m)),
         )
         mix = Mix(
             *(layout, buffers.total, x.new_empty(D, B, 4 * n), projected, x.new_empty(D, S, 4 * n), bias),
@@ -95,7 +95,8 @@ class HyperSequence(torch.autograd.Function):
         )
         embedded = x.new_empty(D, S - B, W_embedding.shape[2])
         inner_step, mix_step, step = kernels.forward(inner), kernels.mix(mix), kernels.forward(buffers)
-        to_inner, to_embedding, from_h = (kernels.product(weights) for weights in (W_inner, W_embedding, W_hh))
+        to_inner = product(kernels, W_inner, inner.parts)
+        to_embedding, from_h = (kernels.product(weights) for weights in (W_embedding, W_hh))
         for t, rows in enumerate(layout.rows):
             now, after, e = layout.running(t), layout.after(t), layout.output(t)
             to_inner(Z[:, now], inner.total[:, now])
@@ -141,28 +142,32 @@ class HyperSequence(torch.autograd.Function):
         )
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_norm, d_inner_norm = (
-            Norm(*(new(D, kernels.groups, each.shape[2]) for each in of)) for of in (norm, inner_norm)
+            Norm(*(new(D, kernels.groups or B, each.shape[2]) for each in of)) for of in (norm, inner_norm)
         )
         weights = W_xh, W_hh, W_inner, W_embedding, W_signal
         d_W_xh, d_W_hh, d_W_inner, d_W_embedding, d_W_signal = (torch.zeros_like(each) for each in weights)
         d_b_embedding, d_bias = new(D, W_embedding.shape[2]), new(D, 4 * n)
         d_projected, d_projected_inner = new(D, B, 4 * n), new(D, B, 4 * m)
         d_x = new(D, layout.offsets[-1], i) if ctx.needs_input_grad[2] else None
-        d_signals, d_Z, from_embedded = new(D, SIGNALS, B, n), new(D, B, m + n), new(D, B, m)
-        back_to_h, back_to_Z, back_to_inner = (
-            kernels.product(weights.transpose(1, 2)) for weights in (W_hh, W_inner[:, : m + n], W_embedding)
+        d_signals, from_embedded = new(D, SIGNALS, B, n), new(D, B, m)
+        # With parts, the first is that of Z, the others are those of h W_hh.
+        d_Z = new(1 + (kernels.parts.d_h if D == 1 else 1), D, B, m + n)
+        parts, inner_parts = (d_Z[..., m:], d_Z[:1, ..., :m]) if kernels.freezes else (None, None)
+        back_to_h = product(kernels, W_hh.transpose(1, 2), None if parts is None else parts[1:])
+        back_to_Z, back_to_inner = (
+            kernels.product(weights.transpose(1, 2)) for weights in (W_inner[:, : m + n], W_embedding)
         )
-        for steps in reversed(list(windows(layout))):
+        for steps in reversed(list(windows(layout, kernels.together))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             first_output = layout.output(steps.start).start
             after = slice(layout.after(steps.start).start, layout.after(steps[-1]).stop)
             d_total, d_from_x, d_from_h = (states.new_empty(D, end - first, 4 * n) for _ in range(3))
             d_inner_total = states.new_empty(D, end - first, 4 * m)
             d_embedded = states.new_empty(D, after.stop - after.start, embedded.shape[2])
-            step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm))
+            step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
             mix_step = kernels.mix_backward(mix, MixGradients(d_total, first, d_from_x, d_from_h, d_signals))
             inner_step = kernels.backward(
-                inner, Gradients(None, d_inner_h, d_inner_c, d_inner_total, first, d_inner_norm)
+                inner, Gradients(None, d_inner_h, d_inner_c, d_inner_total, first, d_inner_norm, inner_parts)
             )
             for t in reversed(steps):
                 rows, now, e = layout.rows[t], layout.running(t), layout.output(t)
@@ -178,12 +183,16 @@ class HyperSequence(torch.autograd.Function):
                 back_to_inner(d_embedded[:, e_here], from_embedded[:, :rows])
                 d_inner_h[:, :rows] += from_embedded[:, :rows]
                 inner_step(t)
-                d_projected[:, :rows] += d_from_x[:, here]
-                d_projected_inner[:, :rows] += d_inner_total[:, here]
-                back_to_Z(d_inner_total[:, here], d_Z[:, :rows])
+                back_to_Z(d_inner_total[:, here], d_Z[0, :, :rows])
                 back_to_h(d_from_h[:, here], d_h[:, :rows])
-                d_h[:, :rows] += d_Z[:, :rows, m:]
-                d_inner_h[:, :rows] = d_Z[:, :rows, :m]
+                if not kernels.freezes:
+                    d_h[:, :rows] += d_Z[0, :, :rows, m:]
+                    d_inner_h[:, :rows] = d_Z[0, :, :rows, :m]
+                    d_projected[:, :rows] += d_from_x[:, here]
+                    d_projected_inner[:, :rows] += d_inner_total[:, here]
+            if kernels.freezes:
+                d_projected += sum_of_steps(d_from_x, B)
+                d_projected_inner += sum_of_steps(d_inner_total, B)
             window = Z[:, first:end].transpose(1, 2)
             d_W_inner.baddbmm_(window, d_inner_total)
             d_W_hh.baddbmm_(window[:, m : m + n], d_from_h)
@@ -194,6 +203,9 @@ class HyperSequence(torch.autograd.Function):
             if d_x is not None:
                 from_inner = d_inner_total @ W_inner[:, m + n : m + n + i].transpose(1, 2)
                 d_x[:, first:end] = from_inner + d_from_x @ W_xh.transpose(1, 2)
+        if kernels.freezes:
+            d_h += d_Z[..., m:].sum(dim=0)
+            d_inner_h += d_Z[0, ..., :m]
         d_norms = (each.sum(dim=1, keepdim=True) for norms in (d_norm, d_inner_norm) for each in norms)
         return (
             *(None, None, d_x, d_projected if ctx.needs_input_grad[3] else None),

@@ -41,6 +41,20 @@ class Dropout(NamedTuple):
     order: Tensor | None  # row r of the sequence has the mask of row order[r] [B]; None: the same row
 
 
+class Parts(NamedTuple):
+    """Into how many parts a GPU splits the inner dimension of the products of a step, of which one cell has few rows.
+
+    More parts occupy more of its processors, and the element-wise part adds them up.
+    """
+
+    total: int  # of the products that give the pre-activations; a divisor of 16
+    d_h: int  # of those that give the gradient of h; a divisor of 4
+
+
+WHOLE = Parts(1, 1)
+TOGETHER = 3200  # of Kernels.together, on a CPU
+
+
 @dataclass(frozen=True)
 class Buffers:
     """The numbers of a sequence of steps of D cells, in packed rows S (see :class:`Layout`).
@@ -57,6 +71,9 @@ class Buffers:
     dropout: Dropout | None
     norm: Norm | None
     kept: Kept | None  # with layer norm
+    parts: Tensor | None = (
+        None  # the products of one step [P, D, B, 4 n], to be added up into total; None: they are there
+    )
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,7 @@ class Gradients:
     d_total: Tensor  # [D, window, 4 n]
     first: int
     d_norm: Norm | None  # sums so far, [D, groups, ...], of rows in groups
+    parts: Tensor | None = None  # [P, D, B, n]: the gradient of h after a step is d_h and the sum of these
 
 
 @dataclass(frozen=True)
@@ -84,7 +102,7 @@ class Mix:
 
     layout: Layout
     total: Tensor  # [D, S, 4 n]
-    from_x: Tensor  # x W_xh of the running rows of one step [D, B, 4 n]; its part that is always the same is added here
+    from_x: Tensor  # x W_xh of the running rows of one step [D, B, 4 n]; without the part that is always the same
     projected: Tensor | None  # that part [D, B, 4 n]
     from_h: Tensor  # h W_hh [D, S, 4 n]
     bias: Tensor  # [D, 4 n]
@@ -105,7 +123,27 @@ class MixGradients:
 class Kernels(Protocol):
     """What a fused sequence is made of: products with weights, and the element-wise part of each step of D cells."""
 
-    groups: int  # see Gradients.d_norm
+    @property
+    def groups(self) -> int | None:
+        """The groups of :attr:`Gradients.d_norm`; None: each row is one."""
+        ...
+
+    @property
+    def together(self) -> int:
+        """How many packed rows' gradients are kept until they enter the weights' gradients."""
+        ...
+
+    @property
+    def freezes(self) -> bool:
+        """Whether rows come in their own order and stay in the batch when they end (``Layout.frozen``). Then
+        :attr:`Gradients.parts` are wanted, and :attr:`Buffers.parts` if there are several.
+        """
+        ...
+
+    @property
+    def parts(self) -> Parts:
+        """Into how many parts the products of a step are split, if it freezes."""
+        ...
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """Write the numbers of a mask into a tensor [B, T, n]; with lengths [B], only those of each row's steps."""
@@ -129,17 +167,17 @@ class Kernels(Protocol):
         """A function of t that goes back through step t, whose packed rows must lie in the window of ``d_total``.
 
         It computes ``d_total`` of the running rows from the gradients of the states after the step, and sets the other
-        rows of block t to zero. Then ``d_c`` is that of the state before the step, and ``d_h`` is as it was, with the
-        outputs' part added.
+        rows of block t to zero. Then ``d_c`` is that of the state before the step, and ``d_h`` is undefined; with parts
+        it is what passes by the step: the gradient of h of rows that have ended, and zero in the other rows.
         """
         ...
 
     def mix(self, mix: Mix) -> Callable[[int], None]:
-        """A function of t that computes ``total`` of step t, and adds ``projected`` to ``from_x``."""
+        """A function of t that computes ``total`` of step t. Then ``from_x`` is undefined."""
         ...
 
     def mix_backward(self, mix: Mix, gradients: MixGradients) -> Callable[[int], None]:
-        """A function of t that goes from ``d_total`` of step t to the other gradients, and adds ``projected`` to
-        ``from_x``. Packed rows of block t that do not run get zeros.
+        """A function of t that goes from ``d_total`` of step t to the other gradients. Then ``from_x`` is undefined.
+        Packed rows of block t that do not run get zeros.
         """
         ...

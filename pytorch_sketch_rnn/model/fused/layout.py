@@ -1,7 +1,8 @@
 """Which rows of a batch take part in each step of a sequence, and where their numbers are kept.
 
-Sketches are sorted by length, longest first, so that those that still run are always the first rows of the batch. The
-rows of all steps are packed into one axis, which the weights' gradients read as one matrix product.
+On a CPU, sketches are sorted by length, longest first, so that those that still run are always the first rows of the
+batch. On a GPU, whose host does not wait to learn the lengths, all rows take part in every step. The rows of all steps
+are packed into one axis, which the weights' gradients read as one matrix product.
 """
 
 from dataclasses import dataclass
@@ -22,17 +23,25 @@ class Layout:
     Attributes:
         batch: number of sketches B.
         rows: number of running rows at each of T steps, never growing; the first is B.
-        lengths: the length of each sketch [B], longest first; None where all have T steps.
+        lengths: the length of each sketch [B], longest first; None where all rows run at every step.
+        ends: the length of each sketch [B] on the device of its numbers, in any order; None where all have T steps.
+            Rows that have ended still take part in every step, but their states are frozen.
     """
 
     batch: int
     rows: tuple[int, ...]
     lengths: Tensor | None = None
+    ends: Tensor | None = None
 
     @classmethod
     def full(cls, batch: int, steps: int) -> "Layout":
         """Every sketch has all steps."""
         return cls(batch, (batch,) * steps)
+
+    @classmethod
+    def frozen(cls, steps: int, ends: Tensor) -> "Layout":
+        """Sketches of these lengths [B], each 1..steps, of which nothing is read back to the host."""
+        return cls(len(ends), (len(ends),) * steps, ends=ends.long())
 
     @classmethod
     def ragged(cls, lengths: Tensor) -> "Layout":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pytorch_sketch_rnn.model.draws import KeyedMask, Mask
 from pytorch_sketch_rnn.model.fused.aten import library_product
-from pytorch_sketch_rnn.model.fused.kernels import Buffers, Gradients, Mix, MixGradients
+from pytorch_sketch_rnn.model.fused.kernels import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients
 from pytorch_sketch_rnn.model.fused.layout import Layout
 
 _WORTH_THREADS = 2**13  # elements, of which a core does one in about 2 ns
@@ -80,6 +80,9 @@ class Native:
     """
 
     groups = 16  # more threads than these would have nothing to do
+    together = TOGETHER
+    freezes = False
+    parts = WHOLE
 
     def __init__(self, library: CDLL, products: CDLL | None) -> None:
         self._library = library
@@ -93,7 +96,7 @@ class Native:
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """See :meth:`Kernels.fill`."""
-        if not isinstance(mask, KeyedMask):
+        if not isinstance(mask, KeyedMask) or not isinstance(mask.stream.step, int):
             out.copy_(mask.tensor(out))
             return
         rows = np.array(mask.rows, np.uint32)

@@ -71,6 +71,13 @@ class Fused:
         """See :meth:`Backend.run_both`."""
         if tape.enabled or not _fits(fw, inputs) or type(fw) is not type(bw):
             return LOOP.run_both(fw, bw, inputs, lengths, masks, tape)
+        if self._kernels.freezes:
+            dropout = self._dropout(masks, inputs, None, lengths)
+            x = torch.stack([inputs, reverse_prefix(inputs, lengths)]).transpose(1, 2)  # [2, T, B, i]
+            layout = Layout.frozen(inputs.shape[1], lengths)
+            start = [cell.zero_state(len(inputs), inputs) for cell in (fw, bw)]
+            _, (fw_state, bw_state) = self._run([fw, bw], layout, layout.pack(x), None, start, dropout, outputs=False)
+            return fw_state, bw_state
         dropout_lengths = lengths
         lengths, order = torch.sort(lengths, descending=True, stable=True)
         layout = Layout.ragged(lengths)
@@ -91,8 +98,9 @@ class Fused:
         if not drawn:
             return None
         numbers = like.new_empty(len(drawn), *drawn[0].shape)
-        for out, mask in zip(numbers, drawn, strict=True):
-            self._kernels.fill(out, mask, lengths)
+        with torch.cuda.device_of(numbers):  # a kernel runs on the current device
+            for out, mask in zip(numbers, drawn, strict=True):
+                self._kernels.fill(out, mask, lengths)
         return Dropout(numbers, order)
 
     def _run(
@@ -109,28 +117,29 @@ class Fused:
         """The outputs in packed rows and the final states; x [D, packed rows, i], constant [B, c]."""
         kernels, kind = self._kernels, type(states[0])
         start = {name: torch.stack([getattr(state, name) for state in states]) for name in kind._fields}
-        if isinstance(cells[0], HyperLSTMCell):
-            hyper = hyper_weights(cast(Sequence[HyperLSTMCell], cells), x.shape[2])
-            projected, projected_inner = (
-                None if constant is None else constant @ W for W in (hyper.W_constant, hyper.inner.W_constant)
-            )
-            hidden, *last = HyperSequence.apply(  # type: ignore[no-untyped-call]
-                *(kernels, layout, x, projected, projected_inner, *start.values()),
-                *(hyper.W_xh, hyper.W_hh, hyper.bias, hyper.inner.W, hyper.W_embedding, hyper.b_embedding),
-                *(hyper.W_signal, dropout, outputs, *hyper.norm, *(hyper.inner.norm or ())),
-            )
-        else:
-            gated = gated_weights(cast(Sequence[LSTMCell] | Sequence[LayerNormLSTMCell], cells), x.shape[2])
-            projected = None if constant is None else constant @ gated.W_constant
-            if gated.bias is not None:
-                bias = gated.bias.expand(-1, layout.batch, -1)
-                projected = bias.contiguous() if projected is None else projected + bias
-            hidden, h, c = GatedSequence.apply(  # type: ignore[no-untyped-call]
-                *(kernels, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
-                *(gated.norm or ()),
-            )
-            found = {"h": h, "c": c}
-            last = [found[name] for name in kind._fields]
+        with torch.cuda.device_of(x):  # a kernel runs on the current device
+            if isinstance(cells[0], HyperLSTMCell):
+                hyper = hyper_weights(cast(Sequence[HyperLSTMCell], cells), x.shape[2])
+                projected, projected_inner = (
+                    None if constant is None else constant @ W for W in (hyper.W_constant, hyper.inner.W_constant)
+                )
+                hidden, *last = HyperSequence.apply(  # type: ignore[no-untyped-call]
+                    *(kernels, layout, x, projected, projected_inner, *start.values()),
+                    *(hyper.W_xh, hyper.W_hh, hyper.bias, hyper.inner.W, hyper.W_embedding, hyper.b_embedding),
+                    *(hyper.W_signal, dropout, outputs, *hyper.norm, *(hyper.inner.norm or ())),
+                )
+            else:
+                gated = gated_weights(cast(Sequence[LSTMCell] | Sequence[LayerNormLSTMCell], cells), x.shape[2])
+                projected = None if constant is None else constant @ gated.W_constant
+                if gated.bias is not None:
+                    bias = gated.bias.expand(-1, layout.batch, -1)
+                    projected = bias.contiguous() if projected is None else projected + bias
+                hidden, h, c = GatedSequence.apply(  # type: ignore[no-untyped-call]
+                    *(kernels, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
+                    *(gated.norm or ()),
+                )
+                found = {"h": h, "c": c}
+                last = [found[name] for name in kind._fields]
         return hidden, [kind(*(each[cell] for each in last)) for cell in range(len(cells))]
 
 
