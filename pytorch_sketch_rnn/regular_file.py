@@ -61,6 +61,20 @@ def check_regular(path: Path | str) -> None:
     open_regular(path).close()
 
 
+def refuse_special(path: Path | str) -> None:
+    """Raise BadInput if a path is a pipe, a device or a socket; nothing is opened."""
+    if is_no_folder(path):
+        _check_kind(path, os.stat(path).st_mode)
+
+
+def is_no_folder(path: Path | str) -> bool:
+    """Whether something is there that is not a folder: a file, or what :func:`open_regular` refuses, such as a pipe.
+
+    Whoever asks whether there is a *file* would report a pipe as missing.
+    """
+    return os.path.exists(path) and not os.path.isdir(path)
+
+
 def stand_in(head: bytes) -> str | None:
     """What a file is and what to do, if its first bytes are those of something in the file's place; otherwise None."""
     if _LFS_POINTER.match(head):

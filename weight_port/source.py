@@ -18,7 +18,7 @@ import numpy as np
 
 from pytorch_sketch_rnn.errors import BadInput, enumerated, excerpt
 from pytorch_sketch_rnn.json_file import read_json
-from pytorch_sketch_rnn.regular_file import open_regular
+from pytorch_sketch_rnn.regular_file import is_no_folder, open_regular
 from weight_port import sketch_rnn_js
 from weight_port.archive import CONFIG_NAME, unpack_model
 from weight_port.tensor_bundle import BUNDLE_FILE, Entry, TensorBundle
@@ -155,7 +155,7 @@ def open_source(path: Path, member: str | None = None) -> Iterator[Source]:
     Raises:
         BadInput: There is no model at ``path``, or it is damaged, or it is not clear which one is meant.
     """
-    is_file = os.path.isfile(path)
+    is_file = is_no_folder(path)
     if is_file and path.suffix.lower() == ".zip":
         with _open_archive(path, member) as source:
             yield source
@@ -171,9 +171,9 @@ def open_source(path: Path, member: str | None = None) -> Iterator[Source]:
 
 
 def _prefix_of(path: Path) -> Path:
-    if os.path.isfile(f"{path}.index"):
+    if is_no_folder(f"{path}.index"):
         return path
-    if not os.path.isfile(path):
+    if not is_no_folder(path):
         raise BadInput(f"{path}: does not exist; give {ACCEPTED_FORMS}")
     match = BUNDLE_FILE.fullmatch(path.name)
     if match is None:
@@ -199,7 +199,7 @@ def _open_bundle(prefix: Path) -> Source:
     files = [prefix.parent / f"{prefix.name}.index", *sorted(set(bundle.shard_paths) - set(missing))]
     config_path = prefix.parent / CONFIG_NAME
     config = None
-    has_config = os.path.isfile(config_path)
+    has_config = is_no_folder(config_path)
     if has_config:
         config = read_json(config_path, limit=MAX_TEXT_BYTES)
         files.append(config_path)
@@ -224,7 +224,7 @@ def _open_folder(folder: Path, *, stay_inside: bool = False) -> Source:
         indexes = sorted(name for name in os.listdir(folder) if name.endswith(".index") and name != ".index")
     except OSError as error:
         raise BadInput(f"{folder}: this folder cannot be read ({error.strerror})") from None
-    if os.path.isfile(folder / "checkpoint"):
+    if is_no_folder(folder / "checkpoint"):
         prefix = _named_prefix(folder, indexes, stay_inside)
     elif len(indexes) == 1:
         prefix = folder / indexes[0].removesuffix(".index")
@@ -243,7 +243,7 @@ def _named_prefix(folder: Path, indexes: list[str], stay_inside: bool) -> Path:
     # Training elsewhere leaves paths of another machine, maybe with backslashes; the files came along in this folder.
     inside = folder / re.split(r"[/\\]", written)[-1]
     for prefix in [inside] if stay_inside else [folder / written, inside]:
-        if os.path.isfile(f"{prefix}.index"):
+        if is_no_folder(f"{prefix}.index"):
             return prefix
     raise BadInput(
         f"{folder / 'checkpoint'}: names {excerpt(written)}, but its .index is not there; "

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pytorch_sketch_rnn.errors import BadInput, excerpt
-from pytorch_sketch_rnn.regular_file import check_regular, open_regular
+from pytorch_sketch_rnn.regular_file import check_regular, is_no_folder, open_regular
 from weight_port.leveldb_table import Cursor, Damaged, masked_crc32c, read_table
 
 # The names of a bundle's files.
@@ -118,7 +118,7 @@ class TensorBundle:
     @property
     def missing_shards(self) -> list[Path]:
         """The data files that are not there."""
-        return [path for path in self.shard_paths if not os.path.isfile(path)]
+        return [path for path in self.shard_paths if not is_no_folder(path)]
 
     def odd_shards(self) -> dict[Path, str]:
         """The data files that are there but are not what the index asks for, and what is wrong with each.
@@ -130,7 +130,7 @@ class TensorBundle:
             ends[entry.shard] = max(ends[entry.shard], entry.offset + entry.size)
         found = {}
         for path, end in zip(self.shard_paths, ends, strict=True):
-            if not os.path.isfile(path):
+            if not is_no_folder(path):
                 continue
             try:
                 check_regular(path)

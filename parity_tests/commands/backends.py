@@ -14,7 +14,6 @@ from parity_tests.report.collecting import Collected
 from pytorch_sketch_rnn.device import usable_device
 from pytorch_sketch_rnn.model.backend import REFERENCE
 from pytorch_sketch_rnn.model.fused import build, choice
-from pytorch_sketch_rnn.model.fused.sequence import PREFIX
 
 ALL = "all"
 BY_BACKEND = ("cell", "model", "training")  # the kinds of recordings that hold what a backend computes
@@ -82,10 +81,7 @@ def every_backend(device: str | None = None, say: Callable[[str], None] = lambda
     names = [REFERENCE]
     for name in choice.names(usable_device(device or "cpu")):
         try:
-            if name != choice.ATEN:
-                level = name.removeprefix(PREFIX).removesuffix(choice.LIBRARY)
-                for source in ("kernels.cpp", "products.cpp")[: 1 if name.endswith(choice.LIBRARY) else 2]:
-                    build.library(source, level)
+            choice.kernels(name)
         except build.CannotBuild as error:
             say(f"{name}: not judged, because {error}")
         else:

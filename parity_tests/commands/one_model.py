@@ -32,6 +32,7 @@ from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import read_npz, write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
+from pytorch_sketch_rnn.regular_file import is_no_folder
 from weight_port.convert import Plan
 from weight_port.folder import examine
 from weight_port.infer import Inferred
@@ -149,7 +150,7 @@ def recording_paths(name: str) -> list[Path]:
     Raises:
         BadInput: when there is none.
     """
-    if Path(name).is_file():
+    if is_no_folder(name):
         return [Path(name)]
     shipped = {path.stem: path for path in fixture_paths()}
     if name == "all":
@@ -157,7 +158,7 @@ def recording_paths(name: str) -> list[Path]:
     if name in shipped:
         return [shipped[name]]
     if name and Path(name).is_dir():
-        found = sorted(path for path in Path(name).rglob("*.h5") if path.is_file())
+        found = sorted(path for path in Path(name).rglob("*.h5") if is_no_folder(path))
         if not found:
             raise BadInput(f"--recording {name}: no recording (*.h5) in this folder or below it")
         return found

@@ -79,11 +79,11 @@ class RecordingSession(tf.Session):
             wanted |= {f"clipped/{name}": value for name, value in owner.probe.clipped_gradients.items()}
         before = super().run(owner.variables) if self.whole else {}
         result, computed = super().run([fetches, wanted], given)
-        after = super().run(owner.variables)
+        kept = owner.variables if self.whole else {name: owner.variables[name] for name in owner.trainable}
+        after = super().run(kept)
         self.trace(lr=feed[owner.train.lr], kl_weight=feed[owner.train.kl_weight])
         if self.whole:
             self.trace(sketches=feed[owner.train.input_data], lengths=np.asarray(lengths))
-        kept = owner.variables if self.whole else owner.trainable
         found = computed | {f"after/{name}": after[name] for name in kept if name not in NOT_COMPUTED}
         self.trace.add(found)
         if self.whole:

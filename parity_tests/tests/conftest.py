@@ -12,12 +12,15 @@ import pytest
 # set before any test imports NumPy or torch, which read them once
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# the processes that tests start, a hundred, would compile our modules each time
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# files that take half a minute or more, the slowest first
+# files that take 20 seconds or more of a processor, the slowest first
 LONGEST = (
-    "test_distributed.py", "test_parity_fixtures.py", "test_commands.py", "test_replay_model.py",
-    "test_replay_departures.py", "test_curves.py", "test_mutants.py", "test_mutants_run.py",
-    "test_train_resume_errors.py", "test_kill.py", "test_false_alarms.py",
+    "test_commands.py", "test_sensitivity.py", "test_curves.py", "test_distributed.py", "test_false_alarms.py",
+    "test_fuzz.py", "test_parity_fixtures.py", "test_causes_models.py", "test_damaged_recordings.py",
+    "test_mutants.py", "test_replay_model.py", "test_training_departures.py", "test_cli_verify.py", "test_kill.py",
+    "test_wheel.py", "test_mutants_run.py", "test_causes.py", "test_mutators.py",
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from pytorch_sketch_rnn.cache import cache_folder
 from pytorch_sketch_rnn.errors import BadInput, Refused, naming
 from pytorch_sketch_rnn.files import atomic_path
+from pytorch_sketch_rnn.regular_file import open_regular
 
 MAX_BYTES = 4 << 30
 TIMEOUT = 30.0  # seconds without an answer or the next bytes
@@ -123,7 +124,7 @@ def _digest_line(digest: str, name: str) -> str:
 def _verify(path: Path, expected: str | None) -> None:
     """Refuse a cached file that has changed since its download, or differs from the expected SHA-256."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         recorded = _digest_path(path).read_bytes()
     except OSError as error:

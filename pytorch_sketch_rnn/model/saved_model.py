@@ -1,6 +1,7 @@
 """A saved model: a folder with ``config.json`` and ``model.safetensors``.
 
-``config.json`` holds the hyperparameters under Magenta's names and, if it is known, ``scale_factor``.
+``config.json`` holds the hyperparameters under Magenta's names and, if it is known, ``scale_factor``. Where the folder
+also holds ``SHA256SUMS``, as a training writes it, both files are verified when they are read.
 """
 
 import math
@@ -15,13 +16,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, complaint, damaged_file, remove_checksums
 from pytorch_sketch_rnn.errors import BadInput, Refused, enumerated, excerpt, naming
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams, read_config
-from pytorch_sketch_rnn.regular_file import check_regular
+from pytorch_sketch_rnn.regular_file import check_regular, is_no_folder, refuse_special
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+FILES = (CONFIG_FILE, WEIGHTS_FILE)
 # Suffixes of what weight_port converts: a model of sketch-rnn-js, an archive, the files of a TensorFlow checkpoint.
 _MODELS_OF_MAGENTA = (".json", ".zip", ".index", ".data-")
 
@@ -65,7 +68,8 @@ def write_folder(folder: Path, model: SavedModel) -> None:
 
     Both files are first written under temporary names, then renamed, the config first. If writing fails, for instance
     on a full disk, the old files are kept. The new config is left with the old weights only if the second rename fails
-    or the process dies between the two renames.
+    or the process dies between the two renames. Checksums of older files are removed before the renames, since they
+    would not fit the new ones. None are recorded: the folder is its owner's, who may edit the config.
 
     Raises:
         BadInput: when the folder or a file cannot be written, or the scale factor is not a positive, finite number.
@@ -83,15 +87,28 @@ def write_folder(folder: Path, model: SavedModel) -> None:
             safetensors.torch.save_file(weights, weights_path)
         except (OSError, safetensors.SafetensorError) as error:  # a full disk may raise either
             raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
+        remove_checksums(folder)
 
 
-def read_folder(folder: Path) -> SavedModel:
-    """Read a folder that :func:`write_folder` or ``weight_port`` wrote. Its weights are not checked.
+def read_folder(folder: Path, *, verify: bool = True) -> SavedModel:
+    """Read a folder that :func:`write_folder` or ``weight_port`` wrote. The names and shapes of its weights are not
+    checked.
+
+    Args:
+        folder: of the model.
+        verify: whether the files are compared with their checksums, where the folder holds these.
 
     Raises:
-        BadInput: when a file is missing or invalid; for a model of Magenta's, with the command that converts it.
+        BadInput: when a file is missing, damaged or invalid; for a model of Magenta's, with the command that converts
+            it.
     """
     _check_is_saved_model(folder)
+    damaged = damaged_file(folder, FILES) if verify else None
+    if damaged is not None:
+        raise BadInput(
+            f"{complaint(damaged)}; take another copy of the model, or remove {CHECKSUMS_FILE} if the file was changed "
+            "on purpose"
+        )
     values = read_config(folder / CONFIG_FILE)
     with naming(folder / CONFIG_FILE):
         scale_factor = check_scale_factor(values.pop(SCALE_FACTOR, None))
@@ -108,13 +125,14 @@ def read_folder(folder: Path) -> SavedModel:
 def _check_is_saved_model(folder: Path) -> None:
     """Refuse a file, and a folder or prefix of a TensorFlow checkpoint, with what to do."""
     convert = f"convert it first: {shlex.join(['python', '-m', 'weight_port', 'convert', str(folder), 'DIR'])}"
+    refuse_special(folder)
     if os.path.isfile(folder):
         if folder.suffix.lower().startswith(_MODELS_OF_MAGENTA):
             raise BadInput(f"{folder}: is a file, expected the folder of a saved model; {convert}")
         raise BadInput(
             f"{folder}: is a file, expected the folder of a saved model, which holds {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
-    is_prefix = os.path.isfile(f"{folder}.index")
+    is_prefix = is_no_folder(f"{folder}.index")
     if not os.path.lexists(folder / CONFIG_FILE) and (is_prefix or _holds_checkpoint(folder)):
         raise BadInput(f"{folder}: is a TensorFlow checkpoint, expected the folder of a saved model; {convert}")
 

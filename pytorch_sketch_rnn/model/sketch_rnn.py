@@ -283,7 +283,8 @@ class SketchRNN(nn.Module):
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder.
 
-        If writing fails, the old files are kept; see :func:`saved_model.write_folder`.
+        If writing fails, the old files are kept; see :func:`saved_model.write_folder`. A ``SHA256SUMS`` in the folder,
+        which would describe the old files, is removed.
 
         Raises:
             BadInput: when the folder or a file cannot be written, or ``scale_factor`` is not a positive, finite number.
@@ -298,22 +299,25 @@ class SketchRNN(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
         backend: str = AUTO,
+        verify: bool = True,
     ) -> Self:
-        """Read a folder that :meth:`save_pretrained` or ``weight_port`` wrote; the model is in eval mode.
+        """Read a folder that a training, :meth:`save_pretrained` or ``weight_port`` wrote; the model is in eval mode.
 
         Args:
             folder: holds ``config.json`` and ``model.safetensors``.
             dtype: float32 or float64; None keeps the stored dtype.
             device: the device of the weights.
             backend: see :class:`SketchRNN`.
+            verify: whether both files are compared with their checksums, if the folder holds ``SHA256SUMS``.
 
         Raises:
-            BadInput: when a file is missing or invalid, names or shapes do not match, or dtype or device is unusable.
+            BadInput: when a file is missing, damaged or invalid, names or shapes do not match, or dtype or device is
+                unusable.
         """
         if dtype not in (None, torch.float32, torch.float64):
             raise BadInput(f"dtype is {dtype}, expected torch.float32, torch.float64 or None")
         device, folder = usable_device(device), Path(folder)
-        saved = read_folder(folder)
+        saved = read_folder(folder, verify=verify)
         with torch.device("meta"):
             model = cls(saved.hparams, backend=backend)
         check_weights(folder / WEIGHTS_FILE, saved.weights, model.state_dict())

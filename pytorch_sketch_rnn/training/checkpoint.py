@@ -2,7 +2,7 @@
 
 ``<save_dir>/checkpoints/step-00000500`` holds ``config.json`` and ``model.safetensors``, so that it is a model like any
 other; ``optimizer.safetensors``, under the names that ``weight_port`` gives the slots of a Magenta checkpoint;
-``training.json``; and ``SHA256SUMS``, the checksums of these files, which are verified when a run resumes.
+``training.json``; and ``SHA256SUMS``, the checksums of these files, which are verified when they are read.
 
 The random numbers of a step are a function of seed and step (see :mod:`batches` and :class:`draws.KeyedDraws`), so
 these two numbers are the whole state of all generators. The schedules are functions of the step.
@@ -23,11 +23,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from pytorch_sketch_rnn.checksums import write_checksums
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from pytorch_sketch_rnn.training.checksums import write_checksums
+from pytorch_sketch_rnn.regular_file import check_regular
 from pytorch_sketch_rnn.training.optim import TF1Adam
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE, POWERS, SLOTS, STEP, array_shapes, slot_key
 
@@ -181,6 +182,7 @@ def load_optimizer(path: Path, model: SketchRNN, optimizer: TF1Adam) -> int:
         BadInput: when the file is broken or does not fit the model; then the optimizer is unchanged.
     """
     try:
+        check_regular(path)
         arrays = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise BadInput(f"{path}: expected Adam's state in safetensors form, but {error}") from None
@@ -202,7 +204,7 @@ def set_optimizer(arrays: Mapping[str, Tensor], model: SketchRNN, optimizer: TF1
 
 
 def load_weights(folder: Path, model: SketchRNN) -> torch.dtype:
-    """Read the weights of a checkpoint into a model of the same shape.
+    """Read the weights of a checkpoint into a model of the same shape; its caller has verified the checksums.
 
     Returns:
         The dtype in which they are stored; they are converted to that of the model.
@@ -210,7 +212,7 @@ def load_weights(folder: Path, model: SketchRNN) -> torch.dtype:
     Raises:
         BadInput: when they cannot be read, or have other shapes.
     """
-    read = SketchRNN.from_pretrained(folder, device=model.decoder.output_w.device)
+    read = SketchRNN.from_pretrained(folder, device=model.decoder.output_w.device, verify=False)
     expected = {name: value.shape for name, value in model.state_dict().items()}
     if {name: value.shape for name, value in read.state_dict().items()} != expected:
         raise BadInput(f"{folder / WEIGHTS_FILE}: is a model of other cells or sizes than this training's")

@@ -3,13 +3,14 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pytorch_sketch_rnn.checksums import complaint, damaged_file
 from pytorch_sketch_rnn.command_line import typed
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import without_query
@@ -20,6 +21,7 @@ from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.backend import AUTO, REFERENCE, backend_for
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.regular_file import refuse_special
 from pytorch_sketch_rnn.training.checkpoint import (
     checkpoints,
     last_checkpoint,
@@ -27,11 +29,10 @@ from pytorch_sketch_rnn.training.checkpoint import (
     load_weights,
     read_state,
 )
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE, damaged_file
 from pytorch_sketch_rnn.training.flags import changes_of, named_by_flag, parser
 from pytorch_sketch_rnn.training.next_steps import after_training, resume_command
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
-from pytorch_sketch_rnn.training.resume import check_checkpoint, environment_changes, resume
+from pytorch_sketch_rnn.training.resume import Checked, check_checkpoint, environment_changes, resume
 from pytorch_sketch_rnn.training.run import Run
 from pytorch_sketch_rnn.training.run_folder import check_places, make_folder, only_run, refuse_existing
 from pytorch_sketch_rnn.training.run_log import check_curves
@@ -129,9 +130,10 @@ def _train(
         if group.leads:
             print(line, flush=True)
 
+    checked: list[Checked] = []  # on rank 0
     if arguments.resume:
         settings = _resumed_settings(arguments, changes, folder)
-        _on_rank_0(group, lambda: check_checkpoint(folder))
+        _on_rank_0(group, lambda: checked.append(check_checkpoint(folder)))
     else:
         _on_rank_0(group, lambda: refuse_existing(folder))
         settings = _new_settings(arguments, changes)
@@ -143,7 +145,7 @@ def _train(
         trainer = Trainer(_initial_model(sets, settings, device, backend), sets, settings.options, group)
         report(_description(settings, trainer, num_steps, device))
         if arguments.resume:
-            return _resume(arguments, folder, trainer, settings, num_steps, report)
+            return _resume(arguments, folder, trainer, settings, num_steps, checked[0] if checked else None, report)
         return _start(arguments, folder, trainer, settings, num_steps, report)
 
 
@@ -187,12 +189,18 @@ def _start(
 
 
 def _resume(
-    arguments: argparse.Namespace, folder: Path, trainer: Trainer, settings: Settings, num_steps: int, report: Report
+    arguments: argparse.Namespace,
+    folder: Path,
+    trainer: Trainer,
+    settings: Settings,
+    num_steps: int,
+    checked: Checked | None,
+    report: Report,
 ) -> int:
     group = trainer.group
     with only_run(folder, group):
         # everything that may refuse comes before the first write: a refused resume leaves the run as it was
-        best = resume(folder, trainer)
+        best = resume(folder, trainer, checked)
         _on_rank_0(group, lambda: check_curves(folder))
         _on_rank_0(group, lambda: check_places(folder))
         finished = trainer.steps_done >= num_steps
@@ -260,11 +268,13 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     Raises:
         BadInput: when a flag contradicts the model, or the folder holds none.
     """
+    refuse_special(folder)
     if folder.is_file():
         raise BadInput(
             f"{folder}: is a file, expected a folder; convert it: "
             f"{typed(['python', '-m', 'weight_port', 'convert', folder, 'DIR'])}"
         )
+    _refuse_damaged(folder, (CONFIG_FILE,))  # the other files when they are read
     hparams = HParams.load(folder / CONFIG_FILE)
     shape = {name: getattr(hparams, name) for name in HParams.SHAPE}
     for name in shape:
@@ -273,15 +283,16 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     return shape
 
 
+def _refuse_damaged(folder: Path, names: Collection[str] | None = None) -> None:
+    damaged = damaged_file(folder, names)
+    if damaged is not None:
+        raise BadInput(f"{complaint(damaged)}; take another checkpoint")
+
+
 def _initialise(trainer: Trainer, folder: Path) -> str:
     """Load weights and, if there are any, Adam's slots; returns a line for the user."""
     model = trainer.model
-    damaged = damaged_file(folder)
-    if damaged is not None:
-        raise BadInput(
-            f"{damaged}: expected the file as the training wrote it, got one that does not fit {CHECKSUMS_FILE}; "
-            "take another checkpoint"
-        )
+    _refuse_damaged(folder)
     load_weights(folder, model)
     slots = folder / OPTIMIZER_FILE
     if not slots.exists():

@@ -3,6 +3,7 @@
 Source: ``tf.train.AdamOptimizer`` and its kernel ``ApplyAdam``; Magenta ``model.py`` (``capped_gvs``).
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -48,8 +49,12 @@ class TF1Adam(torch.optim.Optimizer):
     there are. Learning rate and powers are tensors on the device of the weights: a step reads nothing back to the host.
     """
 
+    # torch wraps these, to keep its compiler away from them; the wrapper imports the compiler, which takes 2 seconds
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        super().__init__(params, {"lr": lr})
+        inspect.unwrap(torch.optim.Optimizer.__init__)(self, params, {"lr": lr})
         self.parameters: list[Tensor] = [p for group in self.param_groups for p in group["params"]]
         first = self.parameters[0]
         self.settings = self.param_groups[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, checksum_lines, remove_checksums
 from pytorch_sketch_rnn.data.drawing import save_drawing
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.model.draws import TorchDraws
@@ -91,7 +92,14 @@ def draw_samples(path: Path, trainer: Trainer) -> None:
 
 
 def _copy_model(checkpoint: Path, folder: Path) -> None:
-    # the one opened last is renamed first, as in SketchRNN.save_pretrained
-    with atomic_path(folder / WEIGHTS_FILE) as weights, atomic_path(folder / CONFIG_FILE) as config:
+    """Copy the model of a checkpoint. It can be loaded at any moment: between the renames there are no checksums."""
+    with (  # the one opened last is renamed first, as in SketchRNN.save_pretrained
+        atomic_path(folder / CHECKSUMS_FILE) as checksums,
+        atomic_path(folder / WEIGHTS_FILE) as weights,
+        atomic_path(folder / CONFIG_FILE) as config,
+    ):
         weights.write_bytes((checkpoint / WEIGHTS_FILE).read_bytes())
         config.write_bytes((checkpoint / CONFIG_FILE).read_bytes())
+        lines = checksum_lines({WEIGHTS_FILE: weights, CONFIG_FILE: config})
+        checksums.write_text(lines, encoding="utf-8", newline="\n")
+        remove_checksums(folder)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, complaint, damaged_file, has_checksums
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.draws import DRAWS
@@ -18,27 +19,34 @@ from pytorch_sketch_rnn.training.checkpoint import (
     load_weights,
     read_state,
 )
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE, damaged_file, has_checksums
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 from pytorch_sketch_rnn.training.run_state import Best, environment, fingerprint
 from pytorch_sketch_rnn.training.settings import FREE, SETTINGS_FILE
 from pytorch_sketch_rnn.training.trainer import NotFinite, Trainer
 
 
-def check_checkpoint(folder: Path) -> None:
+class Checked(NamedTuple):
+    """A checkpoint that was found to be whole."""
+
+    path: Path
+    files: dict[str, tuple[int, int, int]]  # size, time of the last change, and inode, from before they were read
+
+
+def check_checkpoint(folder: Path) -> Checked:
     """Check that a run's last checkpoint is as it was written, and was begun with the random draws of this version.
+
+    Returns:
+        What spares :func:`resume` to read all files for this once more.
 
     Raises:
         BadInput: when a file is damaged, the draws differ, so that the run cannot continue bit for bit, or there is no
             checkpoint.
     """
     _, path = last_checkpoint(folder)
+    checked = Checked(path, _states(path))
     damaged = damaged_file(path)
     if damaged is not None:
-        raise BadInput(
-            f"{damaged}: expected the file as the training wrote it, got one that does not fit {CHECKSUMS_FILE}; "
-            f"{_advice(folder)}"
-        )
+        raise BadInput(f"{complaint(damaged)}; {_advice(folder)}")
     found = read_state(path, finite=False).get("draws")  # before draws had a version, an unknown cost was Infinity
     if found != DRAWS:
         raise BadInput(
@@ -46,18 +54,40 @@ def check_checkpoint(folder: Path) -> None:
             f"{'no version' if found is None else f'version {found}'}; finish this run with the version of this "
             f"program that began it, or start a new run with --init_from={path}"
         )
+    return checked
+
+
+def _states(checkpoint: Path) -> dict[str, tuple[int, int, int]]:
+    try:
+        found = {path.name: path.lstat() for path in checkpoint.iterdir()}
+    except OSError:  # such as a file in place of the folder: what reads it says so
+        return {}
+    return {name: (status.st_size, status.st_mtime_ns, status.st_ino) for name, status in found.items()}
 
 
 def _advice(folder: Path) -> str:
     """Which state of a run can be resumed from after its last checkpoint was damaged."""
     for path in reversed(checkpoints(folder).values()):
-        if has_checksums(path) and damaged_file(path) is None:
+        if _is_whole(path):
             return f"{path} is whole: remove the checkpoints after it, and --resume goes on from there"
     return "none of its checkpoints is whole: restore one from a copy, or start another run"
 
 
-def resume(folder: Path, trainer: Trainer) -> Best:
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        return has_checksums(checkpoint) and damaged_file(checkpoint) is None
+    except BadInput:  # something else in the place of a file
+        return False
+
+
+def resume(folder: Path, trainer: Trainer, checked: Checked | None = None) -> Best:
     """Set a trainer to the last checkpoint of a run.
+
+    Args:
+        folder: of the run.
+        trainer: to be set.
+        checked: from :func:`check_checkpoint`. Without it, or if there is another checkpoint by now, or one of its
+            files has changed since, the checkpoint is checked here.
 
     Returns:
         The best model so far.
@@ -66,8 +96,9 @@ def resume(folder: Path, trainer: Trainer) -> Best:
         BadInput: when there is no checkpoint, it is broken or damaged, or the run has other data, settings or random
             draws.
     """
-    check_checkpoint(folder)
     step, path = last_checkpoint(folder)
+    if checked is None or checked != Checked(path, _states(path)):
+        check_checkpoint(folder)
     state = read_state(path)
     if state["step"] != step:
         raise BadInput(f"{path}: records step {state['step']}; remove it to resume from the checkpoint before it")
@@ -118,8 +149,8 @@ def environment_changes(folder: Path, trainer: Trainer) -> list[str]:
     """What keeps a resumed run from repeating its losses bit for bit, or from being checked: a line for each."""
     _, path = last_checkpoint(folder)
     before = read_state(path)
-    unchecked = [] if has_checksums(path) else [f"{path}: an older version wrote it without checksums; not verified"]
-    return unchecked + [
+    why = f"{path}: not verified; it has no {CHECKSUMS_FILE}, since an older version wrote it or its model was replaced"
+    return ([] if has_checksums(path) else [why]) + [
         f"{name} was {before.get(name)}, now {value}: losses will differ"
         + (", because the random numbers do" if name == "device" else " by rounding")
         for name, value in environment(trainer).items()

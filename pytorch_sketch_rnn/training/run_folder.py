@@ -10,9 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, write_checksums
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE
+from pytorch_sketch_rnn.model.saved_model import FILES as MODEL_FILES
 from pytorch_sketch_rnn.training.checkpoint import CHECKPOINTS, checkpoint_path, write_folder
 from pytorch_sketch_rnn.training.publish import BEST, SAMPLES
 from pytorch_sketch_rnn.training.run_log import CURVES_FILE, PLOT_FILE, TENSORBOARD
@@ -23,7 +24,8 @@ from pytorch_sketch_rnn.training.trainer import Trainer
 _UNFINISHED = ".run.tmp"  # ends the name of a folder that is still being made
 _LOCK = ".lock"
 # what a run writes; best/ holds the files of a model as well
-_FILES = (CONFIG_FILE, WEIGHTS_FILE, SETTINGS_FILE, CURVES_FILE, PLOT_FILE)
+_OF_MODEL = (*MODEL_FILES, CHECKSUMS_FILE)
+_FILES = (*_OF_MODEL, SETTINGS_FILE, CURVES_FILE, PLOT_FILE)
 _FOLDERS = (BEST, CHECKPOINTS, SAMPLES, TENSORBOARD)
 
 
@@ -40,6 +42,7 @@ def make_folder(folder: Path, settings: Settings, trainer: Trainer) -> None:
         with _unfinished(folder) as new:
             for place in (new, new / BEST):
                 trainer.model.save_pretrained(place)
+                write_checksums(place, MODEL_FILES)
             settings.save(new)
             state = run_state(trainer, Best())
             write_folder(checkpoint_path(new, trainer.steps_done), trainer.model, trainer.optimizer, state)
@@ -63,7 +66,7 @@ def check_places(folder: Path) -> None:
         BadInput: when something else has the name of a file or folder of the run, or one cannot be written.
     """
     folders = [folder, *(folder / name for name in _FOLDERS)]
-    files = [folder / name for name in _FILES] + [folder / BEST / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
+    files = [folder / name for name in _FILES] + [folder / BEST / name for name in _OF_MODEL]
     for path, right, kind in [(p, p.is_dir(), "folder") for p in folders] + [(p, p.is_file(), "file") for p in files]:
         if not right and (path.exists() or path.is_symlink()):
             raise BadInput(f"{path}: expected a {kind}, got something else; remove it")

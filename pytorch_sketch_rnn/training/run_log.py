@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.model.losses import CostValues
+from pytorch_sketch_rnn.regular_file import open_regular
 from pytorch_sketch_rnn.training.trainer import StepValues
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _rows(path: Path, may_end_early: bool) -> Iterator[tuple[str, int, list[floa
     """Yield split, step, values and line of each row; ``may_end_early`` allows an incomplete last line."""
     last = dict.fromkeys(FILLED, -1)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header = file.readline(_LONGEST_LINE)
             if may_end_early and header != _HEADER.encode() and _HEADER.encode().startswith(header):
                 return

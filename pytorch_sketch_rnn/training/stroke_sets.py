@@ -13,6 +13,7 @@ from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
 from pytorch_sketch_rnn.data.packed import open_foreign_packed
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.regular_file import is_no_folder, refuse_special
 from pytorch_sketch_rnn.training.settings import Settings
 
 
@@ -76,14 +77,15 @@ def _local(folder: str, settings: Settings) -> Path:
     if settings.sha256:
         raise BadInput("--sha256: is checked after a download, but --data_dir is a folder; leave it out")
     if not data_dir.is_dir():
+        refuse_special(data_dir)
         what = "is a file" if data_dir.exists() else "no such folder"
         raise BadInput(f"--data_dir {data_dir}: {what}; expected a folder of stroke sets")
     for name in settings.hparams.data_set:
         path = data_dir / name
-        if not path.is_file():
+        if not is_no_folder(path):
             suffixes = (".npz", *PACKED_SUFFIXES)
             there = sorted(p.name for p in data_dir.iterdir() if p.suffix.lower() in suffixes and p.is_file())
-            what = "is no file" if path.exists() or path.is_symlink() else "no such file"
+            what = "is no file" if path.is_dir() or path.is_symlink() else "no such file"
             raise BadInput(
                 f"{path}: {what}; of stroke sets there are {', '.join(there[:10]) or 'none'}; choose by --data_set"
             )

@@ -78,7 +78,8 @@ def _change_values(random: Random, file: h5py.File) -> None:
     if names and 0 < file[name := random.choice(names)].size < _MOST_NUMBERS:
         dataset = file[name]
         with np.errstate(all="ignore"):
-            changed = mutate_array(random, dataset[()]).astype(dataset.dtype).ravel()
+            changed = mutate_array(random, dataset[()])
+            changed = (changed.real if np.iscomplexobj(changed) else changed).astype(dataset.dtype).ravel()
         dataset[...] = np.resize(changed, dataset.shape) if changed.size else 0
 
 

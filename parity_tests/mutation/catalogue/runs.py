@@ -1,12 +1,11 @@
 """Bugs in whole runs: checkpoints, resuming, several processes, settings."""
 
 from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
-from pytorch_sketch_rnn import device, distributed
+from pytorch_sketch_rnn import checksums, device, distributed
 from pytorch_sketch_rnn.data import packed
 from pytorch_sketch_rnn.model import losses
 from pytorch_sketch_rnn.training import (
     checkpoint,
-    checksums,
     command,
     flags,
     publish,
@@ -229,7 +228,7 @@ _PROCESSES = (
     ),
     ProductMutant(
         "each process draws with its own seed", "several processes",
-        Text(trainer.Trainer, "_batch_and_draws", ("KeyedDraws(seed, ", "KeyedDraws(seed + self.group.rank, ")),
+        Text(trainer.Trainer, "_batch_and_draws", ("options.seed, step, self.rows)", "options.seed + self.group.rank, step, self.rows)")),
         _SHARED,
     ),
     ProductMutant(
@@ -321,17 +320,20 @@ _CHECKSUMS = (
     ),
     ProductMutant(
         "a run starts from a damaged checkpoint", "checksums",
-        Text(command, "_initialise", ("if damaged is not None:", "if False:")),
+        Text(command, "_refuse_damaged", ("if damaged is not None:", "if False:")),
         _DAMAGED,
     ),
     ProductMutant(
         "only the first file of a checkpoint is verified", "checksums",
-        Text(checksums, "damaged_file", ("for match in recorded:", "for match in recorded[:1]:")),
+        Text(checksums, "_first_damaged", ("for match in lines:", "for match in lines[:1]:")),
         _DAMAGED,
     ),
     ProductMutant(
         "a damaged checkpoint is recommended", "checksums",
-        Text(resume, "_advice", ("has_checksums(path) and damaged_file(path) is None", "has_checksums(path)")),
+        Text(
+            resume, "_is_whole",
+            ("has_checksums(checkpoint) and damaged_file(checkpoint) is None", "has_checksums(checkpoint)"),
+        ),
         _DAMAGED,
     ),
     ProductMutant(

@@ -222,6 +222,16 @@ def test_a_weight_too_many_is_named(model, certified, tmp_path, capsys):
     assert out[0] == "owl is not in the certificate"
 
 
+@pytest.mark.parametrize("name", ["\0", "\x1b[31mowl", "a\nb", 5000 * "owl"])
+def test_a_weights_name_is_printed_as_one_line_of_limited_length(model, certified, tmp_path, capsys, name):
+    other = converted_with(model, tmp_path / "other", lambda w: w | {name: np.zeros(2, np.float32)})
+    code, out, _ = run(capsys, certified, other)
+    assert (code, len(out)) == (1, 2)
+    assert out[0].endswith(" is not in the certificate")
+    assert out[0].isprintable()
+    assert len(out[0]) <= 1000
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda value: value.astype(np.float64), lambda value: value.reshape(1, -1), lambda value: value[:-1].copy()],

@@ -195,8 +195,8 @@ def test_the_official_trainer_runs_with_seeds_of_its_own_from_the_same_weights(t
     monkeypatch.chdir(Path(oracle.__file__).parents[2])
     monkeypatch.setitem(FIRST_SEED, "Magenta", 5)
     recordings = []
-    for name in ("a", "b"):
-        training.record_independent(TrainingRun("tiny", TINY), 2, tmp_path / name, strokes)
+    for name, count in (("a", 2), ("b", 1)):
+        training.record_independent(TrainingRun("tiny", TINY), count, tmp_path / name, strokes)
         recordings.append(Recording.load(tmp_path / name / "independent-tiny" / "curves-tiny.h5"))
     first, again = recordings
     runs = first["float32"]
@@ -204,7 +204,7 @@ def test_the_official_trainer_runs_with_seeds_of_its_own_from_the_same_weights(t
         name: (2, 4) if name.startswith("train/") else (2, 1) for name in QUANTITIES
     }
     for name, value in runs.items():
-        assert np.array_equal(value, again["float32"][name])
+        assert np.array_equal(value[:1], again["float32"][name])
         assert not np.array_equal(value[0], value[1])
     assert all(np.array_equal(value, again["weights"][name]) for name, value in first["weights"].items())
     assert first.provenance["seeds"] == [5, 6]

@@ -261,7 +261,10 @@ def test_dtype_decides_which_numbers_fit(tmp_path, capsys, dtype, step):
     sketch = np.array([[0, 0, 0], [step, 1, 1]], dtype)
     write_npz(tmp_path / "set.npz", {split: [sketch] for split in SPLITS})
     assert run(tmp_path / "set.npz", tmp_path / "out.npz") == 2
-    expected = f"set.npz: train, sketch 0: expected offsets that int16 can hold, got {sketch[1, 0]}"
+    expected = (
+        f"set.npz: train, sketch 0: expected offsets that int16 can hold, got {sketch[1, 0]}; a .npz can hold them "
+        f"with --dtype {dtype}\n"
+    )
     assert expected in capsys.readouterr().err
     assert run(tmp_path / "set.npz", tmp_path / "out.npz", "--dtype", dtype) == 0
     for sketches in read_npz(tmp_path / "out.npz").values():

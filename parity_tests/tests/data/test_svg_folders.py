@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from foreign_files import make_pipe
 from made_sets import run
 from svg_files_of_tests import SVG
 
@@ -104,6 +105,15 @@ def test_odd_files_are_counted_and_the_first_ones_named(tmp_path, mixed, capsys)
     assert len(odd) == 5
     assert all(re.match(rf"odd file: {mixed}/\S+: (expected|is a web page)", line) for line in odd)
     assert sum(map(len, read_npz(tmp_path / "out.npz").values())) == 13
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_folder_is_an_odd_file_and_not_passed_over(tmp_path, capsys):
+    put(tmp_path / "in", *(f"{number}.svg" for number in range(4)))
+    make_pipe(tmp_path / "in" / "owl.svg")
+    assert run(tmp_path / "in", tmp_path / "out.npz") == 0
+    printed = capsys.readouterr().out
+    assert f"{tmp_path / 'in' / 'owl.svg'}: is a named pipe, expected a regular file" in printed
 
 
 def test_strict_makes_an_odd_file_an_error(tmp_path, mixed, capsys):

@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from shipped import shipped
 
 from parity_tests import __main__
 from parity_tests.mutation.bugs import Text
 from parity_tests.ours import Adapter
 from parity_tests.record.recording import FOLDER
-from parity_tests.record.shipped import load_fixtures
 from parity_tests.replay.model import replay
 from parity_tests.sensitivity import measure as measuring
 from parity_tests.sensitivity import run as running
@@ -36,7 +36,7 @@ SAME = ScaledBug(
 
 @pytest.fixture(scope="module")
 def recordings():
-    return load_fixtures()
+    return shipped()
 
 
 def within(bug: ScaledBug, *names: str) -> ScaledBug:

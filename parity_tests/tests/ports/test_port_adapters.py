@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shipped import shipped
 
 from parity_tests.adapter import load_adapter
 from parity_tests.examples import jacq, labml_layout, rfeinman_cells, rfeinman_layout
 from parity_tests.examples.port_folder import import_named, import_port
-from parity_tests.record.shipped import load_fixtures
 from parity_tests.replay.model import replay
 from pytorch_sketch_rnn.errors import BadInput
 
 DOCS = Path(__file__).parents[3] / "docs"
-FIXTURES = load_fixtures()
+FIXTURES = shipped()
 ADAPTERS = {
     "rfeinman_cells": "RFEINMAN_SKETCH_RNN",
     "rfeinman": "RFEINMAN_SKETCH_RNN",

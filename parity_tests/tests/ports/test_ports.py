@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import port_plants as plants
 import pytest
+from shipped import shipped
 
 from parity_tests import ours
 from parity_tests.adapter import Adapter, Arrays, load_adapter
 from parity_tests.judge.initial_weights import bound, distance
 from parity_tests.record.draws import draws_of
-from parity_tests.record.shipped import load_fixtures
 from parity_tests.replay.model import replay, replay_data
 from parity_tests.replay.training import recorded_draws, state_before, with_step
 
-FIXTURES = load_fixtures()
+FIXTURES = shipped()
 MATCHED = 1e-10  # of the largest magnitude; seen at most 4.1e-13
 VARIABLES = {"rfeinman": "RFEINMAN_SKETCH_RNN", "jacq": "JACQ_SKETCH_RNN", "labml": "LABML_NN"}
 ENCODER, DECODER = 4 * 7, 4 * 9  # sizes of the biases of the plain cells in the small models

@@ -1,4 +1,7 @@
-"""Every command on every page of the documentation runs, or is listed here with the reason why it does not."""
+"""Every command on every page of the documentation runs, or is listed here with the reason why it does not.
+
+The first command of each program starts Python. The others run in forks of a process that has imported torch.
+"""
 
 import os
 import re
@@ -7,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from forked_python import ForkedPython
 from pages import COMMANDS, PAGES, README, ROOT, blocks
 from reader_folder import make_reader_folder, write_few_kanji
 
@@ -36,6 +40,8 @@ SMALLER = {"70000,2500,2500": "7,2,2"}
 FEW_KANJI = "--count=300"
 EXIT_CODE = re.compile(r"\s+#(?: .*:)? exit code (\d)$")
 HERE = [command for command in COMMANDS if command not in NOT_RUN and not command.startswith(NEEDS_ORACLE)]
+# the first command of each program
+STARTED = set({" ".join(command.split()[: 3 if " -m " in command else 2]): command for command in HERE[::-1]}.values())
 
 
 @pytest.fixture(scope="module")
@@ -67,46 +73,64 @@ def shortened(command):
     return program, arguments, int(expected[1]) if expected else 0
 
 
-def run(arguments, folder, paths=()):
-    """Run Python in the reader's folder."""
+@pytest.fixture(scope="module")
+def forked():
+    with ForkedPython() as python:
+        yield python
+
+
+def run(arguments, folder, paths=(), forked=None):
+    """Run Python in the reader's folder: a new process, or a fork."""
     path = os.pathsep.join(map(str, (*paths, ROOT)))
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    if forked:
+        return forked.run(arguments, folder, environment)
     return subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
 
 
-def convert_layer_norm(folder):
+def convert_layer_norm(folder, forked):
     if not (folder / "models/layer_norm").is_dir():
-        done = run(["-m", "weight_port", "convert", "out/parity/layer_norm/magenta", "models/layer_norm"], folder)
+        arguments = ["-m", "weight_port", "convert", "out/parity/layer_norm/magenta", "models/layer_norm"]
+        done = run(arguments, folder, forked=forked)
         assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", HERE)
-def test_command_runs(command, folder):
+def test_command_runs(command, folder, forked):
     for part, (fulfilled, what) in CONDITIONS.items():
         if part in command and not fulfilled:
             pytest.skip(f"needs {what}")
     program, arguments, code = shortened(command)
     assert program in ("python", "torchrun")
     if "models/layer_norm" in command and "convert" not in command:
-        convert_layer_norm(folder)
+        convert_layer_norm(folder, forked)
     arguments = [found for a in arguments for found in (sorted(map(str, folder.glob(a))) if "*" in a else [a])]
     # `dataset kanjivg` draws all kanji; the demo need not do so again
-    done = run(arguments, folder, [folder / "few_kanji"] if "--demo" in arguments else [])
+    paths = [folder / "few_kanji"] if "--demo" in arguments else []
+    done = run(arguments, folder, paths, None if command in STARTED else forked)
     assert done.returncode == code, done.stdout[-3000:] + done.stderr
     assert "Traceback" not in done.stderr  # whose exit code is 1, too
 
 
 @pytest.mark.oracle
-def test_commands_that_need_the_official_code_run_in_order(folder):
+def test_commands_that_need_the_official_code_run_in_order(folder, forked):
     commands = [command for command in COMMANDS if command.startswith(NEEDS_ORACLE)]
     assert [command.split()[3] for command in commands] == ["verify", "check"]
-    convert_layer_norm(folder)
+    convert_layer_norm(folder, forked)
     for command, expected in zip(commands, ("EQUAL", "THE SAME"), strict=True):
-        done = run(command.split()[1:], folder)
+        done = run(command.split()[1:], folder, forked=forked)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
         assert expected in done.stdout
+
+
+def test_each_program_is_started_once():
+    programs = ["parity_tests", "parity_tests.why", "pytorch_sketch_rnn", "weight_port"]
+    started = {command for command in STARTED if RFEINMAN not in command}
+    assert len(started) == len(programs) + 2
+    assert all(any(f"python -m {program} " in command for command in started) for program in programs)
+    assert all(any(command.startswith(words) for command in started) for words in ("python train.py ", "torchrun "))
 
 
 def test_no_command_is_missed_because_its_block_is_written_in_another_way():
@@ -139,10 +163,10 @@ def test_a_condition_belongs_to_a_command():
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/causes.md"])
-def test_python_runs(name, folder):
+def test_python_runs(name, folder, forked):
     (code,) = blocks((ROOT / name).read_text(encoding="utf-8"), "python")
-    convert_layer_norm(folder)
-    done = run(["-c", code], folder)
+    convert_layer_norm(folder, forked)
+    done = run(["-c", code], folder, forked=forked)
     assert done.returncode == 0, done.stderr
     if name == "README.md":
         assert (folder / "sketches.png").stat().st_size > 0
@@ -158,10 +182,10 @@ def test_python_is_on_no_other_page():
 
 
 @pytest.mark.oracle
-def test_benchmarks_run(tmp_path):
+def test_benchmarks_run(tmp_path, forked):
     options = ["--decoder", "lstm", "--steps", "4", "--batch", "2", "--rounds", "1", "--repeats", "1"]
     done = run(["-m", "benchmarks", *options], tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "out/bench/bench.md").read_text()
     assert table.count("| lstm |") == 4
-    assert run(["-m", "benchmarks", "--rounds", "0"], tmp_path).returncode == 2
+    assert run(["-m", "benchmarks", "--rounds", "0"], tmp_path, forked=forked).returncode == 2

@@ -4,17 +4,17 @@ import sys
 
 import numpy as np
 import pytest
+from shipped import shipped
 
 from parity_tests.ours import Adapter
 from parity_tests.record import shuffle as shuffle_module
 from parity_tests.record.quantities import FED, VARIABLES
-from parity_tests.record.shipped import load_fixtures
 from parity_tests.record.shuffle import Shuffle
 from parity_tests.replay.model import replay
 from pytorch_sketch_rnn.hparams import HParams
 from weight_port.names import weight_names
 
-MODELS = {name: recording for name, recording in load_fixtures().items() if recording.kind == "model"}
+MODELS = {name: recording for name, recording in shipped().items() if recording.kind == "model"}
 SAMPLED = "sample/"
 
 

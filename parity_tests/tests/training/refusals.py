@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from _pytest.mark.structures import ParameterSet
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import run_command
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.training.command import main
 
 TINY = ["--enc_rnn_size=4", "--dec_rnn_size=5", "--z_size=2", "--num_mixture=2", "--batch_size=4"]
@@ -110,8 +110,9 @@ def pack(**changed: list[np.ndarray]) -> None:
 
 
 def forget_checksums() -> None:
-    """Make the run's last checkpoint one of an older version, which recorded no checksums."""
-    (LAST / CHECKSUMS_FILE).unlink()
+    """Make the run's last checkpoint and its models those of an older version, which recorded no checksums."""
+    for folder in (LAST, Path("run"), Path("run/best")):
+        (folder / CHECKSUMS_FILE).unlink()
 
 
 def cut(path: Path) -> None:

@@ -1,10 +1,12 @@
 """Checkpoints restore a trainer bit by bit, and exist whole or not at all."""
 
 import json
+import os
 
 import pytest
 import safetensors.torch
 import torch
+from foreign_files import make_device, make_pipe
 from training_sets import SMALL, make_trainer
 
 from pytorch_sketch_rnn.errors import BadInput
@@ -128,6 +130,14 @@ def test_slots_that_do_not_fit_are_refused_and_nothing_is_loaded(tmp_path):
     with pytest.raises(BadInput, match="safetensors"):
         load_optimizer(path, other.model, other.optimizer)
     assert all(not other.optimizer.state[p]["m"].any() for p in other.model.parameters())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("make_odd", [make_pipe, make_device])
+def test_a_pipe_or_a_device_in_place_of_the_slots_is_refused_at_once(tmp_path, make_odd):
+    trainer = make_trainer()
+    with pytest.raises(BadInput, match=f"{OPTIMIZER_FILE}: is a (named pipe|device), expected a regular file"):
+        load_optimizer(make_odd(tmp_path / OPTIMIZER_FILE), trainer.model, trainer.optimizer)
 
 
 def test_the_last_checkpoint_is_that_of_the_highest_step(tmp_path):

@@ -17,9 +17,10 @@ from training_sets import random_splits
 
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.distributed import Group, join
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.checkpoint import checkpoints
+from pytorch_sketch_rnn.training.command import main
 from pytorch_sketch_rnn.training.run_log import read_curves
 
 ROOT = Path(__file__).parents[3]
@@ -39,10 +40,13 @@ def data(tmp_path_factory):
     return folder
 
 
+def arguments(data, save_dir, *flags):
+    return [f"--data_dir={data}", f"--save_dir={save_dir}", *FLAGS, *flags]
+
+
 def command(data, save_dir, processes, *flags):
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes else []
-    return [sys.executable, *torchrun, str(ROOT / "train.py"), f"--data_dir={data}", f"--save_dir={save_dir}",
-            *FLAGS, *flags]  # fmt: skip
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    return [sys.executable, *torchrun, str(ROOT / "train.py"), *arguments(data, save_dir, *flags)]
 
 
 def train(data, save_dir, processes, *flags):
@@ -55,7 +59,7 @@ def train(data, save_dir, processes, *flags):
 def single(request, data):
     flags = ["--num_steps=20", f"--kl_tolerance={request.param}"]
     folder = data / f"single-{request.param}"
-    train(data, folder, 0, *flags)
+    assert run_command(main, arguments(data, folder, *flags)) == 0
     return folder, flags
 
 

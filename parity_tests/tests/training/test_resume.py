@@ -9,12 +9,12 @@ import pytest
 import torch
 from training_sets import make_trainer, random_splits
 
+from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.data.npz import SPLITS, write_npz
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.model.sampling import sample_batch
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.checkpoint import STATE_FILE, checkpoint_path, write_folder
-from pytorch_sketch_rnn.training.checksums import CHECKSUMS_FILE
 from pytorch_sketch_rnn.training.command import main
 from pytorch_sketch_rnn.training.resume import resume
 from pytorch_sketch_rnn.training.run_folder import make_folder
@@ -111,7 +111,7 @@ def test_nothing_but_its_draws_keeps_the_old_run_from_being_resumed(old_run, cap
     path.write_text(json.dumps(json.loads(path.read_text()) | {"draws": 2}))
     argv = [f"--save_dir={old_run}", "--resume", "--num_steps=5", f"--data_dir={old_run.parent}"]
     assert run_command(main, argv) == 0
-    assert f"{old_run / OLD_CHECKPOINT}: an older version wrote it without checksums" in capsys.readouterr().out
+    assert f"{old_run / OLD_CHECKPOINT}: not verified; it has no {CHECKSUMS_FILE}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("part", [".", "best", OLD_CHECKPOINT])

@@ -123,7 +123,7 @@ NPZ = [
     case("a loop of links", partial(replaced_by, lambda path: path.symlink_to("cat.npz")), *NO_FILE),
     case("a link to nothing", partial(replaced_by, lambda path: path.symlink_to("dog.npz")), *NO_FILE),
     case("a folder", partial(replaced_by, Path.mkdir), *NO_FILE),
-    case("a pipe", partial(replaced_by, os.mkfifo), *NO_FILE),
+    case("a pipe", partial(replaced_by, os.mkfifo), "data/cat.npz: is a named pipe, expected a regular file"),
     case("not readable", lambda: CAT.chmod(0), "data/cat.npz: ", "Permission denied", marks=no_root),
     case("in a folder that is closed", lambda: CAT.parent.chmod(0), "/data", "Permission denied", marks=no_root),
     case("without scale", all_alike, "/data: cat.npz: ", "offsets are all the same", "no scale to normalise by"),

@@ -1,9 +1,11 @@
 """A refused --resume changes nothing on disk, whatever refuses it: no file, no time of a change, no lock."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from foreign_files import make_device, make_pipe
 from refusals import RESUME, assert_one_line, case, everything, no_root
 
 from pytorch_sketch_rnn.errors import run_command
@@ -68,6 +70,15 @@ def a_folder(name: str) -> Callable[[], None]:
 def test_something_else_under_a_name_of_the_run_is_refused_before_anything_is_written(make, words, capsys):
     make()
     refused(capsys, ["--save_every=7"], *words)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("make_odd", [make_pipe, make_device])
+@pytest.mark.parametrize("name", ["settings.json", "curves.csv"])
+def test_a_pipe_or_a_device_in_place_of_a_file_that_is_read_is_refused_at_once(make_odd, name, capsys):
+    (Path("run") / name).unlink()
+    make_odd(Path("run") / name)
+    refused(capsys, [], f"run/{name}: is a ", "expected a regular file")
 
 
 @no_root

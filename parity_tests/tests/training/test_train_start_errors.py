@@ -97,7 +97,7 @@ def test_the_parents_of_the_run_are_made(no_training):
     with pytest.raises(Began):
         main([*NEW, "--save_dir=a/b/new"])
     assert sorted(path.name for path in Path("a/b/new").iterdir()) == [
-        ".lock", "best", "checkpoints", "config.json", "model.safetensors", "settings.json",
+        ".lock", "SHA256SUMS", "best", "checkpoints", "config.json", "model.safetensors", "settings.json",
     ]  # fmt: skip
 
 

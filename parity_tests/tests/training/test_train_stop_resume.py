@@ -7,12 +7,12 @@ import pytest
 from train_runs import assert_same_weights, losses, train
 from training_sets import random_splits
 
+from pytorch_sketch_rnn.checksums import write_checksums
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.distributed import Group
 from pytorch_sketch_rnn.errors import run_command
 from pytorch_sketch_rnn.training import publish
 from pytorch_sketch_rnn.training.checkpoint import checkpoints
-from pytorch_sketch_rnn.training.checksums import write_checksums
 from pytorch_sketch_rnn.training.command import main
 from pytorch_sketch_rnn.training.run_folder import only_run
 from pytorch_sketch_rnn.training.run_log import read_curves

@@ -123,8 +123,18 @@ def _converted(sketch: np.ndarray, dtype: np.dtype) -> np.ndarray:
         converted = sketch.astype(dtype)
     wrong = converted != sketch if dtype.kind == "i" else ~np.isfinite(converted)
     if wrong.any():
-        raise Refused(f"expected offsets that {dtype} can hold, got {sketch[wrong][0]}; for a .npz, see --dtype")
+        raise Refused(f"expected offsets that {dtype} can hold, got {sketch[wrong][0]}{_wider(sketch)}")
     return converted
+
+
+def _wider(sketch: np.ndarray) -> str:
+    """What to do about numbers that a narrower type cannot hold; empty if no type holds them."""
+    for name in ("int32", "float32"):
+        with np.errstate(invalid="ignore", over="ignore"):
+            converted = sketch.astype(name)
+        if np.isfinite(converted).all() and (name == "float32" or (converted == sketch).all()):
+            return f"; a .npz can hold them with --dtype {name}"
+    return ""
 
 
 def _simplified(sketch: np.ndarray, epsilon: float) -> np.ndarray:

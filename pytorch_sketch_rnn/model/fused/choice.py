@@ -38,7 +38,7 @@ def proven(name: str, device: torch.device) -> Fused:
     if name not in names(device):
         raise Unusable(f"{device} has {', '.join(names(device)) or 'no fused path'}")
     try:
-        fused = Fused(name, _kernels(name))
+        fused = Fused(name, kernels(name))
     except (build.CannotBuild, BadInput) as error:
         raise Unusable(str(error)) from None
     wrong = disagreement(fused, device)
@@ -47,7 +47,13 @@ def proven(name: str, device: torch.device) -> Fused:
     return fused
 
 
-def _kernels(name: str) -> Kernels:
+def kernels(name: str) -> Kernels:
+    """The kernels of a fused path, which may have to be compiled.
+
+    Raises:
+        CannotBuild: when they cannot be.
+        BadInput: when the cache cannot be written.
+    """
     if name == ATEN:
         return ATen()
     level = name.removeprefix(PREFIX).removesuffix(LIBRARY)

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 from pytorch_sketch_rnn.errors import BadInput, Refused
-from pytorch_sketch_rnn.regular_file import open_regular
+from pytorch_sketch_rnn.regular_file import is_no_folder, open_regular
 
 SUFFIXES = (".svg", ".svgz", ".svg.gz")
 MAX_BYTES = 4 << 20  # also after decompression
@@ -35,7 +35,7 @@ def svg_files(folder: Path) -> list[Path]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             entries = sorted(path for path in here.iterdir() if not path.name.startswith("."))
-            files += [path for path in entries if is_svg_name(path) and path.is_file()]
+            files += [path for path in entries if is_svg_name(path) and is_no_folder(path)]
             waiting += [path for path in reversed(entries) if path.is_dir()]
     except OSError as error:
         raise BadInput(f"{error.filename}: cannot be read ({error.strerror})") from None
