@@ -73,7 +73,7 @@ _TRAINING = (
     ),
     ProductMutant(
         "the same masks and noise at every step", "training step",
-        Text(trainer.Trainer, "_batch_and_draws", ("KeyedDraws(self.options.seed, step,", "KeyedDraws(self.options.seed, 0,")),
+        Text(trainer.Trainer, "_batch_and_draws", ("options.seed, step, self.rows)", "options.seed, 0, self.rows)")),
         _STEP,
     ),
     ProductMutant(

@@ -228,7 +228,7 @@ _PROCESSES = (
     ),
     ProductMutant(
         "each process draws with its own seed", "several processes",
-        Text(trainer.Trainer, "_batch_and_draws", ("options.seed, step, self.rows)", "options.seed + self.group.rank, step, self.rows)")),
+        Text(trainer.Trainer, "_batch_and_draws", ("seed, step, self", "seed + self.group.rank, step, self")),
         _SHARED,
     ),
     ProductMutant(

@@ -25,13 +25,17 @@ class Unusable(Exception):
 
 
 def names(device: torch.device) -> tuple[str, ...]:
-    """The fused paths that a device has, such as ``fused:avx2``, ``fused:avx2+library`` and ``fused:aten``."""
+    """The fused paths that a device has.
+
+    On a CPU such as ``fused:avx2``, with our own products; ``fused:avx2+library``, with those of torch's library, for
+    the best vector level alone; ``fused:scalar``; and ``fused:aten``, which needs no compiler.
+    """
     if device.type == "cuda":
         return (TRITON,)
     if device.type != "cpu":
         return ()
-    compiled = (f"{PREFIX}{level}{products}" for level in build.levels() for products in ("", LIBRARY))
-    return (*compiled, ATEN, *((TRITON,) if _interprets_triton() else ()))
+    best, *others = (f"{PREFIX}{level}" for level in build.levels())
+    return (best, best + LIBRARY, *others, ATEN, *((TRITON,) if _interprets_triton() else ()))
 
 
 @functools.cache
@@ -94,16 +98,13 @@ def fastest(device: torch.device) -> tuple[Fused | None, list[str]]:
 
 
 def _by_speed(device: torch.device) -> tuple[str, ...]:
-    """One fused path of each vector level, with the faster products there, then the one that needs no compiler."""
+    """The fused paths to try, the fastest first: of the best vector level only the one with the faster products."""
+    known = names(device)
     if device.type != "cpu":
-        return names(device)
-    best = []
-    for level in build.levels():
-        try:
-            own = own_products_are_faster(level)
-        except (build.CannotBuild, BadInput):
-            own = True  # why it cannot be used is said where it is tried
-        best.append(f"{PREFIX}{level}" + ("" if own else LIBRARY))
-        if own is not None:
-            break
-    return (*best, *(f"{PREFIX}{level}" for level in build.levels()[len(best) :]), ATEN)
+        return known
+    best, with_library, *others = known
+    try:
+        own = own_products_are_faster(build.levels()[0])
+    except (build.CannotBuild, BadInput):
+        own = True  # why it cannot be used is said where it is tried
+    return (best if own else with_library, *(name for name in others if name != TRITON))
