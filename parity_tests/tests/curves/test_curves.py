@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -164,18 +165,27 @@ def time_limit():
     signal.signal(signal.SIGALRM, before)
 
 
+FAILS = """
+from pytorch_sketch_rnn.errors import BadInput
+with open({begun!r}) as file:  # waits until the other process opens it too
+    file.read()
+raise BadInput("the other one has begun")
+"""
+
+
 def waiting_and_failing(tmp_path):
     """Two calls: one runs a process that holds a lock, the other fails as soon as it does."""
-    lock, begun = tmp_path / "lock", tmp_path / "begun"
+    lock, begun, fails = tmp_path / "lock", tmp_path / "begun", tmp_path / "fails.py"
     os.mkfifo(begun)
+    fails.write_text(FAILS.format(begun=str(begun)))
     command = [sys.executable, "-c", WAITS, str(lock), str(begun)]
-    return lock, {"waits": (subprocess.run, (command,)), "fails": (Recording.load, (begun,))}
+    return lock, {"waits": (subprocess.run, (command,)), "fails": (runpy.run_path, (str(fails),))}
 
 
 def test_when_one_piece_of_work_fails_the_others_end_and_what_they_started(tmp_path, time_limit):
     printed = []
     lock, work = waiting_and_failing(tmp_path)
-    with pytest.raises(BadInput, match="begun: expected a recording"), workers(printed.append) as each:
+    with pytest.raises(BadInput, match="the other one has begun"), workers(printed.append) as each:
         each(work)
     assert active_children() == []
     assert printed == []
