@@ -10,6 +10,7 @@ from torch import Tensor
 
 from parity_tests import adapter
 from parity_tests.adapter import Arrays, Data
+from parity_tests.ours_arrays import Replayed, arrays, mixture_of, padded
 from pytorch_sketch_rnn.data.magenta_loader import Batch, DataLoader, join_sets
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.device import device_name, usable_device
@@ -93,14 +94,14 @@ class Adapter(adapter.Adapter):
         with torch.no_grad():
             mu, presig = self.model.encode(strokes, lengths, tape, draws=replayed)
             z = self.model.sample_latent(mu, presig, replayed)
-        return _arrays(_padded(tape.values(), lengths, strokes.shape[1]) | {"mu": mu, "presig": presig, "z": z})
+        return arrays(padded(tape.values(), lengths, strokes.shape[1]) | {"mu": mu, "presig": presig, "z": z})
 
     def decode(self, inputs: np.ndarray, z: np.ndarray | None, draws: Mapping[str, np.ndarray]) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         tape, replayed = self._begin(draws)
         with torch.no_grad():
             self.mixture = self.model.decode(inputs, z, tape, draws=replayed)
-        self.decoded = _arrays(tape.values() | {"head": self.mixture.output()} | self.mixture.parameters())
+        self.decoded = arrays(tape.values() | {"head": self.mixture.output()} | self.mixture.parameters())
         return self.decoded
 
     def loss(
@@ -108,12 +109,12 @@ class Adapter(adapter.Adapter):
     ) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         own = mixture is getattr(self, "decoded", None)  # then its logits are known, not only Magenta's parameters
-        fields = self.mixture if own else _mixture({name: self._tensor(value) for name, value in mixture.items()})
+        fields = self.mixture if own else mixture_of({name: self._tensor(value) for name, value in mixture.items()})
         r_cost = reconstruction_cost(fields, self._tensor(targets), is_training=is_training)
         kl = torch.zeros_like(r_cost)
         if latent is not None:
             kl = kl_cost(self._tensor(latent["mu"]), self._tensor(latent["presig"]), self.hparams.kl_tolerance)
-        return _arrays({"r_cost": r_cost, "kl_cost": kl})
+        return arrays({"r_cost": r_cost, "kl_cost": kl})
 
     def train_step(
         self, sketches: np.ndarray, lengths: np.ndarray, draws: Mapping[str, np.ndarray], lr: float, kl_weight: float
@@ -122,10 +123,10 @@ class Adapter(adapter.Adapter):
         tape, replayed = self._tape(), Replayed(draws, int(np.max(lengths)))
         self.trainer.step_on(Batch([], sketches, lengths), replayed, float(lr), float(kl_weight), tape)
         self.trainer.check()
-        values = _padded(tape.values(), lengths, sketches.shape[1] - 1)
+        values = padded(tape.values(), lengths, sketches.shape[1] - 1)
         weights = table(self.hparams).weights
         names = {f"{kind}/{ours}": f"{kind}/{o}" for kind in ("gradient", "clipped") for o, ours in weights.items()}
-        result = replayed.keep_prob | _arrays({names.get(name, name): value for name, value in values.items()})
+        result = replayed.keep_prob | arrays({names.get(name, name): value for name, value in values.items()})
         return result | self._after(self._official_parameters(self.model))
 
     @property
@@ -149,7 +150,7 @@ class Adapter(adapter.Adapter):
 
     def variables(self) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
-        return _arrays(self._official_parameters(self.model))
+        return arrays(self._official_parameters(self.model))
 
     def step_layer(self, layer: str, x: np.ndarray, state: np.ndarray, mask: np.ndarray | None) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -175,23 +176,23 @@ class Adapter(adapter.Adapter):
             mu, presig = encoder.posterior(
                 encoder.fw.unpack(self._tensor(fw_state)), encoder.bw.unpack(self._tensor(bw_state))
             )
-        return _arrays({"mu": mu, "presig": presig})
+        return arrays({"mu": mu, "presig": presig})
 
     def latent(self, mu: np.ndarray, presig: np.ndarray, noise: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         draws = RecordedDraws({"latent": noise})
-        return _arrays({"z": self.model.sample_latent(self._tensor(mu), self._tensor(presig), draws)})
+        return arrays({"z": self.model.sample_latent(self._tensor(mu), self._tensor(presig), draws)})
 
     def initial_state(self, z: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         decoder = self.model.decoder
         with torch.no_grad():
-            return _arrays({"initial_state": decoder.cell.pack(decoder.initial_state(self._tensor(z), len(z)))})
+            return arrays({"initial_state": decoder.cell.pack(decoder.initial_state(self._tensor(z), len(z)))})
 
     def output_layer(self, hidden: np.ndarray) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
         with torch.no_grad():
-            return _arrays({"head": self.model.decoder.output_layer(self._tensor(hidden))})
+            return arrays({"head": self.model.decoder.output_layer(self._tensor(hidden))})
 
     def costs(
         self,
@@ -214,7 +215,7 @@ class Adapter(adapter.Adapter):
             f"gradient/{name}": torch.zeros_like(given[name]) if value is None else value
             for name, value in zip(given, found, strict=True)
         }
-        return _arrays(mixture.parameters() | costs._asdict() | gradients)
+        return arrays(mixture.parameters() | costs._asdict() | gradients)
 
     def optimize(self, gradients: Mapping[str, np.ndarray], lr: float) -> Arrays:
         """See :class:`parity_tests.adapter.Adapter`."""
@@ -225,7 +226,7 @@ class Adapter(adapter.Adapter):
         tape = Tape()
         self.trainer.apply_gradients(float(lr), tape)
         clipped = {name.removeprefix("clipped/"): value for name, value in tape.values().items()}
-        result = _arrays({f"clipped/{names.official(name)}": value for name, value in clipped.items()})
+        result = arrays({f"clipped/{names.official(name)}": value for name, value in clipped.items()})
         return result | self._after(parameters)
 
     def sample(
@@ -279,7 +280,7 @@ class Adapter(adapter.Adapter):
         """See :class:`parity_tests.adapter.Adapter`."""
         with torch.device("cpu"):  # a training draws its initial weights there, whatever its device
             model = SketchRNN(HParams.from_dict(hparams), seed)
-        return _arrays(self._official_parameters(model))
+        return arrays(self._official_parameters(model))
 
     def _cell(self, kind: str, weights: Mapping[str, np.ndarray], input_size: int) -> Cell:
         """A single cell, with these weights by their official names."""
@@ -312,7 +313,7 @@ class Adapter(adapter.Adapter):
         found = torch.autograd.grad(
             [output, cell.pack(new_state)], list(ends.values()), [self._tensor(d_output), self._tensor(d_state)]
         )
-        return _arrays(dict(zip(ends, found, strict=True)))
+        return arrays(dict(zip(ends, found, strict=True)))
 
     @staticmethod
     def _official_parameters(model: SketchRNN) -> dict[str, Tensor]:
@@ -333,7 +334,7 @@ class Adapter(adapter.Adapter):
         tape = Tape() if self.records_intermediates else NO_TAPE
         with torch.no_grad():
             output, new_state = self._step(cell, self._tensor(x), cell.unpack(self._tensor(state)), mask, tape)
-        return _arrays(tape.values() | {"output": output, "state": cell.pack(new_state)})
+        return arrays(tape.values() | {"output": output, "state": cell.pack(new_state)})
 
     def _step(
         self, cell: Cell, x: Tensor, state: State, mask: np.ndarray | None, tape: Tape = NO_TAPE
@@ -369,8 +370,8 @@ class Adapter(adapter.Adapter):
         result: Arrays = {}  # slots come first: the weights are computed from them
         for name, parameter in parameters.items():
             slots = self.optimizer.state[parameter]
-            result |= _arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
-        result |= _arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
+            result |= arrays({f"after/{slot_name(name, slot)}": slots[slot] for slot in ("m", "v")})
+        result |= arrays({f"after/{name}": parameter for name, parameter in parameters.items()})
         held = self.optimizer.powers()
         powers = {f"after/{official}": np.asarray(held[power], np.float32) for official, power in ADAM_POWERS.items()}
         return result | powers
@@ -389,48 +390,3 @@ class WithoutTape(Adapter):
 
     name = "pytorch_sketch_rnn, without a tape"
     records_intermediates = False
-
-
-class Replayed(RecordedDraws):
-    """Recorded draws that record the keep probability with which each mask was requested.
-
-    Args:
-        draws: masks [T, B, n], in the layout of TensorFlow's loop, and latent noise [B, z].
-        longest: the length of the longest sketch, for which alone the encoder requests masks; None without an encoder.
-    """
-
-    def __init__(self, draws: Mapping[str, np.ndarray], longest: int | None) -> None:
-        masks = {name: v.swapaxes(0, 1) for name, v in draws.items() if v.ndim == 3}
-        masks = {name: v[:, :longest] if name.startswith("encoder/") else v for name, v in masks.items()}
-        super().__init__({**draws, **masks})
-        self.keep_prob: Arrays = {}
-
-    def mask(self, name: str, shape: tuple[int, ...], keep_prob: float) -> RecordedMask:
-        """The recorded mask of that name."""
-        self.keep_prob[f"keep_prob/{name}"] = np.asarray(keep_prob, np.float32)  # as TensorFlow holds it
-        return super().mask(name, shape, keep_prob)
-
-
-def _mixture(parameters: Mapping[str, Tensor]) -> Mixture:
-    """A mixture with these values of Magenta's parameters."""
-    pi, mu1, mu2, sigma1, sigma2, corr, logits = (
-        parameters[name] for name in ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen_logits")
-    )
-    return Mixture(logits, pi.log(), mu1, mu2, sigma1.log(), sigma2.log(), corr.atanh())
-
-
-def _padded(values: Mapping[str, Tensor], lengths: np.ndarray, steps: int) -> dict[str, Tensor]:
-    """The encoder's values as in TensorFlow: zero after the end of a sketch, and padded to all steps."""
-    result = {}
-    for name, value in values.items():
-        if name.startswith("encoder/") and value.ndim == 3:
-            ends = torch.as_tensor(lengths, device=value.device).unsqueeze(1)
-            alive = torch.arange(value.shape[1], device=value.device) < ends
-            value = torch.where(alive.unsqueeze(2), value, 0)
-            value = torch.nn.functional.pad(value, (0, 0, 0, steps - value.shape[1]))
-        result[name] = value
-    return result
-
-
-def _arrays(values: Mapping[str, Tensor]) -> Arrays:
-    return {name: value.detach().cpu().numpy().copy() for name, value in values.items()}

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 
+import torch
+
 from parity_tests.fuzz.forked import (
     MODULES,
     STDERR,
@@ -23,6 +25,7 @@ from parity_tests.fuzz.forked import (
 from parity_tests.fuzz.inputs import make_inputs
 from parity_tests.fuzz.kinds import Command, Kind
 from parity_tests.fuzz.verdict import Snapshot, fault, message_of, snapshot
+from pytorch_sketch_rnn.model.backend import AUTO, backend_for
 
 _TICK = 20  # milliseconds between two looks at the memory of the children
 _INPUTS = "inputs"
@@ -93,6 +96,8 @@ class Server:
         """
         for module in {command.module for kind in kinds for command in kind.commands}:
             importlib.import_module(module)
+        torch.set_num_threads(1)  # a forked process must not find threads that were started before it
+        backend_for(AUTO, torch.device("cpu"))  # a child, which has an empty cache, would compile it
         folder = self._new_folder("make")
         (self._scratch / _INPUTS).mkdir()
         maker = Child(self._make_inputs, [], folder, lambda: None, _SLOW)

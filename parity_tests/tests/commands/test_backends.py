@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from parity_tests.__main__ import main
 from parity_tests.adapter import OURS
@@ -13,7 +14,7 @@ from parity_tests.mutation.bugs import Text
 from parity_tests.mutation.kernel_source import Unchecked
 from parity_tests.report.certificate import write_certificate
 from pytorch_sketch_rnn.errors import BadInput, run_command
-from pytorch_sketch_rnn.model.fused import aten, build
+from pytorch_sketch_rnn.model.fused import aten, build, choice
 
 TORCH_ONLY = "pytorch_sketch_rnn, fused:aten"
 
@@ -39,7 +40,7 @@ def test_what_cannot_be_built_is_said_and_left_out(monkeypatch):
     said = []
     monkeypatch.setattr(build, "library", library)
     assert every_backend("cpu", said.append) == ["reference", "fused:aten"]
-    names = [f"fused:{level}{products}" for level in build.levels() for products in ("", "+library")]
+    names = [name for name in choice.names(torch.device("cpu")) if name != "fused:aten"]
     assert said == [f"{name}: not judged, because there is no C++ compiler" for name in names]
 
 

@@ -72,7 +72,7 @@ def test_a_seed_that_is_no_number_is_refused(seed, out, tmp_path, capsys):
 def test_the_seed_goes_to_the_official_runs(given, seed, tmp_path, capsys, monkeypatch):
     seen = []
 
-    def run_parity(out, spec, *, seed, options, models, trainings):
+    def run_parity(out, spec, *, seed, options, models, trainings, backends):
         seen.append((seed, models, trainings))
         raise BadInput("enough")
 

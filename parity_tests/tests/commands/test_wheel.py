@@ -65,6 +65,9 @@ def test_the_wheel_holds_every_module_recording_and_template(wheel):
     recordings = {f"parity_tests/fixtures/{path.name}" for path in fixture_paths()}
     assert len(recordings) >= 20
     assert recordings | {f"parity_tests/fixtures/{LOCK}"} <= names
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "pytorch_sketch_rnn").rglob("*.cpp")}
+    assert "pytorch_sketch_rnn/model/fused/kernels.cpp" in sources
+    assert sources <= names
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "parity_tests").rglob("*.j2")}
     assert "parity_tests/report/report.html.j2" in templates
     assert templates <= names

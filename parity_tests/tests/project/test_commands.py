@@ -183,9 +183,22 @@ def test_python_is_on_no_other_page():
 
 @pytest.mark.oracle
 def test_benchmarks_run(tmp_path, forked):
-    options = ["--decoder", "lstm", "--steps", "4", "--batch", "2", "--rounds", "1", "--repeats", "1"]
+    options = [
+        "--case",
+        "lstm",
+        "--steps",
+        "4",
+        "--batch",
+        "2",
+        "--rounds",
+        "1",
+        "--repeats",
+        "1",
+        "--sample-batch",
+        "3",
+    ]
     done = run(["-m", "benchmarks", *options], tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "out/bench/bench.md").read_text()
-    assert table.count("| lstm |") == 4
+    assert table.count("| lstm: ") == 6  # official, fast and reference, training and sampling
     assert run(["-m", "benchmarks", "--rounds", "0"], tmp_path, forked=forked).returncode == 2

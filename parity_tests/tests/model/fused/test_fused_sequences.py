@@ -32,8 +32,9 @@ def test_float32_against_the_loop(name):
 @every_backend
 @pytest.mark.parametrize("rows", [1, 7])
 def test_weights_gradients_in_several_windows(name, rows, monkeypatch):
-    monkeypatch.setattr(gated, "_TOGETHER", rows)
-    off, where = worst(backend(name), cases(shapes=SHAPES[2:4]))
+    by = backend(name)
+    monkeypatch.setattr(by._kernels, "together", rows)
+    off, where = worst(by, cases(shapes=SHAPES[2:4]))
     assert off < FLOAT64, where
 
 
