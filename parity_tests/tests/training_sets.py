@@ -31,6 +31,7 @@ def random_splits(train=12, valid=7, test=3, seed=0, longest=12):
 
 def make_trainer(hparams=SMALL, options=Options(seed=3), group=Group(), splits=None, dtype="float64", device="cpu"):  # noqa: B008
     sets = Sets.from_splits(splits or random_splits(), hparams)
-    return Trainer(
+    model = SketchRNN(sets.hparams, 1, backend="reference").to(device, getattr(torch, dtype))
+    return Trainer(model, sets, options, group)
         SketchRNN(sets.hparams, 1, backend="reference").to(device, getattr(torch, dtype)), sets, options, group
     )
