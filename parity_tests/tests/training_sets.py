@@ -33,5 +33,3 @@ def make_trainer(hparams=SMALL, options=Options(seed=3), group=Group(), splits=N
     sets = Sets.from_splits(splits or random_splits(), hparams)
     model = SketchRNN(sets.hparams, 1, backend="reference").to(device, getattr(torch, dtype))
     return Trainer(model, sets, options, group)
-        SketchRNN(sets.hparams, 1, backend="reference").to(device, getattr(torch, dtype)), sets, options, group
-    )
