@@ -24,6 +24,7 @@ from pytorch_sketch_rnn.errors import run_command
 WORK, TEMPORARY, STDOUT, STDERR, MODULES = "work", "tmp", "stdout", "stderr", "modules"
 HANG, MEMORY = "hang", "memory"
 INCOMPLETE = 97  # exit code of a child whose command succeeded but left something incomplete
+_CLOCK = 12  # times the limit of processor time that may pass on the clock: the machine may be busy
 _BACKSTOP = 8 * 2**30  # bytes of address space; memory that is touched is limited far below, by watching it
 
 
@@ -32,7 +33,7 @@ class Limits:
     """What one command may take.
 
     Attributes:
-        seconds: of processor time; three times as many may pass on the clock, since the machine may be busy.
+        seconds: of processor time; a command that waits without using any is ended after twelve times as many.
         memory: bytes of resident memory that it may take beyond those of the forking process.
         file_size: bytes of each file that it writes.
     """
@@ -90,7 +91,7 @@ class Child:
         self._peak = max(self._peak, _memory(self.pid)[1] - self._own_private)
         if self._peak > self._limits.memory:
             self.kill(MEMORY)
-        elif time.monotonic() - self._started > 3 * self._limits.seconds:
+        elif time.monotonic() - self._started > _CLOCK * self._limits.seconds:
             self.kill(HANG)
 
     def kill(self, reason: str) -> None:
