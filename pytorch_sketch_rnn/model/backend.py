@@ -7,7 +7,7 @@ for a number of threads.
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,8 +16,12 @@ from pytorch_sketch_rnn.errors import BadInput, excerpt
 from pytorch_sketch_rnn.model import sequence
 from pytorch_sketch_rnn.model.cells import Cell, State
 from pytorch_sketch_rnn.model.draws import Mask
+from pytorch_sketch_rnn.model.sampler import LoopSampler, Sampler
 from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
+
+if TYPE_CHECKING:
+    from pytorch_sketch_rnn.model.decoder import Decoder
 
 AUTO, REFERENCE, FUSED = "auto", "reference", "fused"
 REQUESTS = (AUTO, REFERENCE, FUSED)
@@ -57,6 +61,10 @@ class Backend(Protocol):
         """Run two cells over the same sketches, one from each end: their final states."""
         ...
 
+    def sampler(self, decoder: "Decoder", z: Tensor | None, state: State, point: Tensor) -> Sampler:
+        """Draw the points that follow; see :class:`LoopSampler`. The decoder's weights must not change meanwhile."""
+        ...
+
 
 class Loop:
     """The reference: a loop over the steps of a cell."""
@@ -87,6 +95,10 @@ class Loop:
     ) -> tuple[State, State]:
         """See :func:`sequence.run_both`."""
         return sequence.run_both(fw, bw, inputs, lengths, masks, tape)
+
+    def sampler(self, decoder: "Decoder", z: Tensor | None, state: State, point: Tensor) -> Sampler:
+        """See :class:`LoopSampler`."""
+        return LoopSampler(decoder, z, state, point)
 
 
 LOOP = Loop()

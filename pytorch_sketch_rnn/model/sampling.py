@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pytorch_sketch_rnn.data.strokes import START_TOKEN
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model.draws import Draws, TorchDraws
+from pytorch_sketch_rnn.model.mixture import Mixture
+from pytorch_sketch_rnn.model.sampler import END, Numbers, Sampler
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 # In float32 a smaller temperature makes the logarithm of every probability overflow, and the points of a larger one
 # overflow in a layer norm, which squares them.
 LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-30, 1e9
+BLOCK = 32  # steps of a batch for which random numbers are drawn at once
 PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
 
 
@@ -67,14 +69,13 @@ def sample(
     if z is None:
         z = normal.randn(1, model.hparams.z_size)
     latent = _latent(z, 1, model) if model.hparams.conditional else None
-    state = model.decoder.initial_state(latent, 1)
+    sampler = _sampler(model, latent, 1)
     point = np.array(START_TOKEN, dtype=np.float32)
     strokes = np.zeros((seq_len, 5), dtype=np.float32)
     parameters: dict[str, list[np.ndarray]] = {name: [] for name in PARAMETERS}
     for step in range(seq_len):
-        inputs = model.as_input(point).view(1, 1, 5)
-        mixture, state = model.decoder(inputs, latent, state)
-        here = {name: getattr(mixture, name)[0, 0].cpu().numpy() for name in PARAMETERS}
+        mixture = Mixture.from_output(sampler.outputs(model.as_input(point).view(1, 5)))
+        here = {name: getattr(mixture, name)[0].cpu().numpy() for name in PARAMETERS}
         component = _pick(uniform.random(), here["pi"], temperature, greedy_mode)
         pen = _pick(uniform.random(), here["pen"], temperature, greedy_mode)
         mean, scale, corr = _component(here, component, temperature)
@@ -128,9 +129,10 @@ def sample_batch(
         max_len: largest number of points; longer sketches are cut off. None means the model's ``max_seq_len``.
         temperature: as for :func:`sample`.
         z: latent vectors [count, z], anything that ``torch.as_tensor`` accepts; None draws them as ``latent``.
-        draws: the source of random numbers; None means torch's global generator. Step t requests the uniform
-            numbers ``sample/component/t`` and ``sample/pen/t`` [rows] and the normal numbers ``sample/offset/t``
-            [rows, 2], where rows are the sketches that have not ended.
+        draws: the source of random numbers; None means torch's global generator. For every ``BLOCK`` steps, the first
+            of which is F, the sketches that have not ended by then request S numbers for each of the S <= ``BLOCK``
+            steps left: uniform ``sample/component/F`` and ``sample/pen/F`` [rows, S], and normal ``sample/offset/F``
+            [rows, 2 S].
 
     Returns:
         Stroke-3 [n, 3] each, float32, in normalised units; n may be 0.
@@ -147,49 +149,30 @@ def sample_batch(
         z = _latent(z, count, model)
     elif model.hparams.conditional:
         z = draws.normal("latent", (count, model.hparams.z_size), weight)
-    state = model.decoder.initial_state(z, count)
-    point = weight.new_tensor(START_TOKEN).expand(count, 5)
-    rows = torch.arange(count, device=weight.device)  # the sketch in each row of the batch
+    sampler = _sampler(model, z, count)
+    rows = torch.arange(count, device=weight.device)  # the sketches that have not ended
     points = weight.new_zeros(count, max_len, 3)
-    lengths = torch.full((count,), max_len)
-    for step in range(max_len):
-        mixture, state = model.decoder(point.unsqueeze(1), z, state)
-        offset, pen = _draw_points(mixture.parameters(), temperature, draws, step)
-        ended = pen == 2
-        points[rows, step, :2] = offset
-        points[rows, step, 2] = (pen == 1).to(points.dtype)
-        lengths[rows[ended].cpu()] = step
-        going = ~ended
-        if not bool(going.any()):
+    lengths = torch.full((count,), max_len, device=weight.device)
+    for first in range(0, max_len, BLOCK):
+        steps = min(BLOCK, max_len - first)
+        offsets, pens = sampler.draw(Numbers.draw(draws, first, len(rows), steps, weight), temperature)
+        points[rows, first : first + steps, :2] = offsets
+        points[rows, first : first + steps, 2] = (pens == 1).to(points.dtype)
+        ends = pens == END
+        ended = ends.any(dim=1)
+        lengths[rows[ended]] = first + ends[ended].int().argmax(dim=1)
+        rows = rows[~ended]
+        if not len(rows):
             break
-        rows = rows[going]
-        point = torch.cat([offset, F.one_hot(pen, 3)], dim=1)[going].to(weight.dtype)
-        state = type(state)(*(field[going] for field in state))
-        z = None if z is None else z[going]
     result = points.cpu().to(torch.float32).numpy()
     return [result[i, :length].copy() for i, length in enumerate(lengths.tolist())]
 
 
-def _draw_points(parameters: dict[str, Tensor], temperature: float, draws: Draws, step: int) -> tuple[Tensor, Tensor]:
-    """Offsets [rows, 2] and pen states [rows] from mixtures [rows, 1, ...]."""
-    here = {name: values[:, 0] for name, values in parameters.items()}
-    rows = len(here["pi"])
-    component = _pick_rows(draws.uniform(f"sample/component/{step}", (rows,), here["pi"]), here["pi"], temperature)
-    pen = _pick_rows(draws.uniform(f"sample/pen/{step}", (rows,), here["pi"]), here["pen"], temperature)
-    mu1, mu2, sigma1, sigma2, corr = (
-        here[name].gather(1, component.unsqueeze(1)).squeeze(1) for name in ("mu1", "mu2", "sigma1", "sigma2", "corr")
-    )
-    normal = draws.normal(f"sample/offset/{step}", (rows, 2), mu1)
-    e1, e2 = normal[:, 0], normal[:, 1]
-    dx = mu1 + temperature * sigma1 * e1
-    dy = mu2 + temperature * sigma2 * (corr * e1 + torch.sqrt((1 - corr.square()).clamp(min=0)) * e2)
-    return torch.stack([dx, dy], dim=1), pen
-
-
-def _pick_rows(x: Tensor, pdf: Tensor, temperature: float) -> Tensor:
-    below = pdf.log() - pdf.log().amax(dim=1, keepdim=True)
-    cumulated = F.softmax(below / temperature, dim=1).cumsum(dim=1)
-    return (cumulated < x.unsqueeze(1)).sum(dim=1).clamp(max=pdf.shape[1] - 1)
+def _sampler(model: SketchRNN, z: Tensor | None, count: int) -> Sampler:
+    """At the start token of each sketch."""
+    decoder = model.decoder
+    start = decoder.output_w.new_tensor(START_TOKEN).expand(count, 5)
+    return model.usable_backend().sampler(decoder, z, decoder.initial_state(z, count), start)
 
 
 def check_temperature(temperature: float) -> None:

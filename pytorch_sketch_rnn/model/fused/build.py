@@ -28,6 +28,7 @@ _ARCHITECTURES = {
 _ALIASES = {"AMD64": "x86_64", "arm64": "aarch64"}
 # Neither flag changes a result, and NaN and infinity stay what they are: no flag of -ffast-math that does is here.
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math")
+_USES = {"sampling.cpp": ("kernels.cpp", "products.cpp")}
 _SECONDS = 120  # after which a compiler is given up
 
 
@@ -59,8 +60,9 @@ def library(source_name: str, level: str) -> ctypes.CDLL:
 
 
 def read_source(source_name: str) -> bytes:
-    """The text of one of the C++ files beside this one."""
-    return (resources.files(__package__) / source_name).read_bytes()
+    """The text of one of the C++ files beside this one, after those of the files whose functions it uses."""
+    names = (*_USES.get(source_name, ()), source_name)
+    return b"\n".join((resources.files(__package__) / name).read_bytes() for name in names)
 
 
 def compiled(source_name: str, level: str, source: bytes, more_flags: tuple[str, ...] = ()) -> ctypes.CDLL:

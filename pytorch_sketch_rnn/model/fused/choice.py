@@ -3,6 +3,9 @@
 import functools
 import importlib.util
 import os
+from collections.abc import Callable
+from ctypes import CDLL
+from functools import partial
 
 import torch
 
@@ -48,7 +51,7 @@ def proven(name: str, device: torch.device) -> Fused:
     if name not in names(device):
         raise Unusable(f"{device} has {', '.join(names(device)) or 'no fused path'}")
     try:
-        fused = Fused(name, kernels(name))
+        fused = Fused(name, kernels(name), _sampling(name))
     except (build.CannotBuild, BadInput) as error:
         raise Unusable(str(error)) from None
     try:
@@ -77,9 +80,20 @@ def kernels(name: str) -> Kernels:
         except ImportError as error:
             raise build.CannotBuild(f"triton cannot be imported: {error}") from None
         return Triton()
-    level = name.removeprefix(PREFIX).removesuffix(LIBRARY)
+    level = _level(name)
     products = None if name.endswith(LIBRARY) else build.library("products.cpp", level)
     return Native(build.library("kernels.cpp", level), products)
+
+
+def _sampling(name: str) -> Callable[[], CDLL] | None:
+    """What compiles the sampling of a fused path, at its first use; None for a path that has none of its own."""
+    if name in (ATEN, TRITON):
+        return None
+    return partial(build.library, "sampling.cpp", _level(name))
+
+
+def _level(name: str) -> str:
+    return name.removeprefix(PREFIX).removesuffix(LIBRARY)
 
 
 def _interprets_triton() -> bool:

@@ -12,9 +12,9 @@ from pytorch_sketch_rnn.model.draws import KeyedMask, Mask
 from pytorch_sketch_rnn.model.fused.aten import library_product
 from pytorch_sketch_rnn.model.fused.kernels import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients
 from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.packed import SUFFIX, address, packed
 
 _WORTH_THREADS = 2**13  # elements, of which a core does one in about 2 ns
-_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
 class _Sequence(Structure):
@@ -103,30 +103,30 @@ class Native:
         words = np.empty((out.shape[0], 4, out.shape[2]), np.uint32)
         stream = mask.stream
         described = _KeyedMask(
-            *(*out.shape, _threads(out.numel()), _address(out), _address(lengths), rows.ctypes.data),
+            *(*out.shape, _threads(out.numel()), address(out), address(lengths), rows.ctypes.data),
             *(stream.seed, stream.step, stream.name_id, mask.threshold),
             float(out.new_ones(()) / mask.keep_prob),
         )
-        self._library[f"fill_mask_{_SUFFIX[out.dtype]}"](byref(described), c_void_p(words.ctypes.data))
+        self._library[f"fill_mask_{SUFFIX[out.dtype]}"](byref(described), c_void_p(words.ctypes.data))
 
     def forward(self, buffers: Buffers) -> Callable[[int], None]:
         """See :meth:`Kernels.forward`."""
-        kernel = self._library[f"gates_forward_{_SUFFIX[buffers.c.dtype]}"]
+        kernel = self._library[f"gates_forward_{SUFFIX[buffers.c.dtype]}"]
         sequence = self._sequence(buffers)
         return lambda t: kernel(byref(sequence), c_int64(t))
 
     def backward(self, buffers: Buffers, gradients: Gradients) -> Callable[[int], None]:
         """See :meth:`Kernels.backward`."""
-        kernel = self._library[f"gates_backward_{_SUFFIX[buffers.c.dtype]}"]
+        kernel = self._library[f"gates_backward_{SUFFIX[buffers.c.dtype]}"]
         D, _, n = buffers.c.shape
         scratch = buffers.c.new_empty(D, self.groups, n)
         sequence = self._sequence(buffers)
         tensors = gradients.d_outputs, gradients.d_h, gradients.d_c, gradients.d_total
         described = _Gradients(
-            *map(_address, tensors),
+            *map(address, tensors),
             gradients.d_total.shape[1],
             gradients.first,
-            *map(_address, (*(gradients.d_norm or [None] * 4), scratch)),
+            *map(address, (*(gradients.d_norm or [None] * 4), scratch)),
         )
 
         def step(t: int, keep: object = (gradients, scratch)) -> None:  # whose addresses the kernel has
@@ -136,19 +136,19 @@ class Native:
 
     def mix(self, mix: Mix) -> Callable[[int], None]:
         """See :meth:`Kernels.mix`."""
-        kernel = self._library[f"mix_forward_{_SUFFIX[mix.total.dtype]}"]
+        kernel = self._library[f"mix_forward_{SUFFIX[mix.total.dtype]}"]
         described = self._mix(mix)
         return lambda t: kernel(byref(described), c_int64(t))
 
     def mix_backward(self, mix: Mix, gradients: MixGradients) -> Callable[[int], None]:
         """See :meth:`Kernels.mix_backward`."""
-        kernel = self._library[f"mix_backward_{_SUFFIX[mix.total.dtype]}"]
+        kernel = self._library[f"mix_backward_{SUFFIX[mix.total.dtype]}"]
         described = self._mix(mix)
         d_described = _MixGradients(
-            _address(gradients.d_total),
+            address(gradients.d_total),
             gradients.d_total.shape[1],
             gradients.first,
-            *map(_address, (gradients.d_from_x, gradients.d_from_h, gradients.d_signals)),
+            *map(address, (gradients.d_from_x, gradients.d_from_h, gradients.d_signals)),
         )
 
         def step(t: int, keep: object = gradients) -> None:  # whose addresses the kernel has
@@ -162,7 +162,7 @@ class Native:
         return _Mix(
             *(D, B, units // 4, mix.total.shape[1], self.groups, _threads(mix.from_x.numel())),
             *_steps(mix.layout),
-            *map(_address, tensors),
+            *map(address, tensors),
         )
 
     def _sequence(self, buffers: Buffers) -> _Sequence:
@@ -172,10 +172,10 @@ class Native:
         return _Sequence(
             *(D, layout.batch, n, stride, buffers.Z.stride(1), self.groups, _threads(D * layout.batch * n)),
             *_steps(layout),
-            *map(_address, tensors),
+            *map(address, tensors),
             buffers.Z.data_ptr(),
             *((None, 0, 0, 0) if mask is None else (mask.data_ptr(), *mask.stride()[:3])),
-            *map(_address, (order, *(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3))),
+            *map(address, (order, *(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3))),
         )
 
 
@@ -183,24 +183,18 @@ class PackedProduct:
     """Products with weights [D, K, N] that are packed once (``products.cpp``)."""
 
     def __init__(self, products: CDLL, weights: Tensor) -> None:
-        suffix = _SUFFIX[weights.dtype]
-        width = products[f"panel_width_{suffix}"]()
-        D, self._K, self._N = weights.shape
-        columns = -(-self._N // width) * width
-        self._packed = weights.new_empty(D, self._K * columns)
-        for one, to in zip(weights, self._packed, strict=True):
-            strides = c_int64(one.stride(0)), c_int64(one.stride(1))
-            sizes = c_int64(self._K), c_int64(self._N)
-            products[f"pack_{suffix}"](c_void_p(one.data_ptr()), *strides, *sizes, c_void_p(to.data_ptr()))
+        suffix = SUFFIX[weights.dtype]
+        _, self._K, self._N = weights.shape
+        self._packed = packed(products, weights)
         self._multiply = products[f"multiply_{suffix}"]
 
     def __call__(self, a: Tensor, out: Tensor) -> None:
         """out = a @ weights."""
         rows = a.shape[1]
         threads = c_int64(_threads(rows * self._K * self._N // 64))
-        for cell, packed in enumerate(self._packed):
+        for cell, weights in enumerate(self._packed):
             self._multiply(
-                *(c_void_p(a[cell].data_ptr()), c_int64(a.stride(1)), c_void_p(packed.data_ptr())),
+                *(c_void_p(a[cell].data_ptr()), c_int64(a.stride(1)), c_void_p(weights.data_ptr())),
                 *(c_void_p(out[cell].data_ptr()), c_int64(out.stride(1))),
                 *(c_int64(rows), c_int64(self._K), c_int64(self._N), threads),
             )
@@ -214,12 +208,3 @@ def _threads(elements: int) -> int:
 def _steps(layout: Layout) -> tuple[Array[c_int64], Array[c_int64]]:
     steps = len(layout.rows)
     return (c_int64 * steps)(*layout.rows), (c_int64 * (steps + 1))(*layout.offsets)
-
-
-def _address(tensor: Tensor | None) -> int | None:
-    """The address of a contiguous tensor's first number."""
-    if tensor is None:
-        return None
-    if not tensor.is_contiguous():
-        raise ValueError(f"a kernel reads contiguous tensors only, got strides {tensor.stride()}")
-    return tensor.data_ptr()

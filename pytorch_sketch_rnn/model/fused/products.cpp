@@ -17,6 +17,7 @@ constexpr int kBytes = 16, kRows = 12;
 #else
 constexpr int kBytes = 16, kRows = 6;
 #endif
+constexpr int kPanels = 4;
 constexpr int64_t kDepth = 640;  // at most so much of K at a time, so that a panel of it stays in a near cache
 
 template <typename T> struct Vector;
@@ -79,19 +80,39 @@ void pack(const T* weights, int64_t row_stride, int64_t column_stride, int64_t K
         *to++ = n + j < N ? weights[k * row_stride + (n + j) * column_stride] : T(0);
 }
 
+// One row with four panels at once: a single one would wait for its own last sum at every k.
+template <typename T> void row(const T* a, const T* panels, int64_t panel_stride, int64_t depth, T* c, bool first) {
+  using V = typename Vector<T>::Type;
+  V sums[kPanels][2] = {};
+  for (int64_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) {
+      const T* panel = panels + p * panel_stride + k * panel_width<T>();
+      sums[p][0] += a[k] * load(panel);
+      sums[p][1] += a[k] * load(panel + lanes<T>());
+    }
+  }
+  T values[kPanels * panel_width<T>()];
+  std::memcpy(values, sums, sizeof values);
+  for (int64_t k = 0; k < kPanels * panel_width<T>(); ++k) c[k] = first ? values[k] : c[k] + values[k];
+}
+
+template <typename T> int64_t panels_of(int64_t columns) { return (columns + panel_width<T>() - 1) / panel_width<T>(); }
+
+// The columns of the panels `begin` to `end` of c = a weights. Each number is summed in the same order, whatever M is.
 template <typename T>
-void multiply(const T* a, int64_t a_stride, const T* packed, T* c, int64_t c_stride, int64_t M, int64_t K, int64_t N,
-              int64_t threads) {
+void multiply_panels(const T* a, int64_t a_stride, const T* packed, T* c, int64_t c_stride, int64_t M, int64_t K,
+                     int64_t N, int64_t begin, int64_t end) {
   constexpr int64_t width = panel_width<T>();
-  const int64_t panels = (N + width - 1) / width;
   const int64_t parts = (K + kDepth - 1) / kDepth, depth_of_part = (K + parts - 1) / parts;
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t p = 0; p < panels; ++p) {
+  for (int64_t p = begin, together; p < end; p += together) {
+    together = M == 1 && p + kPanels <= end && (p + kPanels) * width <= N ? kPanels : 1;
     const int64_t columns = N - p * width < width ? N - p * width : width;
     for (int64_t k = 0; k < K; k += depth_of_part) {
       const int64_t depth = K - k < depth_of_part ? K - k : depth_of_part;
       const T* panel = packed + (p * K + k) * width;
-      for (int64_t m = 0; m < M; m += kRows) {
+      if (together > 1) row(a + k, panel, K * width, depth, c + p * width, k == 0);
+      for (int64_t m = 0; m < M && together == 1; m += kRows) {
         T* to = c + m * c_stride + p * width;
         const T* from = a + m * a_stride + k;
         if (M - m >= kRows)
@@ -101,6 +122,15 @@ void multiply(const T* a, int64_t a_stride, const T* packed, T* c, int64_t c_str
       }
     }
   }
+}
+
+template <typename T>
+void multiply(const T* a, int64_t a_stride, const T* packed, T* c, int64_t c_stride, int64_t M, int64_t K, int64_t N,
+              int64_t threads) {
+  const int64_t panels = panels_of<T>(N);
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t part = 0; part < threads; ++part)
+    multiply_panels(a, a_stride, packed, c, c_stride, M, K, N, panels * part / threads, panels * (part + 1) / threads);
 }
 
 }  // namespace

@@ -8,7 +8,9 @@ from torch import Tensor
 from pytorch_sketch_rnn.model import sequence
 from pytorch_sketch_rnn.model.backend import Backend
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell, State
+from pytorch_sketch_rnn.model.decoder import Decoder
 from pytorch_sketch_rnn.model.draws import RecordedMask
+from pytorch_sketch_rnn.model.sampler import END, LoopSampler, Numbers, Sampler
 from pytorch_sketch_rnn.model.sequence import Masks
 
 # Relative to the largest number of a tensor. Measured: 4e-15 and 1e-6; a wrong kernel is off by 1e-3 or more.
@@ -34,6 +36,42 @@ def disagreement(backend: Backend, device: torch.device) -> str | None:
                     error = ((ours[name] - value).abs().max() / value.abs().max().clamp(min=1e-30)).detach()
                     if not float(error) <= tolerance:  # true for NaN as well
                         return f"{direction}, {kind.__name__}, {name}: off by {float(error):.1e} in {dtype}"
+    return None
+
+
+@torch.no_grad()
+def sampling_disagreement(make_sampler: Callable[[Decoder, Tensor, State, Tensor], Sampler]) -> str | None:
+    """What a sampler computes otherwise than the reference, or None if it agrees.
+
+    The mixtures of a step and the points of a block of steps are compared, for the three cells, in both precisions,
+    with sketches that end.
+    """
+    generator = torch.Generator().manual_seed(0)
+    batch, steps = 9, 6
+    for dtype, tolerance in _TOLERANCE.items():
+
+        def random(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+        for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell):
+            cell = _cell(kind, _INPUTS + _CONSTANT, random)
+            decoder = Decoder(cell, _CONSTANT, num_mixture=2).to(dtype)
+            for parameter in decoder.parameters():
+                parameter.data = 0.3 * random(*parameter.shape)
+            z, point = random(batch, _CONSTANT), random(batch, _INPUTS)
+            state = decoder.initial_state(z, batch)
+            component, pen = (torch.rand(batch, steps, generator=generator, dtype=torch.float64) for _ in range(2))
+            numbers = Numbers(component.to(dtype), pen.to(dtype), random(batch, steps, 2))
+            results = []
+            for make in (make_sampler, LoopSampler):
+                outputs = make(decoder, z, state, point).outputs(point)
+                offsets, pens = make(decoder, z, state, point).draw(numbers, 0.9)
+                going = (pens != END).to(dtype)
+                results.append({"mixtures": outputs, "pen states": pens, "offsets": offsets * going.unsqueeze(2)})
+            for name, value in results[1].items():
+                error = float((results[0][name] - value).abs().max() / value.abs().max())
+                if not error <= tolerance:  # true for NaN as well
+                    return f"sampling, {kind.__name__}, {name}: off by {error:.1e} in {dtype}"
     return None
 
 

@@ -1,7 +1,11 @@
 """Sequences of cells by the fused path; the same functions as in ``model/sequence.py``."""
 
-from collections.abc import Sequence
-from typing import cast
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from ctypes import CDLL
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -9,13 +13,20 @@ from torch import Tensor
 from pytorch_sketch_rnn.model.backend import LOOP, eager
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell, State
 from pytorch_sketch_rnn.model.draws import Mask
+from pytorch_sketch_rnn.model.fused.build import CannotBuild
 from pytorch_sketch_rnn.model.fused.gated import GatedSequence
 from pytorch_sketch_rnn.model.fused.hyper import HyperSequence
 from pytorch_sketch_rnn.model.fused.kernels import Dropout, Kernels
 from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.native_sampler import NativeSampler
+from pytorch_sketch_rnn.model.fused.self_check import sampling_disagreement
 from pytorch_sketch_rnn.model.fused.weights import gated_weights, hyper_weights
+from pytorch_sketch_rnn.model.sampler import Sampler
 from pytorch_sketch_rnn.model.sequence import Masks, reverse_prefix
 from pytorch_sketch_rnn.model.tape import NO_TAPE, Tape
+
+if TYPE_CHECKING:
+    from pytorch_sketch_rnn.model.decoder import Decoder
 
 PREFIX = "fused:"
 
@@ -28,11 +39,13 @@ class Fused:
     Args:
         name: of the backend.
         kernels: the element-wise part of each step.
+        sampling: compiles ``sampling.cpp``; None: sketches are drawn by the reference.
     """
 
-    def __init__(self, name: str, kernels: Kernels) -> None:
+    def __init__(self, name: str, kernels: Kernels, sampling: Callable[[], CDLL] | None = None) -> None:
         self.name = name
         self._kernels = kernels
+        self._sampling = sampling
 
     @eager
     def run(
@@ -89,6 +102,29 @@ class Fused:
         back = torch.argsort(order)
         fw_state, bw_state = (type(state)(*(each[back] for each in state)) for state in states)
         return fw_state, bw_state
+
+    @eager
+    def sampler(self, decoder: "Decoder", z: Tensor | None, state: State, point: Tensor) -> Sampler:
+        """See :meth:`Backend.sampler`."""
+        library = self._proven_sampling if _fits(decoder.cell, point) else None
+        if library is None:
+            return LOOP.sampler(decoder, z, state, point)
+        return NativeSampler(library, decoder, z, state, point)
+
+    @functools.cached_property
+    def _proven_sampling(self) -> CDLL | None:
+        """The compiled sampling, if it agrees with the reference on this machine; if not, that is said once."""
+        if self._sampling is None:
+            return None
+        try:
+            library = self._sampling()
+            wrong = sampling_disagreement(partial(NativeSampler, library))
+        except CannotBuild as error:
+            wrong = str(error)
+        if wrong is None:
+            return library
+        warnings.warn(f"{self.name} cannot draw sketches, so the reference does: {wrong}", stacklevel=4)
+        return None
 
     def _dropout(
         self, masks: Sequence[Mask | None], like: Tensor, order: Tensor | None, lengths: Tensor | None
