@@ -15,7 +15,7 @@ from parity_tests.mutation.catalogue.foreign_files import FOREIGN_MUTANTS
 from parity_tests.mutation.catalogue.runs import RUN_MUTANTS
 from parity_tests.mutation.catalogue.svg import SVG_MUTANTS
 from pytorch_sketch_rnn.data import batches
-from pytorch_sketch_rnn.model import mixture, sampling, sketch_rnn
+from pytorch_sketch_rnn.model import mixture, sampler, sampling, sketch_rnn
 from pytorch_sketch_rnn.training import optim, trainer
 
 _STEP = ("training/test_trainer.py",)
@@ -302,42 +302,63 @@ _MANY = ("model/test_sampling.py",)
 _SAMPLING = (
     ProductMutant(
         "many: deviations scaled by the root of the temperature", "sampling of many",
-        Text(sampling, "_draw_points", ("temperature * sigma1 * e1", "temperature**0.5 * sigma1 * e1")),
+        Text(sampler, "_point", ("temperature * sigma1 * e1", "temperature**0.5 * sigma1 * e1")),
         _MANY,
     ),
     ProductMutant(
         "many: the pen ignores the temperature", "sampling of many",
-        Text(sampling, "_draw_points", ('here["pen"], temperature)', 'here["pen"], 1.0)')),
+        Text(sampler, "_point", ('mixture["pen"], temperature)', 'mixture["pen"], 1.0)')),
         _MANY,
     ),
     ProductMutant(
         "many: offsets without correlation", "sampling of many",
-        Text(sampling, "_draw_points", ("(corr * e1 + torch.sqrt((1 - corr.square()).clamp(min=0)) * e2)", "e2")),
+        Text(sampler, "_point", ("(corr * e1 + torch.sqrt((1 - corr.square()).clamp(min=0)) * e2)", "e2")),
         _MANY,
     ),
     ProductMutant(
         "many: one number picks component and pen", "sampling of many",
-        Text(sampling, "_draw_points", ("sample/pen/{step}", "sample/component/{step}")),
+        Text(sampler, "_point", ("_pick(numbers.pen,", "_pick(numbers.component,")),
         _MANY,
     ),
     ProductMutant(
         "many: latent vectors of the first rows, not of the unfinished ones", "sampling of many",
-        Text(sampling, "sample_batch", ("z[going]", "z[: len(rows)]")),
+        Text(sampler.LoopSampler, "draw", ("self._z[going]", "self._z[: len(here)]")),
         _MANY,
     ),
     ProductMutant(
         "many: states of the first rows, not of the unfinished ones", "sampling of many",
-        Text(sampling, "sample_batch", ("field[going] for", "field[: len(rows)] for")),
+        Text(sampler.LoopSampler, "draw", ("field[going] for", "field[: len(here)] for")),
         _MANY,
     ),
     ProductMutant(
         "many: points go to the first sketches, not to the unfinished ones", "sampling of many",
-        Text(sampling, "sample_batch", ("points[rows, step, :2] = offset", "points[: len(rows), step, :2] = offset")),
+        Text(
+            sampling, "sample_batch",
+            ("points[rows, first : first + steps, :2]", "points[: len(rows), first : first + steps, :2]"),
+        ),
         _MANY,
     ),
     ProductMutant(
         "many: the end of a sketch counts as a point", "sampling of many",
-        Text(sampling, "sample_batch", ("lengths[rows[ended].cpu()] = step", "lengths[rows[ended].cpu()] = step + 1")),
+        Text(sampling, "sample_batch", ("lengths[rows[ended]] = first", "lengths[rows[ended]] = 1 + first")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: a block's points go to the first sketches, not to the unfinished ones", "sampling of many",
+        Text(
+            sampler.LoopSampler, "draw",
+            ("offsets[here, step], pens[here, step]", "offsets[: len(here), step], pens[here, step]"),
+        ),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: numbers of the first rows, not of the unfinished ones", "sampling of many",
+        Text(sampler.LoopSampler, "draw", ("each[here, step]", "each[: len(here), step]")),
+        _MANY,
+    ),
+    ProductMutant(
+        "many: every block begins with the numbers of the first", "sampling of many",
+        Text(sampler.Numbers, "draw", ("sample/{name}/{first}", "sample/{name}/0")),
         _MANY,
     ),
 )  # fmt: skip
