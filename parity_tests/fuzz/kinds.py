@@ -153,7 +153,8 @@ def _right_checksums(folder: Path) -> None:
     recorded = folder / "SHA256SUMS"
     if recorded.is_file():
         names = re.findall(r"^[0-9a-f]{64}  (.+)$", recorded.read_text(errors="replace"), re.MULTILINE)
-        files = [folder / name for name in names if (folder / name).is_file()]
+        there = {path.name: path for path in folder.iterdir() if path.is_file()}
+        files = [there[name] for name in names if name in there]  # a changed name may be too long for any file
         lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
         recorded.write_text("".join(lines))
 

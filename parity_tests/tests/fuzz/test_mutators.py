@@ -1,5 +1,6 @@
 """Mutants are reproducible, differ from each other, and get past the checksums of their formats."""
 
+import hashlib
 import json
 import zipfile
 from collections import Counter
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from parity_tests.fuzz import kinds
 from parity_tests.fuzz.mutators.archives import mutate_archive, read_members, write_members
 from parity_tests.fuzz.mutators.arrays import mutate_array
 from parity_tests.fuzz.mutators.bundle import mutate_index, mutate_message
@@ -121,3 +123,12 @@ def test_the_original_is_not_changed():
         mutate_array(Random(seed), array)
     assert document == DOCUMENT
     np.testing.assert_array_equal(array, np.arange(6.0))
+
+
+def test_a_mutants_checksums_are_those_of_the_files_that_are_there(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"{}")
+    recorded = tmp_path / "SHA256SUMS"
+    lines = [f"{'0' * 64}  {name}\n" for name in ("owl" * 200, "config.json", "model.safetensors")]
+    recorded.write_text("".join(lines))
+    kinds._right_checksums(tmp_path)
+    assert recorded.read_text() == f"{hashlib.sha256(b'{}').hexdigest()}  config.json\n"
