@@ -1,13 +1,12 @@
 """Times our side: ``python -m benchmarks.our_side JOB.json`` prints one line of JSON."""
 
 import json
-import random
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
 from benchmarks.around_a_step import measure_batch, measure_draws, random_sketches
 from benchmarks.memory import peak, reset_peak, resident
@@ -52,16 +51,22 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_sampling(model: SketchRNN, job: dict[str, Any]) -> dict[str, float]:
-    """Seconds for each point of one sketch, and of many that are drawn at once."""
+    """Seconds for each point of one sketch, with Magenta's random numbers and with ours, and of many drawn at once."""
     model.eval()
-    sample(model, 20)
-    start = time.perf_counter()
-    sample(model, job["sample_len"], uniform=random.Random(1), normal=np.random.RandomState(1))
-    one = (time.perf_counter() - start) / job["sample_len"]
-    start = time.perf_counter()
-    drawn = sample_batch(model, job["sample_batch"], job["sample_len"])
-    many = (time.perf_counter() - start) / max(1, sum(map(len, drawn)))
-    return {"sample": one, "sample_batch": many}
+    with torch.no_grad():
+        model.decoder.output_b[2] = -100  # no sketch ends, so that all sides draw as many points
+    length = job["sample_len"]
+    result = {}
+    for name, draw, points in (
+        ("sample", lambda steps: sample(model, steps), length),
+        ("sample_one", lambda steps: sample_batch(model, 1, steps), length),
+        ("sample_batch", lambda steps: sample_batch(model, job["sample_batch"], steps), length // 4),
+    ):
+        draw(20)
+        start = time.perf_counter()
+        draw(points)
+        result[name] = (time.perf_counter() - start) / points
+    return result | {"sample_batch": result["sample_batch"] / job["sample_batch"]}
 
 
 def measure_conversion(checkpoint: Path, converted: Path) -> dict[str, float]:

@@ -56,21 +56,27 @@ def training_table(cases: Mapping[str, Turns]) -> list[str]:
 
 def sampling_table(cases: Mapping[str, Turns]) -> list[str]:
     """Sampling of every case and side that has it."""
-    lines = ["| sampling with | one sketch, ms a point | official / it | at once, ms a point | official / it |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [
+        "| sampling with | one sketch, Magenta's random numbers, ms a point | official / it "
+        "| one sketch, ms a point | official / it | reference / it "
+        "| many at once, points a second | official / it | reference / it |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for name, turns in cases.items():
         if "sample" not in turns["official"][0]:
             continue
         official = turns["official"]
-        lines.append(f"| {name}: official Magenta | {1e3 * _median(official, 'sample'):#.3g} | | | |")
+        lines.append(f"| {name}: official Magenta | {1e3 * _median(official, 'sample'):#.3g} | | | | | | | |")
         for side, ours in turns.items():
             if side == "official":
                 continue
             columns = [f"{1e3 * _median(ours, 'sample'):#.3g}", ratio(official, ours, "sample")]
-            columns += [
-                f"{1e3 * _median(ours, 'sample_batch'):#.3g}",
-                _spread([a["sample"] / b["sample_batch"] for a, b in zip(official, ours, strict=True)]),
-            ]
+            for kind, speed in (
+                ("sample_one", f"{1e3 * _median(ours, 'sample_one'):#.3g}"),
+                ("sample_batch", f"{1 / _median(ours, 'sample_batch'):,.0f}"),
+            ):
+                against = _spread([a["sample"] / b[kind] for a, b in zip(official, ours, strict=True)])
+                columns += [speed, against, "" if side == "reference" else ratio(turns["reference"], ours, kind)]
             lines.append(f"| {name}: {_title(side, ours)} | {' | '.join(columns)} |")
     return lines
 

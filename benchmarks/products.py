@@ -3,30 +3,77 @@
 import statistics
 import time
 from collections.abc import Callable
+from ctypes import CDLL
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pytorch_sketch_rnn.model.fused import native
+from pytorch_sketch_rnn.model.fused.native import PackedProduct
+
 _PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::addmm_", "aten::baddbmm_")
 _LEAST = 2**18  # multiplications; smaller products are not worth counting
 
 
+Form = tuple[tuple[int, ...], tuple[int, ...]]  # shape and strides
+Again = Callable[[], object]
+
+
+class _Stock:
+    """One tensor for each form; the products of a step read and write other memory, too."""
+
+    def __init__(self) -> None:
+        self._made: dict[Form, Tensor] = {}
+
+    def like(self, tensor: Tensor) -> Tensor:
+        """A tensor of the same form."""
+        form = tuple(tensor.shape), tensor.stride()
+        if form not in self._made:
+            self._made[form] = torch.empty_strided(*form).normal_()
+        return self._made[form]
+
+
 class _Recorder(TorchDispatchMode):
-    """Records shapes and strides of every matrix product while it is active."""
+    """Records every matrix product while it is active: those of torch's library, and our own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
+        self.again: list[Again] = []  # does each one again
+        self.multiplications = 0
+        self._stock = _Stock()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func._schema.name in _PRODUCTS:
             a, b = args[-2:]
-            self.found.append(((tuple(a.shape), a.stride()), (tuple(b.shape), b.stride())))
+            if self._counts(a.numel() * b.shape[-1]):
+                left, right = self._stock.like(a), self._stock.like(b)
+                product = torch.mm if a.ndim == 2 else torch.bmm
+                out = product(left, right)
+                self.again.append(lambda: product(left, right, out=out))
         return func(*args, **(kwargs or {}))
+
+    def packed_product(self, products: CDLL, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
+        """In place of ``PackedProduct``, which is not an operation of torch."""
+        multiply, own = PackedProduct(products, weights), self._stock.like(weights)
+        self.again.append(lambda: PackedProduct(products, own))
+
+        def recorded(a: Tensor, out: Tensor) -> None:
+            multiply(a, out)
+            if self._counts(a.numel() * out.shape[-1]):
+                left, result = self._stock.like(a), self._stock.like(out)
+                self.again.append(lambda: multiply(left, result))
+
+        return recorded
+
+    def _counts(self, multiplications: int) -> bool:
+        if multiplications >= _LEAST:
+            self.multiplications += multiplications
+        return multiplications >= _LEAST
 
 
 def measure_products(step: Callable[[], object], repeats: int) -> dict[str, float]:
@@ -36,31 +83,13 @@ def measure_products(step: Callable[[], object], repeats: int) -> dict[str, floa
         step: computes one step; what it multiplies is recorded, with the strides, and done again without the rest.
         repeats: of which the median is taken.
     """
-    with _Recorder() as recorder:
+    recorder = _Recorder()
+    with recorder, patch.object(native, "PackedProduct", recorder.packed_product):
         step()
-    products = [product for product in recorder.found if _multiplications(product) >= _LEAST]
-    made: dict[Any, Tensor] = {}  # one tensor for each shape; the products of a step read and write other memory, too
-
-    def tensor(form: tuple[Any, ...]) -> Tensor:
-        if form not in made:
-            shape, stride = form
-            made[form] = torch.empty_strided(shape, stride).normal_()
-        return made[form]
-
-    pairs = [(tensor(a), tensor(b)) for a, b in products]
-    outputs = [(torch.mm if a.ndim == 2 else torch.bmm)(a, b) for a, b in pairs]
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        for (a, b), out in zip(pairs, outputs, strict=True):
-            (torch.mm if a.ndim == 2 else torch.bmm)(a, b, out=out)
+        for product in recorder.again:
+            product()
         seconds.append(time.perf_counter() - start)
-    return {"products": statistics.median(seconds), "gflop": 2e-9 * sum(map(_multiplications, products))}
-
-
-def _multiplications(product: tuple[Any, Any]) -> int:
-    (left, _), (right, _) = product
-    count = right[-1]
-    for size in left:
-        count *= size
-    return int(count)
+    return {"products": statistics.median(seconds), "gflop": 2e-9 * recorder.multiplications}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from ctypes import CDLL
 
 from parity_tests.mutation.bugs import Planting, Value
-from pytorch_sketch_rnn.model.fused import build, choice
+from pytorch_sketch_rnn.model.fused import build, choice, sequence
 
 QUICKLY = ("-O1",)  # compiles in half the time; loops marked `omp simd` still become vector code
 
@@ -26,7 +26,11 @@ class Unchecked:
         """Keep the bug in the code while the ``with`` block runs; see :meth:`Planting.planted`."""
         choice.proven.cache_clear()
         try:
-            with Value(choice, "disagreement", lambda *_: None).planted(), self.planting.planted():
+            with (
+                Value(choice, "disagreement", lambda *_: None).planted(),
+                Value(sequence, "sampling_disagreement", lambda *_: None).planted(),
+                self.planting.planted(),
+            ):
                 yield
         finally:
             choice.proven.cache_clear()

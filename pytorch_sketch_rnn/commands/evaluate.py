@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytorch_sketch_rnn.commands.backend_flag import add_backend, chosen_backend
 from pytorch_sketch_rnn.commands.flag_ranges import check_range
 from pytorch_sketch_rnn.errors import BadInput
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="seed of the latent noise, as that of the training (default 0)")
     add("--json", metavar="FILE", help=f"write the results as JSON; {STDOUT} prints them instead of the table")
     add("--device", default="auto", help="such as cpu, cuda or mps (default: the best that is there)")
+    add_backend(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_range("--batch-size", arguments.batch_size, 1, LARGEST_SIZE)
     if arguments.json not in (None, STDOUT) and not Path(arguments.json).parent.is_dir():
         raise BadInput(f"--json {arguments.json}: cannot be written, expected a folder that exists")
-    model = usable_model(arguments.model, usable_device(arguments.device, "--device"))
+    device = usable_device(arguments.device, "--device")
+    model = usable_model(arguments.model, device, chosen_backend(arguments.backend, device))
     if arguments.batch_size is not None:
         model.hparams = model.hparams.replace(batch_size=arguments.batch_size)
     if arguments.scale == "model" and model.scale_factor is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytorch_sketch_rnn.commands.backend_flag import add_backend, chosen_backend
 from pytorch_sketch_rnn.commands.flag_ranges import check_range
 from pytorch_sketch_rnn.errors import BadInput
 
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "drawings will do as well, such as one.svg",
     )
     add("--device", default="auto", help="such as cpu, cuda or mps (default: the best that is there)")
+    add_backend(parser)
 
 
 class _Sampler(NamedTuple):
@@ -84,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_suffix(arguments.out)
     device = usable_device(arguments.device, "--device")
     generator = torch.Generator(device).manual_seed(arguments.seed)
-    model = usable_model(arguments.model, device)
+    model = usable_model(arguments.model, device, chosen_backend(arguments.backend, device))
     sampler = _Sampler(model, arguments.temperature, arguments.max_len, TorchDraws(generator))
     if arguments.like is None:
         return _draw_from_the_prior(arguments, sampler)

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import warnings
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,13 +11,14 @@ import torch
 
 from pytorch_sketch_rnn.checksums import complaint, damaged_file
 from pytorch_sketch_rnn.command_line import typed
+from pytorch_sketch_rnn.commands.backend_flag import chosen_backend
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import without_query
 from pytorch_sketch_rnn.device import check_dtype, device_name, memory, usable_device
 from pytorch_sketch_rnn.distributed import Group, LostProcess, exit_code, join
-from pytorch_sketch_rnn.errors import BadInput, one_line, run_command
+from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
-from pytorch_sketch_rnn.model.backend import AUTO, REFERENCE, backend_for
+from pytorch_sketch_rnn.model.backend import AUTO, REFERENCE
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.regular_file import refuse_special
@@ -96,11 +96,11 @@ def _usable_backend(arguments: argparse.Namespace, folder: Path, device: torch.d
 
     def choose() -> None:
         if arguments.backend is not None or not arguments.resume:
-            chosen.append(_backend(arguments.backend or AUTO, device))
+            chosen.append(chosen_backend(arguments.backend or AUTO, device))
             return
         before = _recorded_before(folder, "backend") or REFERENCE  # older versions had no other
         try:
-            chosen.append(_backend(before, device))
+            chosen.append(chosen_backend(before, device))
         except BadInput as error:
             raise BadInput(
                 f"{error}; the run in {folder} was trained with it, --backend=auto goes on with another"
@@ -108,19 +108,7 @@ def _usable_backend(arguments: argparse.Namespace, folder: Path, device: torch.d
 
     _on_rank_0(group, choose)
     name: str = group.broadcast(chosen[0] if chosen else None)
-    return name if group.leads else _backend(name, device)
-
-
-def _backend(request: str, device: torch.device) -> str:
-    try:
-        with warnings.catch_warnings(record=True) as notices:
-            warnings.simplefilter("always")
-            name = backend_for(request, device).name
-    except BadInput as error:
-        raise named_by_flag(error) from None
-    for notice in notices:
-        print(f"note: {one_line(notice.message)}", flush=True)
-    return name
+    return name if group.leads else chosen_backend(name, device)
 
 
 def _train(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytorch_sketch_rnn.command_line import Parser, number, training_command, true_or_false, typed, whole_number
+from pytorch_sketch_rnn.commands.backend_flag import BACKEND_HELP
 from pytorch_sketch_rnn.device import AUTO
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
@@ -147,8 +148,7 @@ def _add_where(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--backend",
         metavar="X",
-        help="how sequences are computed: reference, fused, auto (the faster one), or one by its name, such as "
-        "fused:avx2 (default: that of a resumed run, else auto)",
+        help=f"{BACKEND_HELP} (default: that of a resumed run, else auto)",
     )
 
 

@@ -232,6 +232,11 @@ _PRODUCTS = (
         "a part of K overwrites the one before", "long products", "first ? values[k] : out[k] + values[k]", "values[k]"
     ),
     _product("the first part of K for all", "long products", "(p * K + k) * width", "p * K * width"),
+    _product("one row: all panels are the first", "one row", "panels + p * panel_stride +", "panels +"),
+    _product(
+        "one row: a part of K overwrites the one before", "one row", "first ? values[k] : c[k] + values[k]", "values[k]"
+    ),
+    _product("a thread's last panel is missing", "last panel", "(part + 1) / threads);", "(part + 1) / threads - 1);"),
     _product("right half of a panel is the left", "forward", "sums[row][1] += x * right", "sums[row][1] += x * left"),
 )
 
