@@ -13,7 +13,7 @@ from typing import Any
 from parity_tests.judge.row import failures
 from parity_tests.mutation.bugs import HarnessMutant, Mutant, ProductMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS, testable
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import Result, judge_all, judged_rows, load_recordings
@@ -73,6 +73,9 @@ def run_mutants(
     for mutant in planted:
         with mutant.planting.planted():  # a bug that does not fit the code is noticed now, not after minutes
             pass
+    kernels, left_out = testable(kernels)
+    if left_out:
+        log(left_out)
     started = time.monotonic()
     start_folder(out, (FILE, TABLE))
     progress = Progress(out / UNFINISHED, fingerprint("mutants", only), fresh=fresh)
@@ -93,7 +96,7 @@ def run_mutants(
     except TestsFailError as error:
         log(f"without any bug planted the self-tests fail already:\n{error}")
         return 1
-    content = summary(results, caught, found, fused, sound)
+    content = summary(results, caught, found, fused, sound) | {"left_out": left_out}
     write_results(out, {FILE: json.dumps(content, indent=1, allow_nan=False) + "\n", TABLE: markdown(content)})
     progress.finish()
     log(f"{score_line(content)} ({time.monotonic() - started:.0f} s)")

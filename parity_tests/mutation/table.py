@@ -31,6 +31,7 @@ def markdown(content: dict[str, Any]) -> str:
     pieces = [
         "# Planted bugs",
         f"**{score_line(content)}**",
+        *([f"On this machine, {content['left_out']}."] if content["left_out"] else []),
         "How small a change of each part is still found: [sensitivity.md](sensitivity.md).",
         *_folded(
             "Every planted port bug, the comparison that caught it first, and the part that was named",

@@ -18,6 +18,7 @@ from parity_tests.mutation.port_bugs import judge
 from parity_tests.mutation.run import LOCATED, TABLE, UNFINISHED, run_mutants
 from parity_tests.report.score import FILE, Score
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.model.fused import build, choice
 
 
 def test_a_report_can_read_the_score_and_the_smallest_bug_of_each_part(tmp_path):
@@ -253,6 +254,25 @@ def test_a_bug_of_a_fused_path_is_listed_likewise(tmp_path):
     assert second == {"name": none.name, "family": none.family, "killed": False, "by": "no self-test fails"}
     assert "1 of 2 planted in the fused paths" in lines[-2]
     assert f"| {mutant.name} | tape | `{first['by']}` |" in (tmp_path / TABLE).read_text()
+
+
+def test_bugs_of_compiled_code_are_left_out_and_counted_where_there_is_no_compiler(tmp_path, monkeypatch):
+    kept = next(mutant for mutant in KERNEL_MUTANTS if mutant.name == "a tape records nothing")
+    compiled = next(mutant for mutant in KERNEL_MUTANTS if mutant.name.startswith("compiled:"))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    for cache in (choice.proven, build.library):
+        cache.cache_clear()
+    try:
+        code, lines = run(tmp_path, FOUND[0], kernels=[compiled, kept])
+    finally:
+        choice.proven.cache_clear()
+    assert code == 0
+    said = "bugs of compiled code are left out (1): there is no C++ compiler (no-such-compiler)"
+    assert lines[0] == said
+    content = json.loads((tmp_path / FILE).read_text())
+    assert [row["name"] for row in content["kernels"]] == [kept.name]
+    assert content["left_out"] == said
+    assert f"On this machine, {said}." in (tmp_path / TABLE).read_text()
 
 
 def test_a_bug_of_an_unknown_name_is_refused():
