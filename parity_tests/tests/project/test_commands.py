@@ -58,7 +58,8 @@ def shortened(command):
     words = [word for word in EXIT_CODE.sub("", command).split() if not re.match(r"[A-Z_]+=", word)]
     program, *arguments = [SMALLER.get(word, word) for word in words]
     if "verify" in arguments:  # tests/record and tests/replay replay all recordings, with our port and the NumPy one
-        arguments = ["cell-hyper" if word == "all" else word for word in arguments]
+        before = ["", *arguments]
+        arguments = ["cell-hyper" if before[at] == "--recording" else word for at, word in enumerate(arguments)]
     if "kanjivg" in arguments and not any(word.startswith("--count") for word in arguments):
         arguments.append(FEW_KANJI)
     if program == "torchrun":
