@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks.cases import Case, cases
 from benchmarks.machine import machine
 from benchmarks.page import page
-from benchmarks.turns import run_turns
+from benchmarks.plots import plot_growth, plot_ratios
+from benchmarks.turns import run_job, run_turns
 from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
@@ -48,13 +49,27 @@ def main(argv: list[str]) -> int:
                 steps = ", ".join(f"{seconds:#.3g}" for seconds in turn["step"])
                 print(f"{case.name}, round {len(turns[side])} of {rounds}, {side}: {steps} s a step", flush=True)
         results["cases"][case.name] = turns
+    if not (arguments.quick or arguments.case):
+        print("how the time grows with each size", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            results["growth"] = run_job("growth", {"hparams": {}, "repeats": arguments.repeats}, Path(folder))
     text = page(results)
     print(f"\n{text}")
+    _write(results, text)
+    print(f"wrote {OUT.parent}: {', '.join(sorted(path.name for path in OUT.parent.iterdir()))}")
+    return 0
+
+
+def _write(results: dict[str, Any], text: str) -> None:
+    """The page, its figures and its pictures; pictures of an earlier run are removed."""
     OUT.parent.mkdir(parents=True, exist_ok=True)
+    for picture in OUT.parent.glob("*.png"):
+        picture.unlink()
     OUT.write_text(text, encoding="utf-8")
     OUT.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {OUT} and {OUT.with_suffix('.json')}")
-    return 0
+    plot_ratios(results["cases"], OUT.with_suffix(".png"))
+    if "growth" in results:
+        plot_growth(results["growth"], OUT.with_name("growth.png"))
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Case]:

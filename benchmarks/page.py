@@ -5,17 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Turns = Mapping[str, Sequence[Mapping[str, Any]]]  # by side
+_DRAWN = ("sample_one", "sample_batch")
 
 
 def page(results: Mapping[str, Any]) -> str:
-    """The page of a benchmark; its first table is the one that the README shows.
+    """The page of a benchmark; what stands above its second heading is what the README shows.
 
     Args:
-        results: ``machine``, and ``cases``: for each name its ``turns`` by side, in order.
+        results: ``machine``, and ``cases``: for each name its ``turns`` by side, in order; perhaps ``growth``.
     """
     cases, about = results["cases"], results["machine"]
     lines = [
         "# Speed",
+        "",
+        *summary(cases),
+        "",
+        "## Training, with every backend",
         "",
         *training_table(cases),
         "",
@@ -23,13 +28,77 @@ def page(results: Mapping[str, Any]) -> str:
         "largest. The products are the matrix products of the step alone, done again with the same shapes. Memory is "
         "the most that was resident in a process that trains, its libraries included.",
         "",
+        "![how much faster a training step is](bench.png)",
+        "",
+        "## Sampling, with every backend",
+        "",
         *sampling_table(cases),
         "",
         *around(cases),
+        *(growth_section(results["growth"]) if "growth" in results else []),
+        "",
+        "## The machine",
         "",
         ", ".join(f"{name} {value}" for name, value in about.items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def summary(cases: Mapping[str, Turns]) -> list[str]:
+    """Every case with the default backend: a training step, and drawing."""
+    lines = [
+        "| training step of | official, s | ours, s | official / ours | reference / ours | memory, of the official |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, turns in cases.items():
+        official, ours = turns["official"], turns["fast"]
+        against = ratio(turns["reference"], ours) if "reference" in turns else ""
+        memory = _median(ours, "peak_mb") / _median(official, "peak_mb")
+        columns = _seconds(official), _seconds(ours), ratio(official, ours), against, f"{memory:.2f}"
+        lines.append(f"| {name} | {' | '.join(columns)} |")
+    drawn = [(name, turns) for name, turns in cases.items() if "sample" in turns["official"][0]]
+    if drawn:
+        lines += [
+            "",
+            "| drawing with | official, ms a point | ours, one sketch, ms a point | official / ours "
+            "| ours, many sketches, points a second | official / ours |",
+            "|---|---|---|---|---|---|",
+        ]
+    for name, turns in drawn:
+        columns = [f"{1e3 * _median(turns['official'], 'sample'):#.3g}", *_drawing(turns, "fast")]
+        lines.append(f"| {name} | {' | '.join(columns)} |")
+    return lines
+
+
+def _drawing(turns: Turns, side: str) -> list[str]:
+    """One sketch, ms a point, and many, points a second; each with the official time over it."""
+    columns = []
+    for kind in _DRAWN:
+        median = _median(turns[side], kind)
+        columns.append(f"{1e3 * median:#.3g}" if kind == "sample_one" else f"{1 / median:,.0f}")
+        columns.append(_spread([a["sample"] / b[kind] for a, b in zip(turns["official"], turns[side], strict=True)]))
+    return columns
+
+
+def growth_section(growth: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    """How a training step's time grows with each size, the others being the default ones."""
+    lines = [
+        "",
+        "## How the time grows",
+        "",
+        "Training steps of our code alone, layer_norm. The last column is what must not grow.",
+        "",
+        "![time against size](growth.png)",
+        "",
+        "| varied | value | s a step | GFLOP of its products | s for 100 GFLOP |",
+        "|---|---|---|---|---|",
+    ]
+    for varied, points in growth.items():
+        for point in points:
+            seconds, gflop = point["step"], point["gflop"]
+            columns = f"{point['value']}", f"{seconds:#.3g}", f"{gflop:,.0f}", f"{100 * seconds / gflop:#.3g}"
+            lines.append(f"| {varied} | {' | '.join(columns)} |")
+    return lines
 
 
 def training_table(cases: Mapping[str, Turns]) -> list[str]:
@@ -71,12 +140,9 @@ def sampling_table(cases: Mapping[str, Turns]) -> list[str]:
             if side == "official":
                 continue
             columns = [f"{1e3 * _median(ours, 'sample'):#.3g}", ratio(official, ours, "sample")]
-            for kind, speed in (
-                ("sample_one", f"{1e3 * _median(ours, 'sample_one'):#.3g}"),
-                ("sample_batch", f"{1 / _median(ours, 'sample_batch'):,.0f}"),
-            ):
-                against = _spread([a["sample"] / b[kind] for a, b in zip(official, ours, strict=True)])
-                columns += [speed, against, "" if side == "reference" else ratio(turns["reference"], ours, kind)]
+            one, against_one, many, against_many = _drawing(turns, side)
+            over = ["" if side == "reference" else ratio(turns["reference"], ours, k) for k in _DRAWN]
+            columns += [one, against_one, over[0], many, against_many, over[1]]
             lines.append(f"| {name}: {_title(side, ours)} | {' | '.join(columns)} |")
     return lines
 

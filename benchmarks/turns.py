@@ -42,13 +42,13 @@ def run_turns(
         "sample_batch": sample_batch,
     }
     for number in range(rounds):
-        yield "official", _turn("official_side", job, folder)
+        yield "official", run_job("official_side", job, folder)
         for name in case.backends:
             fast = name == "fast"
             last = first and fast and number == rounds - 1
             yield (
                 name,
-                _turn(
+                run_job(
                     "our_side",
                     job | {"backend": BACKENDS[name], "products": fast, "around": last, "convert": last},
                     folder,
@@ -69,7 +69,12 @@ def _batch(batch: int, steps: int) -> dict[str, np.ndarray]:
     return {"sketches": sketches, "lengths": lengths}
 
 
-def _turn(side: str, job: dict[str, Any], folder: Path) -> Turn:
+def run_job(side: str, job: dict[str, Any], folder: Path) -> Turn:
+    """What ``benchmarks.SIDE`` measures in a process of its own.
+
+    Raises:
+        BadInput: when it fails.
+    """
     path = folder / "job.json"
     path.write_text(json.dumps(job), encoding="utf-8")
     command = [sys.executable, "-m", f"benchmarks.{side}", str(path)]

@@ -25,8 +25,10 @@ COPIES = {
     ROOT / "out/mutants/sensitivity.json": ROOT / "fixtures/sensitivity.json",
     ROOT / "out/curves/curves.md": ROOT / "docs/curves/curves.md",
     ROOT / "out/fuzz/fuzz.md": ROOT / "docs/fuzz.md",
+    ROOT / "out/bench/bench.md": ROOT / "docs/bench/bench.md",
+    ROOT / "out/bench/bench.json": ROOT / "docs/bench/bench.json",
 }
-PICTURES = ("out/curves", "docs/curves")
+PICTURES = {"out/curves": "docs/curves", "out/bench": "docs/bench"}
 
 # The rows of the README's parity table: a title, and the parts of the report that it stands for.
 COMPONENTS = (
@@ -64,6 +66,11 @@ def refresh(readme: str, name: str, text: str) -> str:
 def without_title(page: str) -> str:
     """A page without its heading."""
     return re.sub(r"^# .*\n", "", page).strip()
+
+
+def first_section(page: str) -> str:
+    """What stands between a page's heading and the next one."""
+    return without_title(page).partition("\n## ")[0]
 
 
 def first_paragraph(page: str) -> str:
@@ -118,7 +125,7 @@ SECTIONS: dict[str, tuple[Path, Callable[[str], str]]] = {
     "parity": (ROOT / "out/parity/parity.json", summary),
     "mutants": (ROOT / "out/mutants/mutants.md", first_paragraph),
     "curves": (ROOT / "out/curves/curves.md", first_paragraph),
-    "speed": (ROOT / "out/bench/bench.md", without_title),
+    "speed": (ROOT / "out/bench/bench.md", first_section),
 }
 
 
@@ -143,8 +150,9 @@ def main() -> None:
         if source.is_file() and not (smaller and source.parent == ALARMS.parent):
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, copy)
-    for picture in (ROOT / PICTURES[0]).glob("*.png"):
-        shutil.copyfile(picture, ROOT / PICTURES[1] / picture.name)
+    for folder, copy in PICTURES.items():
+        for picture in (ROOT / folder).glob("*.png"):
+            shutil.copyfile(picture, ROOT / copy / picture.name)
     missing = [f"{name} (no {source.relative_to(ROOT)})" for name, source in sources.items() if name not in found]
     print(f"README.md: wrote {', '.join(found) or 'nothing'}; left as they are: {', '.join(missing) or 'none'}")
 

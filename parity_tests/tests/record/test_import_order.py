@@ -10,11 +10,14 @@ import parity_tests
 ROOT = Path(parity_tests.__file__).parent
 # Each package may import those before it, unless RESTRICTED says less.
 ORDER = (
-    "adapter", "record", "ours_arrays", "ours", "replay", "judge", "report", "commands", "fuzz", "mutation", "causes", "sensitivity",
-    "curves", "false_alarms", "examples", "why", "__main__",
+    "adapter", "record", "ours_arrays", "ours", "replay", "judge", "report", "commands", "fuzz", "mutation", "causes",
+    "sensitivity", "curves", "false_alarms", "examples", "why", "__main__",
 )  # fmt: skip
 ONLY_RECORD = "official"
-RESTRICTED = {"examples": {"adapter"}, "ours_arrays": {"adapter"}, "ours": {"adapter", "ours_arrays"}, "record": set(), ONLY_RECORD: {"record"}}
+RESTRICTED = {
+    "examples": {"adapter"}, "ours_arrays": {"adapter"}, "ours": {"adapter", "ours_arrays"}, "record": set(),
+    ONLY_RECORD: {"record"},
+}  # fmt: skip
 PRODUCT = {"pytorch_sketch_rnn", "weight_port"}
 LONGEST_FILE, LARGEST_FOLDER = 420, 15
 DATA_TABLES: set[str] = set()  # files that hold nothing but a table, by their path below parity_tests
