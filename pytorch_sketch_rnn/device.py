@@ -98,6 +98,20 @@ def check_dtype(device: torch.device, dtype: str) -> None:
         raise BadInput("dtype is float64, but mps has none; expected float32, or --device=cpu", name="dtype")
 
 
+def use_products(form: str, device: torch.device) -> None:
+    """Let this process compute float32 products as ``form`` says, ``float32`` or ``tf32``.
+
+    Raises:
+        BadInput: for tf32 on a device that is no GPU with CUDA.
+    """
+    if form == "tf32" and device.type != "cuda":
+        raise BadInput(
+            f"products is tf32, which a GPU with CUDA computes, but the device is {device.type}; expected float32",
+            name="products",
+        )
+    torch.set_float32_matmul_precision("high" if form == "tf32" else "highest")
+
+
 def on_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Copy a tensor to a device; a copy from CPU to GPU is asynchronous, so neither side waits for it."""
     if values.device.type == "cpu" and device.type == "cuda":

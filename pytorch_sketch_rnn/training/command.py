@@ -14,7 +14,7 @@ from pytorch_sketch_rnn.command_line import typed
 from pytorch_sketch_rnn.commands.backend_flag import chosen_backend
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.data.download import without_query
-from pytorch_sketch_rnn.device import check_dtype, device_name, memory, usable_device
+from pytorch_sketch_rnn.device import check_dtype, device_name, memory, usable_device, use_products
 from pytorch_sketch_rnn.distributed import Group, LostProcess, exit_code, join
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
@@ -126,6 +126,7 @@ def _train(
         _on_rank_0(group, lambda: refuse_existing(folder))
         settings = _new_settings(arguments, changes)
     check_dtype(device, settings.dtype)
+    use_products(settings.products, device)
     with ExitStack() as files:
         sets = _first_on_rank_0(group, lambda: read_sets(settings, files, report))
         num_steps = _num_steps(settings, sets)

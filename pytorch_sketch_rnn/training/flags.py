@@ -82,6 +82,12 @@ FLAGS: dict[str, dict[str, Flag]] = {
         "keep": Flag("keep", int, "number of checkpoints to keep"),
         "seed": Flag("seed", int, "seed of all random numbers"),
         "dtype": Flag("dtype", str, " or ".join(DTYPES)),
+        "products": Flag(
+            "products",
+            str,
+            "matrix products on a GPU: float32, or tf32, which is faster but rounds every factor to 11 bits, so that "
+            "nothing is equal to Magenta's any more",
+        ),
     },
 }
 _TYPES: dict[Any, Callable[[str], Any]] = {int: whole_number, float: number}  # whose errors are in plain words

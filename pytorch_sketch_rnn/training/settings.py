@@ -18,6 +18,8 @@ SETTINGS_FILE = "settings.json"
 # what may change when a run is resumed; a fingerprint of the data shows whether they are the same
 FREE = ("num_steps", "num_epochs", "save_every", "keep", "data_dir", "sha256")
 DTYPES = ("float32", "float64")
+PRODUCTS = ("float32", "tf32")
+LATER: dict[str, Any] = {"products": "float32"}  # settings that older runs lack, and what they stand for
 MOST_EPOCHS = 1e9
 _HPARAMS = HParams(data_set=("cat.npz",), dec_model="layer_norm")
 _OPTIONS = Options(reg_covar=1e-6)
@@ -33,11 +35,14 @@ class Settings:
     sha256: tuple[str, ...] = ()  # of the files of data_set
     num_epochs: float | None = 100.0  # None: the length is hparams.num_steps
     dtype: str = "float32"
+    products: str = "float32"  # how a GPU computes them
     keep: int = 3  # number of checkpoints
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise _wrong("dtype", self.dtype, " or ".join(DTYPES))
+        if self.products not in PRODUCTS:
+            raise _wrong("products", self.products, " or ".join(PRODUCTS))
         if type(self.keep) is not int or self.keep < 1:
             raise _wrong("keep", self.keep, "a whole number of checkpoints, at least 1")
         if self.data_dir is not None and not isinstance(self.data_dir, str):
@@ -95,6 +100,7 @@ class Settings:
         path = folder / SETTINGS_FILE
         values = read_json(path, "a run of train.py")
         known = set(cls().flat())
+        values = LATER | values if isinstance(values, dict) else values
         if not isinstance(values, dict) or set(values) != known or not isinstance(values["sha256"], list):
             found = sorted(set(values) ^ known) if isinstance(values, dict) else type(values).__name__
             raise BadInput(f"{path}: expected every setting of a run by its name; wrong or missing: {found}")

@@ -1,6 +1,7 @@
 """Settings of train.py: defaults, presets, Magenta's own spellings, and what may change when a run is resumed."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_every_flag_of_the_command_line_reaches_its_setting():
         "enc_model": "hyper", "dec_model": "lstm", "enc_rnn_size": 3, "dec_rnn_size": 4, "z_size": 5, "num_mixture": 6,
         "max_seq_len": 7, "kl_weight": 0.7, "kl_weight_start": 0.3, "kl_tolerance": 0.1, "kl_decay_rate": 0.5,
         "reg_covar": 2e-5, "batch_size": 8, "grad_clip": 2.0, "random_scale_factor": 0.5, "augment_stroke_prob": 0.6,
-        "save_every": 9, "keep": 2, "seed": 11, "dtype": "float64",
+        "save_every": 9, "keep": 2, "seed": 11, "dtype": "float64", "products": "tf32",
     }  # fmt: skip
     flat = settings_of(*(f"--{name}={value}" for name, value in flags.items())).flat()
     assert {name: flat[name] for name in flags} == flags
@@ -140,10 +141,20 @@ def test_only_the_length_and_the_saves_of_a_run_may_change_on_resume(tmp_path):
         settings.resumed({"learning_rate": 0.5}, tmp_path)
 
 
+def test_a_run_of_before_there_were_other_products_is_read(tmp_path):
+    settings_of("--num_steps=5").save(tmp_path)
+    path = tmp_path / "settings.json"
+    values = json.loads(path.read_text())
+    assert values.pop("products") == "float32"
+    path.write_text(json.dumps(values))
+    assert Settings.load(tmp_path) == settings_of("--num_steps=5")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("seed", 5), ("reg_covar", 0.0), ("validate_as_magenta", True), ("dtype", "float64"), ("batch_size", 7),
-     ("max_seq_len", 99), ("kl_weight_start", 0.5), ("random_scale_factor", 0.0), ("data_set", ("other.npz",))],
+     ("products", "tf32"), ("max_seq_len", 99), ("kl_weight_start", 0.5), ("random_scale_factor", 0.0),
+     ("data_set", ("other.npz",))],
 )  # fmt: skip
 def test_what_makes_another_run_cannot_change_on_resume(name, value, tmp_path):
     with pytest.raises(BadInput, match=f"{name} is .*, but the run in"):

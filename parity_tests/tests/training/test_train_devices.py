@@ -8,7 +8,7 @@ import torch
 from train_runs import assert_same_weights, losses, train
 
 from pytorch_sketch_rnn import device as devices
-from pytorch_sketch_rnn.device import Devices, Place, check_dtype, chosen_device, memory, usable_device
+from pytorch_sketch_rnn.device import Devices, Place, check_dtype, chosen_device, memory, usable_device, use_products
 from pytorch_sketch_rnn.distributed import join
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.training.checkpoint import checkpoints, read_state
@@ -129,6 +129,22 @@ def test_an_mps_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(BadInput, match=r"^--device mps cannot be used: torch finds no GPU of an Apple computer$"):
         usable_device("mps", "--device")
+
+
+def test_tf32_is_for_cuda_alone_and_off_unless_asked_for():
+    before = torch.get_float32_matmul_precision()
+    try:
+        use_products("tf32", torch.device("cuda"))
+        assert torch.get_float32_matmul_precision() == "high"
+        for device in ("cuda", "cpu"):
+            use_products("float32", torch.device(device))
+            assert torch.get_float32_matmul_precision() == "highest"
+        with pytest.raises(
+            BadInput, match=r"^products is tf32, which a GPU with CUDA computes, but the device is mps;"
+        ):
+            use_products("tf32", torch.device("mps"))
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_mps_takes_float32_alone_and_one_process_alone(monkeypatch):

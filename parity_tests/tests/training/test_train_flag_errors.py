@@ -70,6 +70,8 @@ FLAGS = [
     # names
     case("an unknown encoder", "--enc_model=gru", "enc_model is 'gru'", "lstm, layer_norm, hyper"),
     case("an unknown decoder", "--dec_model=", "dec_model is ''", "lstm, layer_norm, hyper"),
+    case("unknown products", "--products=bfloat16", "products is 'bfloat16'", "float32 or tf32"),
+    case("tf32 on a CPU", "--products=tf32 --device=cpu", "products is tf32", "the device is cpu"),
     case("an unknown dtype", "--dtype=float16", "dtype is 'float16'", "float32 or float64"),
     case("an unknown device", "--device=tpu", "--device tpu cannot be used", "cpu, cuda or cuda:1"),
     case("a GPU that is not there", "--device=cuda:99", "--device cuda:99 cannot be used"),
