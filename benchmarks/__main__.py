@@ -34,9 +34,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--sample-batch", type=int, default=1000, help="sketches drawn at once (default 1000)")
     arguments = parser.parse_args(argv)
     rounds = arguments.rounds if arguments.rounds is not None else 2 if arguments.quick else 3
-    for name, value in (("rounds", rounds), *((n, getattr(arguments, n)) for n in ("batch", "repeats"))):
+    for name, value in (
+        ("rounds", rounds),
+        *((n, getattr(arguments, n)) for n in ("batch", "repeats", "sample_batch")),
+    ):
         if value < 1:
-            raise BadInput(f"--{name} is {value}, expected at least 1")
+            raise BadInput(f"--{name.replace('_', '-')} is {value}, expected at least 1")
     if arguments.steps < 4:
         raise BadInput(f"--steps is {arguments.steps}, expected at least 4")
     results: dict[str, Any] = {"machine": machine(), "cases": {}}

@@ -156,7 +156,7 @@ def around(cases: Mapping[str, Turns]) -> list[str]:
                     f"Converting a checkpoint of {turn['checkpoint_mb']:.0f} MB with its optimizer state takes "
                     f"{turn['convert']:.2f} s and {turn['ratio']:.1f} times its memory. A training step's batch takes "
                     f"{1e3 * turn['batch']:.1f} ms and is made during the step before it; its random numbers take "
-                    f"{1e3 * turn['draws']:.1f} ms with the reference, and are made by the kernels otherwise."
+                    f"{1e3 * turn['draws']:.1f} ms without compiled kernels."
                 ]
     return []
 

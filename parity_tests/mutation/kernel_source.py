@@ -1,9 +1,11 @@
 """Ways to plant a bug in the fused paths, past the check that would refuse to use them."""
 
 import functools
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import CDLL
+from pathlib import Path
 
 from parity_tests.mutation.bugs import Planting, Value
 from pytorch_sketch_rnn.model.fused import build, choice, sequence
@@ -24,7 +26,7 @@ class Unchecked:
     @contextmanager
     def planted(self) -> Iterator[None]:
         """Keep the bug in the code while the ``with`` block runs; see :meth:`Planting.planted`."""
-        choice.proven.cache_clear()
+        choice.forget()
         try:
             with (
                 Value(choice, "disagreement", lambda *_: None).planted(),
@@ -33,7 +35,7 @@ class Unchecked:
             ):
                 yield
         finally:
-            choice.proven.cache_clear()
+            choice.forget()
 
 
 class Source:
@@ -64,10 +66,14 @@ class Source:
     def planted(self) -> Iterator[None]:
         """Let the file be the changed one; see :meth:`Planting.planted`."""
         changed, sound = self.changed(), build.library
+        with tempfile.TemporaryDirectory() as folder:
 
-        def compiled(name: str, level: str) -> CDLL:
-            return build.compiled(name, level, changed, QUICKLY) if name == self.name else sound(name, level)
+            def compiled(name: str, level: str) -> CDLL:
+                if name != self.name:
+                    return sound(name, level)
+                with Value(build, "folder", lambda: Path(folder)).planted():  # not the cache that others use
+                    return build.compiled(name, level, changed, QUICKLY)
 
-        library: Callable[[str, str], CDLL] = functools.cache(compiled)
-        with Value(build, "library", library).planted():
-            yield
+            library: Callable[[str, str], CDLL] = functools.cache(compiled)
+            with Value(build, "library", library).planted():
+                yield

@@ -1,7 +1,10 @@
 """The flag that chooses how a model computes."""
 
 import argparse
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pytorch_sketch_rnn.errors import BadInput, one_line
@@ -18,19 +21,30 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_backend(request: str, device: "torch.device") -> str:
-    """The name of the backend that a flag means on a device; what a user should know of the choice is printed.
+    """The name of the backend that a flag means on a device.
 
     Raises:
         BadInput: when this machine does not have it.
     """
     from pytorch_sketch_rnn.model.backend import backend_for
 
-    with warnings.catch_warnings(record=True) as notices:
-        warnings.simplefilter("always")
+    with notices_as_notes():
         try:
-            name = backend_for(request, device).name
+            return backend_for(request, device).name
         except BadInput as error:
             raise BadInput(f"--{error}") from None
-    for notice in notices:
-        print(f"note: {one_line(notice.message)}", flush=True)
-    return name
+
+
+@contextmanager
+def notices_as_notes() -> Iterator[None]:
+    """Print each notice of a backend as one line to standard error; other warnings stay what they are."""
+    from pytorch_sketch_rnn.model.backend import BackendNotice
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", BackendNotice)
+        yield
+    for warning in found:
+        if issubclass(warning.category, BackendNotice):
+            print(f"note: {one_line(warning.message)}", file=sys.stderr, flush=True)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

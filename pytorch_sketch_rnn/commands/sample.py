@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytorch_sketch_rnn.commands.backend_flag import add_backend, chosen_backend
+from pytorch_sketch_rnn.commands.backend_flag import add_backend, chosen_backend, notices_as_notes
 from pytorch_sketch_rnn.commands.flag_ranges import check_range
 from pytorch_sketch_rnn.errors import BadInput
 
@@ -88,9 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
     generator = torch.Generator(device).manual_seed(arguments.seed)
     model = usable_model(arguments.model, device, chosen_backend(arguments.backend, device))
     sampler = _Sampler(model, arguments.temperature, arguments.max_len, TorchDraws(generator))
-    if arguments.like is None:
-        return _draw_from_the_prior(arguments, sampler)
-    return _draw_reconstructions(arguments, sampler)
+    with notices_as_notes():
+        if arguments.like is None:
+            return _draw_from_the_prior(arguments, sampler)
+        return _draw_reconstructions(arguments, sampler)
 
 
 def _draw_from_the_prior(arguments: argparse.Namespace, sampler: _Sampler) -> int:

@@ -28,6 +28,10 @@ REQUESTS = (AUTO, REFERENCE, FUSED)
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
+class BackendNotice(UserWarning):
+    """Something slower than what was asked for is used, and why."""
+
+
 class Backend(Protocol):
     """A way to compute sequences; see :func:`sequence.run` and :func:`sequence.run_both`."""
 
@@ -136,7 +140,8 @@ def backend_for(request: str, device: torch.device) -> Backend:
         fastest, reasons = choice.fastest(device)
         _notice_once(*reasons)
         if fastest is None and request == FUSED:
-            raise BadInput(f"backend is fused, but {device} can use none: {'; '.join(reasons)}", name="backend")
+            why = "; ".join(reasons) or "it has none"
+            raise BadInput(f"backend is fused, but {device} can use no fused path: {why}", name="backend")
         return fastest or LOOP
     try:
         return choice.proven(request, device)
@@ -151,4 +156,4 @@ def backend_for(request: str, device: torch.device) -> Backend:
 @functools.cache
 def _notice_once(*reasons: str) -> None:
     if reasons:
-        warnings.warn(f"a faster backend cannot be used: {'; '.join(reasons)}", stacklevel=4)
+        warnings.warn(f"a faster backend cannot be used: {'; '.join(reasons)}", BackendNotice, stacklevel=4)

@@ -1,7 +1,7 @@
 """Running a cell over a sequence.
 
 Source: TensorFlow's ``dynamic_rnn`` as Magenta ``model.py`` calls it: after a sketch ends, its state is frozen and its
-output is zero. A faster path with the same results belongs here, beside :func:`run` and :func:`run_both`.
+output is zero. A faster path with the same results is in ``fused/``, beside :func:`run` and :func:`run_both`.
 """
 
 from typing import Literal, NamedTuple, overload

@@ -103,7 +103,8 @@ def _usable_backend(arguments: argparse.Namespace, folder: Path, device: torch.d
             chosen.append(chosen_backend(before, device))
         except BadInput as error:
             raise BadInput(
-                f"{error}; the run in {folder} was trained with it, --backend=auto goes on with another"
+                f"the run in {folder} was trained with another backend than this machine has: "
+                f"{str(error).removeprefix('--')}; --backend=auto goes on with what is there"
             ) from None
 
     _on_rank_0(group, choose)
@@ -127,10 +128,10 @@ def _train(
         settings = _new_settings(arguments, changes)
     check_dtype(device, settings.dtype)
     use_products(settings.products, device)
+    backend = _usable_backend(arguments, folder, device, group)
     with ExitStack() as files:
         sets = _first_on_rank_0(group, lambda: read_sets(settings, files, report))
         num_steps = _num_steps(settings, sets)
-        backend = _usable_backend(arguments, folder, device, group)
         trainer = Trainer(_initial_model(sets, settings, device, backend), sets, settings.options, group)
         report(_description(settings, trainer, num_steps, device))
         if arguments.resume:

@@ -9,6 +9,7 @@ import torch
 from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, complaint, damaged_file, has_checksums
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.backend import REFERENCE
 from pytorch_sketch_rnn.model.draws import DRAWS
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.training.checkpoint import (
@@ -148,11 +149,11 @@ def _name(dtype: torch.dtype) -> str:
 def environment_changes(folder: Path, trainer: Trainer) -> list[str]:
     """What keeps a resumed run from repeating its losses bit for bit, or from being checked: a line for each."""
     _, path = last_checkpoint(folder)
-    before = read_state(path)
+    before = {"backend": REFERENCE} | read_state(path)  # older versions had no other
     why = f"{path}: not verified; it has no {CHECKSUMS_FILE}, since an older version wrote it or its model was replaced"
     return ([] if has_checksums(path) else [why]) + [
         f"{name} was {before.get(name)}, now {value}: losses will differ"
         + (", because the random numbers do" if name == "device" else " by rounding")
         for name, value in environment(trainer).items()
-        if before.get(name) != value
+        if name in before and before[name] != value
     ]

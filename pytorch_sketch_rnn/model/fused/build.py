@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from pytorch_sketch_rnn.cache import cache_folder
+from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
 # What the compiler may use, by the name of the vector level. `scalar` is what every CPU of that architecture has.
@@ -126,11 +127,13 @@ def folder() -> Path:
     except OSError as error:
         raise CannotBuild(f"{folder}: cannot be made ({error.strerror})") from None
     if hasattr(os, "getuid") and (mode.st_uid != os.getuid() or mode.st_mode & 0o022):
-        raise CannotBuild(f"{folder}: others can write to it; expected a folder that only its owner can write to")
+        raise CannotBuild(f"{folder}: expected a folder of your own that nobody else can write to")
     return folder
 
 
 def _compile(compiler: str, source: bytes, flags: tuple[str, ...], path: Path) -> None:
+    if not os.access(path.parent, os.W_OK):
+        raise CannotBuild(f"{path.parent}: cannot be written")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "kernels.cpp").write_bytes(source)
         made = Path(folder) / "kernels.so"
@@ -142,8 +145,11 @@ def _compile(compiler: str, source: bytes, flags: tuple[str, ...], path: Path) -
         else:
             first = next((line for line in result.stderr.splitlines() if "error" in line), "no message")
             raise CannotBuild(f"{compiler} cannot compile the kernels ({first.strip()})")
-        with atomic_path(path, private=True) as temporary:
-            shutil.copyfile(made, temporary)
+        try:
+            with atomic_path(path, private=True) as temporary:
+                shutil.copyfile(made, temporary)
+        except BadInput as error:
+            raise CannotBuild(str(error)) from None
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

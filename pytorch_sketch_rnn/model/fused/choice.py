@@ -41,13 +41,33 @@ def names(device: torch.device) -> tuple[str, ...]:
     return (best, best + LIBRARY, *others, ATEN, *((TRITON,) if _interprets_triton() else ()))
 
 
-@functools.cache
 def proven(name: str, device: torch.device) -> Fused:
     """A fused path that agrees with the reference on this machine; it is checked once in a process.
 
     Raises:
         Unusable: when this machine does not have it, it cannot be compiled, or it does not agree.
     """
+    found = _proven_or_why_not(name, device)
+    if isinstance(found, str):
+        raise Unusable(found)
+    return found
+
+
+def forget() -> None:
+    """Check everything again when it is used next."""
+    _proven_or_why_not.cache_clear()
+    fastest.cache_clear()
+
+
+@functools.cache
+def _proven_or_why_not(name: str, device: torch.device) -> Fused | str:
+    try:
+        return _proven(name, device)
+    except Unusable as error:
+        return str(error)
+
+
+def _proven(name: str, device: torch.device) -> Fused:
     if name not in names(device):
         raise Unusable(f"{device} has {', '.join(names(device)) or 'no fused path'}")
     try:
@@ -55,7 +75,8 @@ def proven(name: str, device: torch.device) -> Fused:
     except (build.CannotBuild, BadInput) as error:
         raise Unusable(str(error)) from None
     try:
-        wrong = disagreement(fused, device)
+        with torch.device("cpu"):  # whatever the default device is
+            wrong = disagreement(fused, device)
     except Exception as error:  # Triton compiles its kernels when they first run, which can fail in many ways
         if name != TRITON:
             raise
@@ -100,25 +121,28 @@ def _interprets_triton() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1" and importlib.util.find_spec("triton") is not None
 
 
-def fastest(device: torch.device) -> tuple[Fused | None, list[str]]:
-    """The fastest fused path of a device, and why those that are faster cannot be used."""
+@functools.cache
+def fastest(device: torch.device) -> tuple[Fused | None, tuple[str, ...]]:
+    """The fastest fused path of a device, and why those that are faster cannot be used; it stays so in a process."""
     reasons: list[str] = []
     for name in _by_speed(device):
         try:
-            return proven(name, device), reasons
+            return proven(name, device), tuple(reasons)
         except Unusable as error:
             reasons.append(f"{name}: {error}")
-    return None, reasons
+    return None, tuple(reasons)
 
 
 def _by_speed(device: torch.device) -> tuple[str, ...]:
-    """The fused paths to try, the fastest first: of the best vector level only the one with the faster products."""
+    """The fused paths to try, the fastest first."""
     known = names(device)
     if device.type != "cpu":
         return known
     best, with_library, *others = known
     try:
-        own = own_products_are_faster(build.levels()[0])
+        with torch.device("cpu"):
+            own = own_products_are_faster(build.levels()[0])
     except (build.CannotBuild, BadInput):
         own = True  # why it cannot be used is said where it is tried
-    return (best if own else with_library, *(name for name in others if name != TRITON))
+    of_best = (best, with_library) if own else (with_library, best)
+    return (*of_best, *(name for name in others if name != TRITON))

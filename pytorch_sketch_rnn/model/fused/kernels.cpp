@@ -1,7 +1,7 @@
 // The element-wise part of each step of a sequence, forward and backward, on a CPU.
 //
 // The equations are those of model/cells.py; the gradients follow from them by the chain rule. The matrix products
-// between these steps are PyTorch's. One source serves float and double; the compiler makes vector code of the loops
+// between these steps are made elsewhere. One source serves float and double; the compiler makes vector code of the loops
 // marked `omp simd` for the instruction set that the build asks for.
 //
 // Rows are divided into `groups`, and a thread takes whole groups. Each group adds up its own gradients of gamma and
@@ -416,7 +416,7 @@ template <typename T> void fill_mask(const KeyedMask& m, uint32_t* words) {
 #pragma omp parallel for num_threads(m.threads) schedule(static)
   for (int64_t b = 0; b < m.B; ++b) {
     uint32_t* __restrict here = words + b * 4 * m.n;
-    const int64_t steps = m.lengths ? m.lengths[b] : m.T;
+    const int64_t steps = m.lengths && m.lengths[b] < m.T ? m.lengths[b] : m.T;
     for (int64_t first = 0; first < steps; first += 8) {
       fill_block(m, b, first, here);
       for (int64_t t = first; t < first + 8 && t < steps; ++t) {

@@ -1,4 +1,4 @@
-"""What the kernels of a fused sequence read and write; ``aten`` and ``native`` are two forms of them."""
+"""What the kernels of a fused sequence read and write; its forms are ``aten``, ``native`` and ``triton_pointwise``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

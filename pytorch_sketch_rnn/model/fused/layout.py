@@ -46,7 +46,7 @@ class Layout:
     @classmethod
     def ragged(cls, lengths: Tensor) -> "Layout":
         """Sketches of these lengths [B] on the host, longest first, each at least 1."""
-        running = torch.arange(int(lengths[0])).unsqueeze(1) < lengths  # [T, B]
+        running = torch.arange(int(lengths[0]), device=lengths.device).unsqueeze(1) < lengths  # [T, B]
         return cls(len(lengths), tuple(running.sum(dim=1).tolist()), lengths.long())
 
     @cached_property

@@ -1,6 +1,6 @@
 """The kernels as compiled code (``kernels.cpp``, ``products.cpp``)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ctypes import CDLL, POINTER, Array, Structure, byref, c_double, c_int64, c_uint32, c_void_p
 from functools import partial
 
@@ -103,7 +103,8 @@ class Native:
         words = np.empty((out.shape[0], 4, out.shape[2]), np.uint32)
         stream = mask.stream
         described = _KeyedMask(
-            *(*out.shape, _threads(out.numel()), address(out), address(lengths), rows.ctypes.data),
+            *(*out.shape, _threads(out.numel()), address(out, out.dtype), address(lengths, torch.int64)),
+            rows.ctypes.data,
             *(stream.seed, stream.step, stream.name_id, mask.threshold),
             float(out.new_ones(()) / mask.keep_prob),
         )
@@ -123,10 +124,10 @@ class Native:
         sequence = self._sequence(buffers)
         tensors = gradients.d_outputs, gradients.d_h, gradients.d_c, gradients.d_total
         described = _Gradients(
-            *map(address, tensors),
+            *_addresses(tensors, scratch.dtype),
             gradients.d_total.shape[1],
             gradients.first,
-            *map(address, (*(gradients.d_norm or [None] * 4), scratch)),
+            *_addresses((*(gradients.d_norm or [None] * 4), scratch), scratch.dtype),
         )
 
         def step(t: int, keep: object = (gradients, scratch)) -> None:  # whose addresses the kernel has
@@ -144,11 +145,12 @@ class Native:
         """See :meth:`Kernels.mix_backward`."""
         kernel = self._library[f"mix_backward_{SUFFIX[mix.total.dtype]}"]
         described = self._mix(mix)
+        dtype = mix.total.dtype
         d_described = _MixGradients(
-            address(gradients.d_total),
+            address(gradients.d_total, dtype),
             gradients.d_total.shape[1],
             gradients.first,
-            *map(address, (gradients.d_from_x, gradients.d_from_h, gradients.d_signals)),
+            *_addresses((gradients.d_from_x, gradients.d_from_h, gradients.d_signals), dtype),
         )
 
         def step(t: int, keep: object = gradients) -> None:  # whose addresses the kernel has
@@ -162,20 +164,21 @@ class Native:
         return _Mix(
             *(D, B, units // 4, mix.total.shape[1], self.groups, _threads(mix.from_x.numel())),
             *_steps(mix.layout),
-            *map(address, tensors),
+            *_addresses(tensors, mix.total.dtype),
         )
 
     def _sequence(self, buffers: Buffers) -> _Sequence:
         layout, (mask, order) = buffers.layout, buffers.dropout or (None, None)
         D, stride, n = buffers.c.shape
-        tensors = buffers.total, buffers.projected, buffers.c
+        tensors, dtype = (buffers.total, buffers.projected, buffers.c), buffers.c.dtype
         return _Sequence(
             *(D, layout.batch, n, stride, buffers.Z.stride(1), self.groups, _threads(D * layout.batch * n)),
             *_steps(layout),
-            *map(address, tensors),
-            buffers.Z.data_ptr(),
-            *((None, 0, 0, 0) if mask is None else (mask.data_ptr(), *mask.stride()[:3])),
-            *map(address, (order, *(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3))),
+            *_addresses(tensors, dtype),
+            address(buffers.Z, dtype, dense=False),
+            *((None, 0, 0, 0) if mask is None else (address(mask, dtype, dense=False), *mask.stride()[:3])),
+            address(order, torch.int64),
+            *_addresses((*(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3)), dtype),
         )
 
 
@@ -191,13 +194,17 @@ class PackedProduct:
     def __call__(self, a: Tensor, out: Tensor) -> None:
         """out = a @ weights."""
         rows = a.shape[1]
-        threads = c_int64(_threads(rows * self._K * self._N // 64))
+        threads, dtype = c_int64(_threads(rows * self._K * self._N // 64)), self._packed.dtype
         for cell, weights in enumerate(self._packed):
             self._multiply(
-                *(c_void_p(a[cell].data_ptr()), c_int64(a.stride(1)), c_void_p(weights.data_ptr())),
-                *(c_void_p(out[cell].data_ptr()), c_int64(out.stride(1))),
+                *(c_void_p(address(a[cell], dtype, dense=False)), c_int64(a.stride(1)), c_void_p(weights.data_ptr())),
+                *(c_void_p(address(out[cell], dtype, dense=False)), c_int64(out.stride(1))),
                 *(c_int64(rows), c_int64(self._K), c_int64(self._N), threads),
             )
+
+
+def _addresses(tensors: Iterable[Tensor | None], dtype: torch.dtype) -> list[int | None]:
+    return [address(tensor, dtype) for tensor in tensors]
 
 
 def _threads(elements: int) -> int:

@@ -86,7 +86,8 @@ class NativeSampler:
         # copies, since the compiled code goes on in them
         self._rows = {name: dense_copy(value) for name, value in self._rows.items()}
         self._tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
-        self._decoder = _Decoder(**fields, **{name: address(value) for name, value in self._tensors.items()})
+        addresses = {name: address(value, point.dtype) for name, value in self._tensors.items()}
+        self._decoder = _Decoder(**fields, **addresses)
 
     def outputs(self, point: Tensor) -> Tensor:
         """See :class:`Sampler`."""
@@ -97,9 +98,9 @@ class NativeSampler:
     def draw(self, numbers: Numbers, temperature: float) -> tuple[Tensor, Tensor]:
         """See :class:`Sampler`."""
         rows, steps = numbers.component.shape
-        offsets = numbers.offset.new_zeros(rows, steps, 2)
-        pens = torch.full((rows, steps), END)
-        given = {name: value.contiguous() for name, value in numbers._asdict().items()}
+        offsets = self._rows["point"].new_zeros(rows, steps, 2)
+        pens = torch.full((rows, steps), END, device=offsets.device)
+        given = {name: value.to(offsets.dtype).contiguous() for name, value in numbers._asdict().items()}
         self._compute(steps, {**given, "offsets": offsets, "pens": pens}, temperature)
         going = pens[:, -1] != END
         if not going.all():
@@ -107,10 +108,10 @@ class NativeSampler:
         return offsets, pens
 
     def _compute(self, steps: int, given: dict[str, Tensor], temperature: float = 1.0) -> None:
-        tensors = self._rows | given
+        tensors, dtype = self._rows | given, self._rows["point"].dtype
         sketches = _Sketches(
             rows=len(tensors["point"]), steps=steps, threads=torch.get_num_threads(), temperature=temperature,
-            **{name: address(value) for name, value in tensors.items()},
+            **{name: address(v, torch.int64 if name == "pens" else dtype) for name, v in tensors.items()},
         )  # fmt: skip
         self._draw(byref(self._decoder), byref(sketches))
 

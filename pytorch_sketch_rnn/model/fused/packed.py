@@ -20,10 +20,16 @@ def packed(products: CDLL, weights: Tensor) -> Tensor:
     return result
 
 
-def address(tensor: Tensor | None) -> int | None:
-    """The address of a contiguous tensor's first number."""
+def address(tensor: Tensor | None, dtype: torch.dtype, *, dense: bool = True) -> int | None:
+    """The address of a tensor's first number.
+
+    Raises:
+        ValueError: when compiled code would take it for something else: when it is not on the CPU, of another dtype, or
+            not contiguous.
+    """
     if tensor is None:
         return None
-    if not tensor.is_contiguous():
-        raise ValueError(f"a kernel reads contiguous tensors only, got strides {tensor.stride()}")
+    if tensor.device.type != "cpu" or tensor.dtype != dtype or (dense and not tensor.is_contiguous()):
+        found = f"{tensor.dtype} on {tensor.device} with strides {tensor.stride()}"
+        raise ValueError(f"a kernel expected {dtype} on the CPU, contiguous, got {found}")
     return tensor.data_ptr()

@@ -51,7 +51,7 @@ def sampling_disagreement(make_sampler: Callable[[Decoder, Tensor, State, Tensor
     for dtype, tolerance in _TOLERANCE.items():
 
         def random(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
-            return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+            return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(dtype)
 
         for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell):
             cell = _cell(kind, _INPUTS + _CONSTANT, random)
@@ -82,7 +82,7 @@ def _decoder(
     kind: type[Cell], dtype: torch.dtype, device: torch.device, generator: torch.Generator, backend: Backend
 ) -> tuple[Values, Values]:
     def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(device, dtype)
 
     batch, steps = len(_LENGTHS), max(_LENGTHS)
     cell = _cell(kind, _INPUTS + _CONSTANT, random)
@@ -101,7 +101,7 @@ def _encoder(
     kind: type[Cell], dtype: torch.dtype, device: torch.device, generator: torch.Generator, backend: Backend
 ) -> tuple[Values, Values]:
     def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(device, dtype)
 
     batch, steps = len(_LENGTHS), max(_LENGTHS)
     fw, bw = _cell(kind, _INPUTS, random), _cell(kind, _INPUTS, random)

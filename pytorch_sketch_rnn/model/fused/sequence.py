@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.model.backend import LOOP, eager
+from pytorch_sketch_rnn.model.backend import LOOP, BackendNotice, eager
 from pytorch_sketch_rnn.model.cells import Cell, HyperLSTMCell, LayerNormLSTMCell, LSTMCell, State
 from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.fused.build import CannotBuild
@@ -59,16 +59,16 @@ class Fused:
         constant: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """See :meth:`Backend.run`."""
-        if tape.enabled or not _fits(cell, inputs):
+        if tape.enabled or not _fits(cell, inputs, constant, *state):
             return LOOP.run(cell, inputs, state, masks, tape, constant=constant)
         batch, steps, _ = inputs.shape
         dropout = self._dropout([masks.recurrent], inputs, None, None)  # drawn first, as the reference does
         if masks.input is not None:  # then nothing is the same at every step
             inputs = _with_constant(inputs, constant)
             inputs, constant = inputs * masks.input.tensor(inputs), None
-        x = inputs.transpose(0, 1).reshape(1, steps * batch, -1)
+        x = inputs.transpose(0, 1).reshape(1, steps * batch, inputs.shape[2])
         hidden, (last,) = self._run([cell], Layout.full(batch, steps), x, constant, [state], dropout, outputs=True)
-        outputs = hidden.view(steps, batch, -1).transpose(0, 1)
+        outputs = hidden.view(steps, batch, cell.num_units).transpose(0, 1)
         return outputs if masks.output is None else outputs * masks.output.tensor(outputs), last
 
     @eager
@@ -82,7 +82,8 @@ class Fused:
         tape: Tape = NO_TAPE,
     ) -> tuple[State, State]:
         """See :meth:`Backend.run_both`."""
-        if tape.enabled or not _fits(fw, inputs) or type(fw) is not type(bw):
+        fit = all(_fits(cell, inputs) for cell in (fw, bw)) and type(fw) is type(bw)
+        if tape.enabled or not fit or (masks[0] is None) != (masks[1] is None):
             return LOOP.run_both(fw, bw, inputs, lengths, masks, tape)
         if self._kernels.freezes:
             dropout = self._dropout(masks, inputs, None, lengths)
@@ -94,7 +95,7 @@ class Fused:
         dropout_lengths = lengths
         lengths, order = torch.sort(lengths, descending=True, stable=True)
         layout = Layout.ragged(lengths)
-        dropout = self._dropout(masks, inputs, order, dropout_lengths.long())
+        dropout = self._dropout(masks, inputs, order, dropout_lengths.long().contiguous())
         inputs = inputs[order, : len(layout.rows)]
         x = layout.pack(torch.stack([inputs, reverse_prefix(inputs, lengths)]).transpose(1, 2))
         start = [cell.zero_state(len(inputs), inputs) for cell in (fw, bw)]
@@ -106,7 +107,7 @@ class Fused:
     @eager
     def sampler(self, decoder: "Decoder", z: Tensor | None, state: State, point: Tensor) -> Sampler:
         """See :meth:`Backend.sampler`."""
-        library = self._proven_sampling if _fits(decoder.cell, point) else None
+        library = self._proven_sampling if _fits(decoder.cell, point, z, decoder.output_w, *state) else None
         if library is None:
             return LOOP.sampler(decoder, z, state, point)
         return NativeSampler(library, decoder, z, state, point)
@@ -118,12 +119,14 @@ class Fused:
             return None
         try:
             library = self._sampling()
-            wrong = sampling_disagreement(partial(NativeSampler, library))
+            with torch.device("cpu"):  # whatever the default device is
+                wrong = sampling_disagreement(partial(NativeSampler, library))
         except CannotBuild as error:
             wrong = str(error)
         if wrong is None:
             return library
-        warnings.warn(f"{self.name} cannot draw sketches, so the reference does: {wrong}", stacklevel=4)
+        message = f"{self.name} cannot draw sketches, so the reference does: {wrong}"
+        warnings.warn(message, BackendNotice, stacklevel=4)
         return None
 
     def _dropout(
@@ -179,9 +182,17 @@ class Fused:
         return hidden, [kind(*(each[cell] for each in last)) for cell in range(len(cells))]
 
 
-def _fits(cell: Cell, inputs: Tensor) -> bool:
-    """Whether a cell is one of those that the fused path knows, and in a dtype that it has."""
-    return type(cell) in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell) and inputs.dtype in (torch.float32, torch.float64)
+def _fits(cell: Cell, inputs: Tensor, *others: Tensor | None) -> bool:
+    """Whether the fused path knows the cell, and all tensors share its device and a dtype that is computed as it is."""
+    tensors = [inputs, *(other for other in others if other is not None)]
+    device, dtype = cell.W_hh.device, cell.W_hh.dtype
+    return (
+        type(cell) in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell)
+        and dtype in (torch.float32, torch.float64)
+        and all((each.device, each.dtype) == (device, dtype) for each in tensors)
+        and len(inputs) > 0
+        and not torch.is_autocast_enabled(device.type)
+    )
 
 
 def _with_constant(inputs: Tensor, constant: Tensor | None) -> Tensor:

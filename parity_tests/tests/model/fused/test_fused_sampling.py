@@ -92,11 +92,15 @@ def test_mixtures_of_given_points_against_the_loop(name):
             ours, theirs = (
                 of.sampler(sketches.decoder, sketches.z, sketches.state, sketches.point) for of in (by, LOOP)
             )
-            for _ in range(3):  # by turns, and then by drawing from where both are
+            for _ in range(3):
                 given = sketches.normal(rows, 5)
                 expected = theirs.outputs(given)
                 error = (ours.outputs(given) - expected).abs().max()
                 assert float(error) <= 1e-13 * float(expected.abs().max())
+            numbers = sketches.blocks[1]  # and then by drawing from where both are
+            (offsets, pens), (expected, expected_pens) = (by.draw(numbers, 0.9) for by in (ours, theirs))
+            going = (expected_pens != END).unsqueeze(2)
+            assert_same([offsets * going, pens], [expected * going, expected_pens], sketches.dtype)
 
 
 def compiled(name):
@@ -176,6 +180,37 @@ def test_what_is_given_is_not_changed(name):
     assert all(torch.equal(one, other) for one, other in zip(given, before, strict=True))
 
 
+@every_backend
+def test_numbers_of_another_dtype_are_converted(name):
+    sketches = Sketches(LSTMCell, 8, 5, dtype=torch.float32)
+    expected = sketches.drawn(backend(name))
+    sketches.blocks = [Numbers(*(each.double() for each in block)) for block in sketches.blocks]
+    assert_same(sketches.drawn(backend(name)), expected, torch.float32)
+
+
+@every_backend
+def test_another_default_device_changes_nothing(name):
+    sketches = Sketches(LSTMCell, 8, 5)
+    expected = sketches.drawn(backend(name))
+    by = backend(name)
+    rows = torch.arange(5, device="cpu")
+    with torch.device("meta"), torch.no_grad():
+        sampler = by.sampler(sketches.decoder, sketches.z, sketches.state, sketches.point)
+        found = sampler.draw(Numbers(*(each[rows] for each in sketches.blocks[0])), 0.9)
+    assert_same([found[0] * (found[1] != END).unsqueeze(2), found[1]], expected[:2], torch.float64)
+
+
+@every_backend
+def test_under_autocast_the_loop_draws(name):
+    sketches = Sketches(KINDS[1], 17, 5, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        ours, theirs = (
+            by.sampler(sketches.decoder, sketches.z, sketches.state, sketches.point).outputs(sketches.point)
+            for by in (backend(name), LOOP)
+        )
+    assert torch.equal(ours, theirs)
+
+
 def test_a_cell_of_a_users_own_is_drawn_by_the_loop():
     class OwnCell(LSTMCell):
         pass
@@ -191,7 +226,7 @@ def test_sampling_that_is_wrong_is_not_used_and_that_is_said(recwarn):
     name = choice.names(torch.device("cpu"))[0]
     backend(name)
     sketches = Sketches(LSTMCell, 4, 2)
-    choice.proven.cache_clear()
+    choice.forget()
     try:
         with Source("sampling.cpp", ("offset[1] = of(2)", "offset[1] = of(1)")).planted():
             by = choice.proven(name, torch.device("cpu"))
@@ -202,13 +237,13 @@ def test_sampling_that_is_wrong_is_not_used_and_that_is_said(recwarn):
             f"{name} cannot draw sketches, so the reference does: sampling, LSTMCell,"
         )
     finally:
-        choice.proven.cache_clear()
+        choice.forget()
 
 
 def test_sampling_that_cannot_be_compiled_is_left_to_the_loop(recwarn):
     name = choice.names(torch.device("cpu"))[0]
     backend(name)
-    choice.proven.cache_clear()
+    choice.forget()
     try:
         with Source("sampling.cpp", ("class Chunk {", "klass Chunk {")).planted():
             by = choice.proven(name, torch.device("cpu"))
@@ -219,7 +254,7 @@ def test_sampling_that_cannot_be_compiled_is_left_to_the_loop(recwarn):
         assert "cannot draw sketches, so the reference does: " in str(warning.message)
         assert "cannot compile the kernels" in str(warning.message)
     finally:
-        choice.proven.cache_clear()
+        choice.forget()
 
 
 def test_the_compiled_sampling_is_what_is_tested_here():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from fused_cases import CPU, KINDS, SHAPES, Case, Shape, backend, cases, error, every_backend, worst
+from fused_cases import CPU, KINDS, SHAPES, Case, backend, cases, error, every_backend, worst
 
 from pytorch_sketch_rnn.model.backend import LOOP
 from pytorch_sketch_rnn.model.cells import LayerNormLSTMCell, LSTMCell
-from pytorch_sketch_rnn.model.draws import KeyedMask, Stream, TorchDraws
+from pytorch_sketch_rnn.model.draws import KeyedDraws, KeyedMask, RecordedMask, Stream, TorchDraws
 from pytorch_sketch_rnn.model.fused import choice, gated, native
+from pytorch_sketch_rnn.model.fused.packed import address
 from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import Tape
 
@@ -207,6 +208,71 @@ def test_the_comparison_sees_a_difference_of_one_number():
         assert error(ours, theirs)[0] > (FLOAT64 / 10 if change == change else 1e300)
 
 
+@every_backend
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mask_for_one_direction_alone_is_that_of_the_loop(name, kind):
+    case = Case(kind, SHAPES[2], masked=True)
+    case.constant = None
+    x = torch.cat([case.x, case.random(case.batch, case.shape.T, case.shape.constant)], dim=2)
+    for masks in ((RecordedMask(case.both[0]), None), (None, RecordedMask(case.both[1]))):
+        with torch.no_grad():
+            ours, theirs = (by.run_both(*case.cells, x, case.lengths, masks) for by in (backend(name), LOOP))
+        for one, other in zip(ours, theirs, strict=True):
+            assert error(one._asdict(), other._asdict())[0] < FLOAT64
+
+
+@every_backend
+def test_strided_lengths_with_masks_of_a_kernel(name):
+    case = Case(KINDS[1], SHAPES[2], masked=True)
+    x = torch.cat([case.x, case.random(case.batch, case.shape.T, case.shape.constant)], dim=2)
+    draws = KeyedDraws(1, 2, range(case.batch))
+    masks = tuple(draws.mask(side, case.both[0].shape, 0.8) for side in ("fw", "bw"))
+    lengths = case.lengths.repeat_interleave(2)[::2]
+    assert not lengths.is_contiguous()
+    with torch.no_grad():
+        ours, theirs = (by.run_both(*case.cells, x, lengths, masks) for by in (backend(name), LOOP))
+    for one, other in zip(ours, theirs, strict=True):
+        assert error(one._asdict(), other._asdict())[0] < FLOAT64
+
+
+@every_backend
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_sketches_give_no_outputs(name, kind):
+    case = Case(kind, SHAPES[2], masked=False)
+    state = case.cells[0].zero_state(0, case.x)
+    outputs, last = backend(name).run(case.cells[0], case.x[:0], state, constant=case.constant[:0])
+    assert outputs.shape == (0, case.shape.T, case.shape.units)
+    assert all(len(each) == 0 for each in last)
+
+
+@every_backend
+def test_autocast_is_left_to_the_loop(name):
+    case = Case(KINDS[1], SHAPES[2], masked=False, dtype=torch.float32)
+    state = case.cells[0].state_type(*case.state)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours, theirs = (by.run(case.cells[0], case.x, state, constant=case.constant)[0] for by in (backend(name), LOOP))
+    assert torch.equal(ours, theirs)
+
+
+@every_backend
+def test_tensors_of_two_dtypes_are_an_error_as_with_the_loop(name):
+    case = Case(KINDS[0], SHAPES[2], masked=False)
+    state = case.cells[0].state_type(*case.state)
+    for by in (backend(name), LOOP):
+        with pytest.raises(RuntimeError, match="same dtype"):
+            by.run(case.cells[0], case.x.float(), state, constant=case.constant.float())
+
+
+def test_an_address_is_not_given_for_other_numbers_than_a_kernel_reads():
+    numbers = torch.zeros(3, 4)
+    assert address(None, torch.float32) is None
+    assert address(numbers, torch.float32) == numbers.data_ptr()
+    assert address(numbers[:, :2], torch.float32, dense=False) == numbers.data_ptr()
+    for wrong in (numbers.double(), numbers[:, :2], numbers.to("meta")):
+        with pytest.raises(ValueError, match=r"a kernel expected torch\.float32 on the CPU, contiguous, got"):
+            address(wrong, torch.float32)
+
+
 def test_shapes_cover_what_kernels_get_wrong():
     groups = 16
     batches = [len(shape.lengths) for shape in SHAPES]
@@ -219,6 +285,5 @@ def test_shapes_cover_what_kernels_get_wrong():
     assert any(max(shape.lengths) < shape.T for shape in SHAPES)
     assert any(set(shape.lengths) == {shape.T} and shape.T == 1 for shape in SHAPES)
     assert any(not shape.constant for shape in SHAPES)
-    assert Shape in {type(shape) for shape in SHAPES}
     assert choice.ATEN in choice.names(CPU)
     assert np.ptp([len(set(shape.lengths)) for shape in SHAPES]) > 0
