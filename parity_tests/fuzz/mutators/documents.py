@@ -70,7 +70,7 @@ def _places(holder: Any) -> Iterator[Place]:
 
 
 def _replace(random: Random, holder: Any, key: Any) -> None:
-    holder[key] = random.choice(ODD_VALUES)
+    holder[key] = deepcopy(random.choice(ODD_VALUES))  # other operations change it further
 
 
 def _remove(random: Random, holder: Any, key: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 
 from parity_tests.fuzz import kinds
+from parity_tests.fuzz.mutators import documents
 from parity_tests.fuzz.mutators.archives import mutate_archive, read_members, write_members
 from parity_tests.fuzz.mutators.arrays import mutate_array
 from parity_tests.fuzz.mutators.bundle import mutate_index, mutate_message
@@ -132,3 +133,10 @@ def test_a_mutants_checksums_are_those_of_the_files_that_are_there(tmp_path):
     recorded.write_text("".join(lines))
     kinds._right_checksums(tmp_path)
     assert recorded.read_text() == f"{hashlib.sha256(b'{}').hexdigest()}  config.json\n"
+
+
+def test_changed_documents_leave_the_odd_values_as_they_are():
+    before = repr(documents.ODD_VALUES)
+    for seed in range(3000):
+        mutate_json(Random(seed), DOCUMENT)
+    assert repr(documents.ODD_VALUES) == before
