@@ -135,8 +135,11 @@ def test_a_mutants_checksums_are_those_of_the_files_that_are_there(tmp_path):
     assert recorded.read_text() == f"{hashlib.sha256(b'{}').hexdigest()}  config.json\n"
 
 
-def test_changed_documents_leave_the_odd_values_as_they_are():
-    before = repr(documents.ODD_VALUES)
-    for seed in range(3000):
-        mutate_json(Random(seed), DOCUMENT)
-    assert repr(documents.ODD_VALUES) == before
+def test_an_odd_value_in_a_document_can_be_changed_without_changing_the_next_one():
+    odd, seen = [value for value in documents.ODD_VALUES if isinstance(value, list | dict)], 0
+    for seed in range(500):
+        holder = [0]
+        documents._replace(Random(seed), holder, 0)
+        seen += isinstance(holder[0], list | dict)
+        assert not any(holder[0] is value for value in odd)
+    assert seen > 50
