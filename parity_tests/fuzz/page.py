@@ -45,7 +45,7 @@ def page(summary: str, kinds: dict[str, dict[str, Any]]) -> str:
         summary: of the run, in one line.
         kinds: the counts of each kind, as :meth:`~parity_tests.fuzz.tally.Tally.to_dict` gives them.
     """
-    return f"{_HEAD.format(summary=summary)}\n{score_table(kinds)}\n"
+    return f"{_HEAD.format(summary=summary[:1].upper() + summary[1:])}\n{score_table(kinds)}\n"
 
 
 def score_table(kinds: dict[str, dict[str, Any]]) -> str:
