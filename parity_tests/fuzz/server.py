@@ -25,7 +25,9 @@ from parity_tests.fuzz.forked import (
 from parity_tests.fuzz.inputs import make_inputs
 from parity_tests.fuzz.kinds import Command, Kind
 from parity_tests.fuzz.verdict import Snapshot, fault, message_of, snapshot
-from pytorch_sketch_rnn.model.backend import AUTO, backend_for
+from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.sampling import sample_batch
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 _TICK = 20  # milliseconds between two looks at the memory of the children
 _INPUTS = "inputs"
@@ -97,7 +99,7 @@ class Server:
         for module in {command.module for kind in kinds for command in kind.commands}:
             importlib.import_module(module)
         torch.set_num_threads(1)  # a forked process must not find threads that were started before it
-        backend_for(AUTO, torch.device("cpu"))  # a child, which has an empty cache, would compile it
+        sample_batch(SketchRNN(HParams(enc_rnn_size=1, dec_rnn_size=1)), 1, 1)  # else each child compiles its backend
         folder = self._new_folder("make")
         (self._scratch / _INPUTS).mkdir()
         maker = Child(self._make_inputs, [], folder, lambda: None, _SLOW)

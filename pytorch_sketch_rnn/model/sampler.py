@@ -71,6 +71,7 @@ class LoopSampler:
     def draw(self, numbers: Numbers, temperature: float) -> tuple[Tensor, Tensor]:
         """See :class:`Sampler`."""
         rows, steps = numbers.component.shape
+        numbers = Numbers(*(each.to(self._point.dtype) for each in numbers))
         offsets = numbers.offset.new_zeros(rows, steps, 2)
         pens = torch.full((rows, steps), END, device=offsets.device)
         here = torch.arange(rows, device=offsets.device)  # the sketches that have not ended

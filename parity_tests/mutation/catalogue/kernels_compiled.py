@@ -105,8 +105,8 @@ _KERNELS = (
     _compiled(
         "keyed mask, one step too few",
         "mask",
-        "m.lengths ? m.lengths[b] : m.T",
-        "m.lengths ? m.lengths[b] - 1 : m.T",
+        "m.lengths[b] < m.T ? m.lengths[b] : m.T",
+        "m.lengths[b] < m.T ? m.lengths[b] - 1 : m.T",
         KEYED,
     ),
     _compiled(

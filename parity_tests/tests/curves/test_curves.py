@@ -197,6 +197,7 @@ def test_when_one_piece_of_work_fails_the_others_end_and_what_they_started(tmp_p
 
 
 @pytest.mark.oracle
+@pytest.mark.slow
 def test_the_official_trainer_runs_with_seeds_of_its_own_from_the_same_weights(tmp_path, strokes, monkeypatch):
     try:
         oracle.require_oracle()

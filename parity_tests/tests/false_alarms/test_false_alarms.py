@@ -220,6 +220,7 @@ def test_the_conditions_are_those_that_the_machine_has():
 # A run ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_short_study_finds_no_alarm(tmp_path):
     printed = []
     assert run_false_alarms(tmp_path, SHORT, say=printed.append) == 0

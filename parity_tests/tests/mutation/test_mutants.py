@@ -233,7 +233,7 @@ def test_a_bug_that_breaks_the_harness_survives(fixtures):
 @pytest.mark.parametrize("mutant", [*HARNESS_MUTANTS, *PRODUCT_MUTANTS], ids=lambda mutant: mutant.name)
 def test_the_self_tests_of_a_bug_are_there(mutant):
     for test in mutant.tests:
-        file, _, function = test.partition("::")
+        file, _, function = test.partition("[")[0].partition("::")
         assert (unit_tests.TESTS / file).is_file()
         assert function in (unit_tests.TESTS / file).read_text()
 

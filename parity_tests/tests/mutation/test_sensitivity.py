@@ -27,6 +27,7 @@ from pytorch_sketch_rnn.model import cells
 BY_NAME = {bug.name: bug for bug in SCALED_BUGS}
 TRAINED = [bug for bug in SCALED_BUGS if bug.recordings[0].startswith("training/")]  # the slowest: only one is run
 JOBS = [(bug.name, p) for bug in SCALED_BUGS for p in bug.precisions if bug not in TRAINED[1:]]
+SOME = [pytest.param(*job, marks=[pytest.mark.slow] if at % 4 else []) for at, job in enumerate(JOBS)]
 STATE = BY_NAME["LSTM cell: c in the state alone"]
 EACH_STEP = BY_NAME["decoder: state at every step, outside the cell"]
 SAME = ScaledBug(
@@ -64,7 +65,7 @@ def test_every_bug_can_be_planted_and_removed_again(bug):
     assert set(module) == names
 
 
-@pytest.mark.parametrize(("name", "precision"), JOBS)
+@pytest.mark.parametrize(("name", "precision"), SOME)
 def test_every_bug_is_found_at_its_largest_size(name, precision, recordings):
     assert departures(BY_NAME[name], BY_NAME[name].largest, precision, recordings)
 

@@ -28,7 +28,7 @@ def test_the_default_is_the_fastest_that_is_proven(data, tmp_path, capsys):
     assert recorded(run) in choice.names(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_a_resumed_run_keeps_its_backend_and_its_bits(data, tmp_path, name):
     whole = train(data, tmp_path / "whole", "--num_steps=6", f"--backend={name}")
     parts = train(data, tmp_path / "parts", "--num_steps=3", f"--backend={name}")

@@ -171,6 +171,7 @@ for index, values in enumerate(json.loads(str(inputs["jobs"]))):
 
 
 @pytest.mark.oracle
+@pytest.mark.slow
 def test_every_variable_of_an_official_graph_is_accounted_for(tmp_path):
     # Magenta's model.py leaves the inner sizes of a hyper cell at their defaults.
     models = [tiny(*cells).replace(hyper_num_units=256, hyper_embedding_size=32) for cells in OFFICIAL]

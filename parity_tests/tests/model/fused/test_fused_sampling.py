@@ -71,10 +71,17 @@ def assert_same(ours, theirs, dtype):
             assert float((one - other).abs().max()) <= TOLERANCE[dtype] * max(1.0, float(other.abs().max()))
 
 
+def compiled(name):
+    """The backend of that name; the test is skipped where it draws by the loop, whose products are the library's."""
+    if backend(name)._proven_sampling is None:
+        pytest.skip("it draws by the loop")
+    return backend(name)
+
+
 @every_backend
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_sketches_against_the_loop(name, dtype):
-    by, endings = backend(name), set()
+    by, endings = compiled(name), set()
     for kind, units, rows, conditional in itertools.product(KINDS, UNITS, ROWS, (True, False)):
         sketches = Sketches(kind, units, rows, conditional=conditional, dtype=dtype)
         theirs = sketches.drawn(LOOP)
@@ -85,7 +92,7 @@ def test_sketches_against_the_loop(name, dtype):
 
 @every_backend
 def test_mixtures_of_given_points_against_the_loop(name):
-    by = backend(name)
+    by = compiled(name)
     for kind, units, rows, conditional in itertools.product(KINDS, UNITS, ROWS, (True, False)):
         sketches = Sketches(kind, units, rows, conditional=conditional)
         with torch.no_grad():
@@ -101,13 +108,6 @@ def test_mixtures_of_given_points_against_the_loop(name):
             (offsets, pens), (expected, expected_pens) = (by.draw(numbers, 0.9) for by in (ours, theirs))
             going = (expected_pens != END).unsqueeze(2)
             assert_same([offsets * going, pens], [expected * going, expected_pens], sketches.dtype)
-
-
-def compiled(name):
-    """The backend of that name; the test is skipped where it draws by the loop, whose products are the library's."""
-    if backend(name)._proven_sampling is None:
-        pytest.skip("it draws by the loop")
-    return backend(name)
 
 
 @every_backend
