@@ -13,7 +13,7 @@ RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves f
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-parity: $(READY) ## the proof: official Magenta trains and runs, and every number is compared with ours (11 minutes)
+parity: $(READY) ## the proof: official Magenta trains and runs, and every number is compared with ours (16 minutes)
 	$(BIN)/python -m parity_tests parity
 
 parity-training: $(READY) ## the part of the proof about training: whole runs, step by step

@@ -34,9 +34,9 @@ def test_the_readme_is_short():
     assert len(README.splitlines()) <= LONGEST_README
 
 
-@pytest.mark.parametrize("name", ["parity", "speed"])
-def test_tables_are_there(name):
-    assert section(name).count("\n|") > 5
+@pytest.mark.parametrize(("name", "rows"), [("parity", 5), ("speed", 1)])
+def test_tables_are_there(name, rows):
+    assert section(name).count("\n|") > rows
 
 
 def test_the_parity_table_counts_every_tensor():
