@@ -124,13 +124,15 @@ def _interprets_triton() -> bool:
 @functools.cache
 def fastest(device: torch.device) -> tuple[Fused | None, tuple[str, ...]]:
     """The fastest fused path of a device, and why those that are faster cannot be used; it stays so in a process."""
-    reasons: list[str] = []
+    names_by_reason: dict[str, list[str]] = {}
+    found = None
     for name in _by_speed(device):
         try:
-            return proven(name, device), tuple(reasons)
+            found = proven(name, device)
+            break
         except Unusable as error:
-            reasons.append(f"{name}: {error}")
-    return None, tuple(reasons)
+            names_by_reason.setdefault(str(error), []).append(name)
+    return found, tuple(f"{', '.join(names)}: {reason}" for reason, names in names_by_reason.items())
 
 
 def _by_speed(device: torch.device) -> tuple[str, ...]:
