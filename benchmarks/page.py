@@ -173,7 +173,8 @@ def _of_products(turns: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _spread(ratios: Sequence[float]) -> str:
-    return f"**{statistics.median(ratios):#.3g}** ({min(ratios):#.3g} to {max(ratios):#.3g})"
+    middle, least, most = (f"{x:#.3g}".rstrip(".") for x in (statistics.median(ratios), min(ratios), max(ratios)))
+    return f"**{middle}** ({least} to {most})"
 
 
 def _title(side: str, turns: Sequence[Mapping[str, Any]]) -> str:
