@@ -40,11 +40,14 @@ def notices_as_notes() -> Iterator[None]:
     """Print each notice of a backend as one line to standard error; other warnings stay what they are."""
     from pytorch_sketch_rnn.model.backend import BackendNotice
 
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always", BackendNotice)
-        yield
-    for warning in found:
-        if issubclass(warning.category, BackendNotice):
-            print(f"note: {one_line(warning.message)}", file=sys.stderr, flush=True)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    found: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always", BackendNotice)
+            yield
+    finally:
+        for warning in found:
+            if issubclass(warning.category, BackendNotice):
+                print(f"note: {one_line(warning.message)}", file=sys.stderr, flush=True)
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -9,13 +9,12 @@ from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 
 def usable_model(folder: Path, device: torch.device, backend: str) -> SketchRNN:
-    """The model in a folder, in eval mode.
+    """The model in a folder, in eval mode, with a backend that this machine has.
 
     Raises:
-        BadInput: when a file is missing or invalid, a weight is NaN or infinite, or this machine lacks the backend.
+        BadInput: when a file is missing or invalid, or a weight is NaN or infinite.
     """
     model = SketchRNN.from_pretrained(folder, device=device, backend=backend)
-    model.usable_backend()
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
             raise BadInput(f"{folder}: the weight {name} holds NaN or infinity, so the model cannot be used")
