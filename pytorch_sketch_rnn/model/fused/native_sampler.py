@@ -52,6 +52,7 @@ class NativeSampler:
         sampling: the compiled code.
     """
 
+    @torch.no_grad()
     def __init__(self, sampling: CDLL, decoder: "Decoder", z: Tensor | None, state: State, point: Tensor) -> None:
         suffix = SUFFIX[point.dtype]
         self._draw = sampling[f"draw_{suffix}"]
@@ -91,13 +92,16 @@ class NativeSampler:
 
     def outputs(self, point: Tensor) -> Tensor:
         """See :class:`Sampler`."""
+        self._check({"point": (point, (_INPUTS,))})
         outputs = point.new_empty(len(point), self._parameters)
         self._compute(1, {"point": point.contiguous(), "outputs": outputs})
         return outputs
 
     def draw(self, numbers: Numbers, temperature: float) -> tuple[Tensor, Tensor]:
         """See :class:`Sampler`."""
-        rows, steps = numbers.component.shape
+        rows, steps = len(self._rows["point"]), numbers.component.shape[-1]
+        columns = {"component": (steps,), "pen": (steps,), "offset": (steps, 2)}
+        self._check({name: (value, columns[name]) for name, value in numbers._asdict().items()})
         offsets = self._rows["point"].new_zeros(rows, steps, 2)
         pens = torch.full((rows, steps), END, device=offsets.device)
         given = {name: value.to(offsets.dtype).contiguous() for name, value in numbers._asdict().items()}
@@ -106,6 +110,13 @@ class NativeSampler:
         if not going.all():
             self._rows = {name: value[going] for name, value in self._rows.items()}
         return offsets, pens
+
+    def _check(self, given: dict[str, tuple[Tensor, tuple[int, ...]]]) -> None:
+        """Raises ValueError unless each tensor is [rows, ...]: compiled code would read beyond it."""
+        for name, (value, columns) in given.items():
+            expected = (len(self._rows["point"]), *columns)
+            if tuple(value.shape) != expected:
+                raise ValueError(f"expected {name} {list(expected)}, got {list(value.shape)}")
 
     def _compute(self, steps: int, given: dict[str, Tensor], temperature: float = 1.0) -> None:
         tensors, dtype = self._rows | given, self._rows["point"].dtype

@@ -56,6 +56,16 @@ def test_without_a_compiler_the_fused_path_is_pytorchs_with_one_notice(cache, ne
         assert backend.backend_for("fused", CPU).name == "fused:aten"
 
 
+def test_a_cache_that_cannot_be_written_is_said_before_anything_is_compiled(cache, new_process):
+    cache.mkdir(mode=0o700, parents=True)
+    new_process.setattr(build, "_compiler", lambda: "g++")
+    new_process.setattr(build.os, "access", lambda *_: False)
+    new_process.setattr(build, "_run", lambda command: pytest.fail(str(command)))
+    new_process.setattr(build, "_version", lambda _: "1")
+    with pytest.raises(build.CannotBuild, match="kernels: cannot be written"):
+        build.library("kernels.cpp", "scalar")
+
+
 def test_a_backend_that_cannot_be_compiled_is_refused_by_name(cache, new_process):
     new_process.setenv("CXX", "false")
     level = build.levels()[0]

@@ -211,6 +211,22 @@ def test_under_autocast_the_loop_draws(name):
     assert torch.equal(ours, theirs)
 
 
+def test_numbers_and_points_of_another_shape_are_refused_before_compiled_code_reads_them():
+    sketches = Sketches(LSTMCell, 8, 5)
+    by = compiled(choice.names(torch.device("cpu"))[0])
+    sampler = by.sampler(sketches.decoder, sketches.z, sketches.state, sketches.point)
+    component, pen, offset = sketches.blocks[1]
+    for wrong, message in (
+        (Numbers(component[:1], pen, offset), r"expected component \[5, 5\], got \[1, 5\]"),
+        (Numbers(component, pen[:, :2], offset), r"expected pen \[5, 5\], got \[5, 2\]"),
+        (Numbers(component, pen, offset[:, :, :1]), r"expected offset \[5, 5, 2\], got \[5, 5, 1\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sampler.draw(wrong, 1.0)
+    with pytest.raises(ValueError, match=r"expected point \[5, 5\], got \[6, 5\]"):
+        sampler.outputs(torch.cat([sketches.point, sketches.point[:1]]))
+
+
 def test_a_cell_of_a_users_own_is_drawn_by_the_loop():
     class OwnCell(LSTMCell):
         pass
@@ -234,7 +250,7 @@ def test_sampling_that_is_wrong_is_not_used_and_that_is_said(recwarn):
         assert [type(each) for each in samplers] == [LoopSampler] * 2
         (warning,) = recwarn.list
         assert str(warning.message).startswith(
-            f"{name} cannot draw sketches, so the reference does: sampling, LSTMCell,"
+            f"{name} cannot draw sketches, so the reference does: sampling, LSTMCell, offsets: off by "
         )
     finally:
         choice.forget()
