@@ -55,11 +55,7 @@ def train(data, save_dir, processes, *flags):
     return done.stdout
 
 
-@pytest.fixture(
-    scope="module",
-    params=["0.0001", pytest.param("5", marks=pytest.mark.slow)],
-    ids=["KL above its floor", "KL below it"],
-)
+@pytest.fixture(scope="module", params=["0.0001", "5"], ids=["KL above its floor", "KL below it"])
 def single(request, data):
     flags = ["--num_steps=20", f"--kl_tolerance={request.param}"]
     folder = data / f"single-{request.param}"
