@@ -111,8 +111,17 @@ def _add_false_alarms(alarms: argparse.ArgumentParser) -> None:
 
 
 def _add_curves(curves: argparse.ArgumentParser) -> None:
-    curves.add_argument("--out", type=Path, default=Path("out/curves"), help="folder for tables, pictures, recordings")
+    curves.add_argument(
+        "--out", type=Path, help="folder for tables, pictures, runs; default: out/curves, with --long out/curves-long"
+    )
     curves.add_argument("--quick", action="store_true", help="fewer and shorter runs, to see whether everything works")
+    curves.add_argument(
+        "--long",
+        type=Path,
+        metavar="SET",
+        help="instead train each side once, at default sizes, on this stroke set (.npz); goes on if interrupted before",
+    )
+    curves.add_argument("--steps", type=int, metavar="N", help="length of a --long training; default: 500")
 
 
 def _add_fuzz(fuzz: argparse.ArgumentParser) -> None:
@@ -234,10 +243,18 @@ def _false_alarms(arguments: argparse.Namespace) -> int:
 
 
 def _curves(arguments: argparse.Namespace) -> int:
+    from parity_tests.curves.long import STEPS, run_long
     from parity_tests.curves.plan import FULL, quick
     from parity_tests.curves.run import run_curves
 
-    return run_curves(arguments.out, quick() if arguments.quick else FULL)
+    if arguments.long is not None:
+        if arguments.quick:
+            raise BadInput("--quick and --long exclude each other: leave one of them out")
+        steps = STEPS if arguments.steps is None else arguments.steps
+        return run_long(arguments.out or Path("out/curves-long"), arguments.long, steps)
+    if arguments.steps is not None:
+        raise BadInput("--steps is for --long: leave it out, or give --long SET")
+    return run_curves(arguments.out or Path("out/curves"), quick() if arguments.quick else FULL)
 
 
 def _fuzz(arguments: argparse.Namespace) -> int:

@@ -86,6 +86,33 @@ def independent_picture(
         panels[0, 0].legend(frameon=False, fontsize=8)
 
 
+def long_picture(path: Path, title: str, result: Mapping[str, Any]) -> None:
+    """Draw one long run of each side: every step in a pale colour, means of :data:`BLOCK` steps, the validations.
+
+    Args:
+        path: of the PNG.
+        title: of the picture.
+        result: as from :func:`parity_tests.curves.long_report.content`.
+    """
+    with _picture(path, title) as panels:
+        for column, name in enumerate(COSTS):
+            top, bottom = panels[0, column], panels[1, column]
+            for label, colour, side in (("Magenta", MAGENTA, "magenta"), ("ours", OURS, "ours")):
+                steps, values = np.array(result[side]["train/step"]), np.array(result[side][f"train/{name}"])
+                top.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
+                top.plot(_means(steps), _means(values), color=colour, linewidth=1.4, label=label)
+                validations = (result[side]["valid/step"], result[side][f"valid/{name}"])
+                bottom.plot(*validations, color=colour, linewidth=1.4, marker="o", markersize=3, label=label)
+            _label(top, f"{LABELS[name]}, training, means of {BLOCK} steps", UNITS[name])
+            _label(bottom, f"{LABELS[name]}, validation", UNITS[name])
+        panels[0, 0].legend(frameon=False)
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """The means of whole blocks."""
+    return _blocks(values[None, : len(values) // BLOCK * BLOCK], BLOCK)[0]
+
+
 def _blocks(values: np.ndarray, block: int) -> np.ndarray:
     starts = range(0, values.shape[1], block)
     return np.stack([values[:, start : start + block].mean(axis=1) for start in starts], axis=1)

@@ -2,8 +2,8 @@
 
 A task is a dict. ``{"do": "train", ...}`` trains with official Magenta and saves a checkpoint;
 ``{"do": "record", ...}`` records models, cells, trainings, the costs of many trainings (curves), initial values and the
-data loader; ``{"do": "study", ...}`` is for the study of false alarms. Jobs are written by
-:mod:`parity_tests.record.launch`.
+data loader; ``{"do": "long", ...}`` is one long training; ``{"do": "study", ...}`` is for the study of false alarms.
+Jobs are written by :mod:`parity_tests.record.launch`.
 """
 
 import json
@@ -18,6 +18,7 @@ from parity_tests.official.record_cell import record_cell
 from parity_tests.official.record_curves import record_curves
 from parity_tests.official.record_data import record_data, record_joined
 from parity_tests.official.record_initial import record_initial
+from parity_tests.official.record_long import record_long
 from parity_tests.official.record_model import record_model
 from parity_tests.official.record_training import record_training
 from parity_tests.official.session import set_hyper_sizes
@@ -95,4 +96,4 @@ if __name__ == "__main__":
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     provenance.COMMAND[:] = job["command"]
     for task in job["tasks"]:
-        {"train": train, "record": record_all, "study": study}[task["do"]](task)
+        {"train": train, "record": record_all, "long": record_long, "study": study}[task["do"]](task)
