@@ -10,9 +10,11 @@ import torch
 
 from benchmarks.around_a_step import measure_batch, measure_draws, random_sketches
 from benchmarks.memory import peak, reset_peak, resident
+from benchmarks.parts import measure_parts
 from benchmarks.products import measure_products
 from pytorch_sketch_rnn.data.batches import Sets
 from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.fused.sequence import Fused
 from pytorch_sketch_rnn.model.sampling import sample, sample_batch
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.trainer import Trainer
@@ -41,6 +43,9 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     result |= {"step": seconds[job["warm_up"] :], "peak_mb": peak() / 2**20}
     if job["products"]:
         result |= measure_products(step, job["repeats"])
+        backend = model.usable_backend()
+        if isinstance(backend, Fused):
+            result |= measure_parts(step, backend, job["repeats"])
     if job["around"]:
         result |= {"draws": measure_draws(hparams), "batch": measure_batch(sets.train, hparams.batch_size)}
     if job["sampling"]:

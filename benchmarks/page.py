@@ -30,6 +30,7 @@ def page(results: Mapping[str, Any]) -> str:
         "",
         "![how much faster a training step is](bench.png)",
         "",
+        *parts_section(cases),
         "## Sampling, with every backend",
         "",
         *sampling_table(cases),
@@ -121,6 +122,27 @@ def training_table(cases: Mapping[str, Turns]) -> list[str]:
                     f"| {memory:.2f} |"
                 )
     return lines
+
+
+def parts_section(cases: Mapping[str, Turns]) -> list[str]:
+    """What a step's time with the default backend is spent on."""
+    measured = {name: turns["fast"] for name, turns in cases.items() if "kernels" in turns["fast"][0]}
+    if not measured:
+        return []
+    lines = [
+        "## Where the time of a training step goes",
+        "",
+        "With the default backend, in seconds. The kernels are what a step of a sequence does besides its products. "
+        "The rest is what remains: the batch, the mixture and its loss, Adam, moving data, and Python.",
+        "",
+        "| a training step of | s | matrix products | kernels | dropout masks | the rest |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, turns in measured.items():
+        whole, *parts = (_median(turns, part) for part in ("step", "products", "kernels", "masks"))
+        shares = (f"{seconds:#.3g} ({seconds / whole:.0%})" for seconds in (*parts, whole - sum(parts)))
+        lines.append(f"| {name} | {whole:#.3g} | {' | '.join(shares)} |")
+    return [*lines, ""]
 
 
 def sampling_table(cases: Mapping[str, Turns]) -> list[str]:

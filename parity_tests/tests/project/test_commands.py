@@ -201,7 +201,7 @@ def test_benchmarks_run(tmp_path, forked):
     done = run(["-m", "benchmarks", *options], tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "out/bench/bench.md").read_text()
-    assert table.count("| lstm | ") == 2  # training and drawing
+    assert table.count("| lstm | ") == 3  # training, drawing, and where the time goes
     assert table.count("| lstm: ") == 6  # official, fast and reference, training and sampling
     assert {"bench.json", "bench.md", "bench.png"} == {path.name for path in (tmp_path / "out/bench").iterdir()}
     assert run(["-m", "benchmarks", "--rounds", "0"], tmp_path, forked=forked).returncode == 2
