@@ -30,6 +30,9 @@ def parser() -> Parser:
     _add_mutants(commands.add_parser("mutants", help="plant known bugs one by one, and count those that are caught"))
     _add_false_alarms(commands.add_parser("false-alarms", help="compare pairs known to be equal; count false alarms"))
     _add_curves(commands.add_parser("curves", help="train both sides many times, and compare their training curves"))
+    _add_long_curves(
+        commands.add_parser("long-curves", help="train each side once at default sizes; goes on if interrupted before")
+    )
     _add_fuzz(commands.add_parser("fuzz", help="give damaged and hostile files to every command (Linux)"))
     fixtures = commands.add_parser("fixtures", help="record the small recordings that ship with this package again")
     fixtures.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")
@@ -111,17 +114,14 @@ def _add_false_alarms(alarms: argparse.ArgumentParser) -> None:
 
 
 def _add_curves(curves: argparse.ArgumentParser) -> None:
-    curves.add_argument(
-        "--out", type=Path, help="folder for tables, pictures, runs; default: out/curves, with --long out/curves-long"
-    )
+    curves.add_argument("--out", type=Path, default=Path("out/curves"), help="folder for tables, pictures, recordings")
     curves.add_argument("--quick", action="store_true", help="fewer and shorter runs, to see whether everything works")
-    curves.add_argument(
-        "--long",
-        type=Path,
-        metavar="SET",
-        help="instead train each side once, at default sizes, on this stroke set (.npz); goes on if interrupted before",
-    )
-    curves.add_argument("--steps", type=int, metavar="N", help="length of a --long training; default: 500")
+
+
+def _add_long_curves(curves: argparse.ArgumentParser) -> None:
+    curves.add_argument("strokes", metavar="SET", type=Path, help="stroke set (.npz)")
+    curves.add_argument("--steps", type=int, default=500, metavar="N", help="length of both trainings; default: 500")
+    curves.add_argument("--out", type=Path, default=Path("out/long-curves"), help="folder for the curves and both runs")
 
 
 def _add_fuzz(fuzz: argparse.ArgumentParser) -> None:
@@ -139,7 +139,7 @@ def main(argv: list[str]) -> int:
 
         return why(argv[1:])
     arguments = parser().parse_args(argv)
-    if arguments.command in ("parity", "verify", "mutants", "curves", "fuzz"):
+    if arguments.command in ("parity", "verify", "mutants", "curves", "long-curves", "fuzz"):
         import torch
 
         # the tensors are small: a second thread costs more time than it saves, and competes with the official processes
@@ -154,6 +154,7 @@ def main(argv: list[str]) -> int:
         "mutants": _mutants,
         "false-alarms": _false_alarms,
         "curves": _curves,
+        "long-curves": _long_curves,
         "fuzz": _fuzz,
         "fixtures": _fixtures,
     }
@@ -243,18 +244,16 @@ def _false_alarms(arguments: argparse.Namespace) -> int:
 
 
 def _curves(arguments: argparse.Namespace) -> int:
-    from parity_tests.curves.long import STEPS, run_long
     from parity_tests.curves.plan import FULL, quick
     from parity_tests.curves.run import run_curves
 
-    if arguments.long is not None:
-        if arguments.quick:
-            raise BadInput("--quick and --long exclude each other: leave one of them out")
-        steps = STEPS if arguments.steps is None else arguments.steps
-        return run_long(arguments.out or Path("out/curves-long"), arguments.long, steps)
-    if arguments.steps is not None:
-        raise BadInput("--steps is for --long: leave it out, or give --long SET")
-    return run_curves(arguments.out or Path("out/curves"), quick() if arguments.quick else FULL)
+    return run_curves(arguments.out, quick() if arguments.quick else FULL)
+
+
+def _long_curves(arguments: argparse.Namespace) -> int:
+    from parity_tests.curves.long import run_long
+
+    return run_long(arguments.out, arguments.strokes, arguments.steps)
 
 
 def _fuzz(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``curves --long``: one training of each side at default sizes, on a stroke set of one's own, from the same weights.
+"""``long-curves``: one training of each side at default sizes, on a stroke set of one's own, from the same weights.
 
 Both sides draw their own random numbers, in float32. One run a side allows no test of their means
 (:mod:`parity_tests.curves.permutation_test` is one); it shows the costs at the size at which people train. Each side
@@ -34,7 +34,6 @@ from weight_port.folder import convert_source
 from weight_port.source import open_source
 
 DECODER = "layer_norm"
-STEPS = 500
 VALIDATIONS = 10  # in a run
 FEWEST_STEPS = 3 * VALIDATIONS  # between two validations, for a straight line and a scatter around it
 MAGENTA, OURS, CONVERTED = "magenta", "ours", "initial"  # folders below the output folder
@@ -42,7 +41,7 @@ PLAN = "plan.json"  # what the folder was begun for
 PROGRESS = 30  # seconds between two lines
 
 
-def run_long(out: Path, strokes: Path, steps: int = STEPS, *, say: Callable[[str], None] = print) -> int:
+def run_long(out: Path, strokes: Path, steps: int, *, say: Callable[[str], None] = print) -> int:
     """Train both sides once, or go on with it, and write ``<name>.json``, ``<name>.md`` and ``<name>.png``.
 
     Args:

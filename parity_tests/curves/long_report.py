@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.record.machine import cores
 from parity_tests.record.quantities import COSTS
 from parity_tests.report.json_values import json_ready
 from parity_tests.report.markdown import markdown_table
@@ -31,7 +30,7 @@ def content(data_set: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], o
         ours: our curves, in the same form.
         official: the provenance of the official run.
     """
-    provenance = {"official": official, "ours": our_provenance() | {"threads": cores()}}
+    provenance = {"official": official, "ours": our_provenance()}
     return json_ready({"data_set": data_set, "magenta": dict(theirs), "ours": dict(ours), "provenance": provenance})
 
 
@@ -51,8 +50,7 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
         METHOD,
         markdown_table(("training steps", *_titles("±")), _training_lines(result)),
         markdown_table(("validation after", *_titles()), _validations(result)),
-        f"A training step took {seconds['magenta']:.1f} s (Magenta, {official['threads']} thread"
-        f"{'s' * (official['threads'] > 1)}) and {seconds['ours']:.1f} s (ours, {ours['threads']}); the two ran at "
+        f"A training step took {seconds['magenta']:.1f} s (Magenta) and {seconds['ours']:.1f} s (ours); they ran at "
         "different times, so that this is no comparison of speed.",
         f"Command: `{' '.join(ours['command'])}`. Magenta: {_versions(official)}. Ours: {_versions(ours)}.",
     ]

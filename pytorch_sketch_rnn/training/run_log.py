@@ -40,6 +40,7 @@ _SCHEDULE_TAGS = {"learning_rate": "Learning_Rate", "kl_weight": "KL_Weight"}
 _NAMES = {"train": "Train", "valid": "Valid", "test": "Eval"}  # Magenta's names of the splits
 
 _HEADER = ",".join(("step", "split", *FILLED["train"])) + "\n"
+_MARGINS = {"left": 0.07, "right": 0.93, "bottom": 0.07, "top": 0.96, "wspace": 0.25, "hspace": 0.22}  # of the plot
 _LONGEST_LINE = 1000  # bytes; a row has at most 200
 _LARGEST_STEP = 2**63 - 1
 
@@ -178,7 +179,8 @@ def plot_curves(curves: Path, picture: Path) -> None:
     read = read_curves(curves)
     if not len(read["train"]["step"]):
         raise BadInput(f"{curves}: expected a training step to draw, got none")
-    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    figure = Figure(figsize=(11, 7.5))
+    figure.subplots_adjust(**_MARGINS)  # a layout that finds them draws everything twice, at every save of a run
     panels = figure.subplots(2, 2, sharex=True).ravel()
     titles = ("cost", "reconstruction cost", "KL cost")
     for axes, name, title in zip(panels, COSTS, titles, strict=False):

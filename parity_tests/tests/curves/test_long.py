@@ -1,4 +1,4 @@
-"""`curves --long`: one training of each side at default sizes."""
+"""`long-curves`: one training of each side at default sizes."""
 
 import json
 
@@ -132,7 +132,7 @@ def test_the_page_shows_the_means_and_validations_of_both_sides():
 
 def test_the_command_leaves_curves_a_page_and_a_picture(tmp_path, strokes, without_training, capsys):
     out = tmp_path / "out"
-    assert main(["curves", "--long", str(strokes), "--steps", str(STEPS), "--out", str(out)]) == 0
+    assert main(["long-curves", str(strokes), "--steps", str(STEPS), "--out", str(out)]) == 0
     found = json.loads((out / "few.json").read_text())
     assert found["magenta"] == {name: values.tolist() for name, values in curves(1).items()}
     assert found["ours"] == {name: values.tolist() for name, values in curves(2).items()}
@@ -145,23 +145,17 @@ def test_the_command_leaves_curves_a_page_and_a_picture(tmp_path, strokes, witho
     [
         (["--steps", "31"], "--steps is 31, expected a multiple of 10, at least 30"),
         (["--steps", "20"], "--steps is 20, expected a multiple of 10, at least 30"),
-        (["--quick"], "--quick and --long exclude each other"),
     ],
 )
 def test_wrong_flags_are_one_line(tmp_path, strokes, without_training, capsys, arguments, message):
-    assert run_command(main, ["curves", "--long", str(strokes), "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert run_command(main, ["long-curves", str(strokes), "--out", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_steps_are_for_a_long_training(capsys):
-    assert run_command(main, ["curves", "--steps", "100"]) == 2
-    assert "--steps is for --long" in capsys.readouterr().err
-
-
 def test_a_folder_that_was_begun_for_something_else_is_refused(tmp_path, strokes, without_training, capsys):
     out = tmp_path / "out"
-    command = ["curves", "--long", str(strokes), "--out", str(out), "--steps"]
+    command = ["long-curves", str(strokes), "--out", str(out), "--steps"]
     assert run_command(main, [*command, "30"]) == 0
     assert run_command(main, [*command, "40"]) == 2
     assert f"{out}: was begun with 30 steps on {strokes}; choose another --out" in capsys.readouterr().err

@@ -254,6 +254,7 @@ sys.exit(packed.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_and_leaves_nothing(tmp_path):
     options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True}
     few = [sys.executable, "-c", FEW, "--sketches", "300", "--batches", "10"]

@@ -260,6 +260,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         run_false_alarms(tmp_path / "file", SHORT)
 
 
+@pytest.mark.slow
 def test_weights_are_moved_less_if_the_official_code_gives_nan_and_the_recording_says_so(tmp_path):
     case = dataclasses.replace(CASES[3], levels=(0,))
     write_npz(tmp_path / "kanji.npz", kanji_splits(20, seed=1, valid_fraction=0.1, test_fraction=0.1))

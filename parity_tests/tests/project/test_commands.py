@@ -59,7 +59,7 @@ def shortened(command):
     program, *arguments = [SMALLER.get(word, word) for word in words]
     if "verify" in arguments:  # tests/record and tests/replay replay all recordings, with our port and the NumPy one
         before = ["", *arguments]
-        arguments = ["cell-hyper" if before[at] == "--recording" else word for at, word in enumerate(arguments)]
+        arguments = ["cell-lstm" if before[at] == "--recording" else word for at, word in enumerate(arguments)]
     if "kanjivg" in arguments and not any(word.startswith("--count") for word in arguments):
         arguments.append(FEW_KANJI)
     if program == "torchrun":
@@ -116,6 +116,7 @@ def test_command_runs(command, folder, forked):
 
 
 @pytest.mark.oracle
+@pytest.mark.slow
 def test_commands_that_need_the_official_code_run_in_order(folder, forked):
     commands = [command for command in COMMANDS if command.startswith(NEEDS_ORACLE)]
     assert [command.split()[3] for command in commands] == ["verify", "check"]
@@ -183,6 +184,7 @@ def test_python_is_on_no_other_page():
 
 
 @pytest.mark.oracle
+@pytest.mark.slow
 def test_benchmarks_run(tmp_path, forked):
     options = [
         "--case",

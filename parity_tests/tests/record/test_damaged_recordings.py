@@ -98,7 +98,7 @@ def test_the_damage_includes_every_array_and_every_claim():
     assert "hparams/z_size is text" in parts
 
 
-@pytest.mark.parametrize("name", ["cell/lstm", "data", "training/layer_norm"])
+@pytest.mark.parametrize("name", ["cell/lstm", "data", pytest.param("training/layer_norm", marks=pytest.mark.slow)])
 def test_the_command_refuses_damage_of_each_kind_in_one_line(name, tmp_path, capsys):
     """Through the file itself, which is written and sealed again."""
     every = list(changes(RECORDINGS[name]))

@@ -1,7 +1,7 @@
 """Every backend of this machine against the committed recordings of the official code."""
 
 import pytest
-from fused_cases import backend, every_backend
+from fused_cases import EVERY, backend, every_backend
 from shipped import shipped
 
 from parity_tests.adapter import EVERYTHING, INTERMEDIATES
@@ -43,7 +43,8 @@ def test_cells_alone_against_official(name):
     assert {"output", "state", *(f"vjp/{end}" for end in ends)} <= judged
 
 
-@every_backend
+# make parity judges all of them, by recordings of its own
+@pytest.mark.parametrize("name", [EVERY[0], *(pytest.param(name, marks=pytest.mark.slow) for name in EVERY[1:])])
 def test_all_recordings_that_ship_against_official(name):
     rows = rows_of(name, [r for r in shipped().values() if r.kind in BY_BACKEND])
     assert_equal(rows)
