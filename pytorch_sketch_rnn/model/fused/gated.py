@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from pytorch_sketch_rnn.model.fused.first_derivative import first_derivative_only
 from pytorch_sketch_rnn.model.fused.kernels import Buffers, Dropout, Gradients, Kept, Kernels, Norm
 from pytorch_sketch_rnn.model.fused.layout import Layout
 
@@ -32,7 +32,7 @@ class GatedSequence(torch.autograd.Function):
     Results:
         The h of each step in packed rows without the first block [D, S - B, n], or None; the last h and c [D, B, n].
 
-    A second derivative is refused, as ``once_differentiable`` does.
+    A second derivative is refused.
     """
 
     @staticmethod
@@ -69,7 +69,7 @@ class GatedSequence(torch.autograd.Function):
         return hidden[:, B:] if outputs else None, layout.last_of(hidden), layout.last_of(states)
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(
         ctx: Any, d_outputs: Tensor | None, d_h: Tensor | None, d_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:

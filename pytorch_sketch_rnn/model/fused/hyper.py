@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pytorch_sketch_rnn.model.fused.aten import library_product
+from pytorch_sketch_rnn.model.fused.first_derivative import first_derivative_only
 from pytorch_sketch_rnn.model.fused.gated import dense_copy, parts_of_total, product, sum_of_steps, windows
 from pytorch_sketch_rnn.model.fused.kernels import (
     Buffers,
@@ -121,7 +121,7 @@ class HyperSequence(torch.autograd.Function):
         return hidden[:, B:] if outputs else None, last_h, last_inner_h, last_c, last_inner_c
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, d_outputs: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
         """All steps, from the last to the first."""
         W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors

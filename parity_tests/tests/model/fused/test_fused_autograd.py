@@ -48,11 +48,15 @@ def test_a_kept_graph_gives_the_same_gradient_twice_and_a_freed_one_an_error(nam
 
 @every_backend
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_second_derivative_is_refused(name, kind):
+@pytest.mark.parametrize("of", [torch.square, torch.clone], ids=["its square", "a plain sum"])
+def test_a_second_derivative_is_refused(name, kind, of):
     total, parameters = forward(Case(kind, SHAPE, masked=False), backend(name))
-    first = torch.autograd.grad(total.square(), parameters, create_graph=True)  # a sum has no second derivative
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        torch.stack([gradient.square().sum() for gradient in first]).sum().backward()
+    expected = torch.autograd.grad(of(total), parameters, retain_graph=True)
+    first = torch.autograd.grad(of(total), parameters, create_graph=True)
+    assert same(first, expected)
+    penalty = torch.stack([gradient.square().sum() for gradient in first]).sum()
+    with pytest.raises(RuntimeError, match="first derivatives only; for second ones, use backend='reference'"):
+        (total + penalty).backward()
 
 
 @every_backend
