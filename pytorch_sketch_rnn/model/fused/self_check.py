@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +17,17 @@ from pytorch_sketch_rnn.model.sequence import Masks
 
 # Relative to the largest number of a tensor. Measured: 4e-15 and 1e-6; a wrong kernel is off by 1e-3 or more.
 _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4}
-_LENGTHS = (6, 1, 3, 6, 4)
-_UNITS, _INPUTS, _CONSTANT = 19, 5, 3
+_INPUTS, _CONSTANT = 5, 3
+
+
+class _Size(NamedTuple):
+    units: int
+    lengths: tuple[int, ...]  # of the sketches of a batch
+
+
+_SMALL = _Size(19, (6, 1, 3, 6, 4))
+# several threads share a step, and a product of 4 * 170 numbers is cut in depth (``kDepth`` of products.cpp)
+_LARGE = _Size(170, (2, 1) * 25)
 
 
 @torch.inference_mode(False)
@@ -26,17 +36,19 @@ def disagreement(backend: Backend, device: torch.device) -> str | None:
     """What a backend computes otherwise than the reference, or None if it agrees.
 
     Outputs, final states and all gradients are compared, for the three cells, in both precisions and both directions,
-    with dropout, ragged lengths and inputs that are the same at every step.
+    with dropout, ragged lengths and inputs that are the same at every step; one cell also in a
+    larger case.
     """
     generator = torch.Generator().manual_seed(0)
-    for dtype, tolerance in _TOLERANCE.items():
-        for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell):
-            for direction, case in (("decoder", _decoder), ("encoder", _encoder)):
-                ours, theirs = case(kind, dtype, device, generator, backend)
-                for name, value in theirs.items():
-                    error = ((ours[name] - value).abs().max() / value.abs().max().clamp(min=1e-30)).detach()
-                    if not float(error) <= tolerance:  # true for NaN as well
-                        return f"{direction}, {kind.__name__}, {name}: off by {float(error):.1e} in {dtype}"
+    cases = [(dtype, kind, _SMALL) for dtype in _TOLERANCE for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell)]
+    for dtype, kind, size in (*cases, (torch.float32, LayerNormLSTMCell, _LARGE)):
+        for direction, case in (("decoder", _decoder), ("encoder", _encoder)):
+            ours, theirs = case(kind, size, dtype, device, generator, backend)
+            for name, value in theirs.items():
+                error = ((ours[name] - value).abs().max() / value.abs().max().clamp(min=1e-30)).detach()
+                if not float(error) <= _TOLERANCE[dtype]:  # true for NaN as well
+                    where = f"{direction}, {kind.__name__} of {size.units} units, {name}"
+                    return f"{where}: off by {float(error):.1e} in {dtype}"
     return None
 
 
@@ -54,7 +66,7 @@ def sampling_disagreement(make_sampler: Callable[[Decoder, Tensor, State, Tensor
             return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(dtype)
 
         for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell):
-            cell = _cell(kind, _INPUTS + _CONSTANT, random)
+            cell = _cell(kind, _SMALL.units, _INPUTS + _CONSTANT, random)
             decoder = Decoder(cell, _CONSTANT, num_mixture=2).to(dtype)
             for parameter in decoder.parameters():
                 parameter.data = 0.3 * random(*parameter.shape)
@@ -79,16 +91,21 @@ Values = dict[str, Tensor]
 
 
 def _decoder(
-    kind: type[Cell], dtype: torch.dtype, device: torch.device, generator: torch.Generator, backend: Backend
+    kind: type[Cell],
+    size: _Size,
+    dtype: torch.dtype,
+    device: torch.device,
+    generator: torch.Generator,
+    backend: Backend,
 ) -> tuple[Values, Values]:
     def random(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(device, dtype)
 
-    batch, steps = len(_LENGTHS), max(_LENGTHS)
-    cell = _cell(kind, _INPUTS + _CONSTANT, random)
+    batch, steps = len(size.lengths), max(size.lengths)
+    cell = _cell(kind, size.units, _INPUTS + _CONSTANT, random)
     inputs, constant = random(batch, steps, _INPUTS), random(batch, _CONSTANT).requires_grad_()
     state = cell.state_type(*(random(batch, size).requires_grad_() for size in cell.state_sizes))
-    masks = Masks(_mask(random, batch, steps))
+    masks = Masks(_mask(random, batch, steps, size.units))
     given = {"constant": constant} | {f"initial {name}": value for name, value in state._asdict().items()}
     results = []
     for run in (backend.run, _reference_run):
@@ -98,16 +115,21 @@ def _decoder(
 
 
 def _encoder(
-    kind: type[Cell], dtype: torch.dtype, device: torch.device, generator: torch.Generator, backend: Backend
+    kind: type[Cell],
+    size: _Size,
+    dtype: torch.dtype,
+    device: torch.device,
+    generator: torch.Generator,
+    backend: Backend,
 ) -> tuple[Values, Values]:
     def random(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(device, dtype)
 
-    batch, steps = len(_LENGTHS), max(_LENGTHS)
-    fw, bw = _cell(kind, _INPUTS, random), _cell(kind, _INPUTS, random)
+    batch, steps = len(size.lengths), max(size.lengths)
+    fw, bw = _cell(kind, size.units, _INPUTS, random), _cell(kind, size.units, _INPUTS, random)
     cells = torch.nn.ModuleList([fw, bw])
-    inputs, lengths = random(batch, steps, _INPUTS), torch.tensor(_LENGTHS, device=device)
-    masks = _mask(random, batch, steps), _mask(random, batch, steps)
+    inputs, lengths = random(batch, steps, _INPUTS), torch.tensor(size.lengths, device=device)
+    masks = _mask(random, batch, steps, size.units), _mask(random, batch, steps, size.units)
     results = []
     for run_both in (backend.run_both, sequence.run_both):
         states = run_both(fw, bw, inputs, lengths, masks)
@@ -124,15 +146,15 @@ def _reference_run(cell: Cell, inputs: Tensor, state: State, masks: Masks, *, co
     return sequence.run(cell, inputs, state, None, masks, constant=constant)
 
 
-def _cell(kind: type[Cell], inputs: int, random: Callable[..., Tensor]) -> Cell:
-    cell = HyperLSTMCell(inputs, _UNITS, 7, 3) if kind is HyperLSTMCell else kind(inputs, _UNITS)
+def _cell(kind: type[Cell], units: int, inputs: int, random: Callable[..., Tensor]) -> Cell:
+    cell = HyperLSTMCell(inputs, units, 7, 3) if kind is HyperLSTMCell else kind(inputs, units)
     for parameter in cell.parameters():
         parameter.data = 0.3 * random(*parameter.shape)
     return cell
 
 
-def _mask(random: Callable[..., Tensor], batch: int, steps: int) -> RecordedMask:
-    kept = random(batch, steps, _UNITS) > -1
+def _mask(random: Callable[..., Tensor], batch: int, steps: int, units: int) -> RecordedMask:
+    kept = random(batch, steps, units) > -1
     return RecordedMask((kept / 0.8).double().cpu().numpy())
 
 
