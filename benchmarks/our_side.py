@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.around_a_step import measure_batch, measure_draws, random_sketches
+from benchmarks.around_a_step import measure_batch, measure_draws, measure_save, random_sketches
 from benchmarks.memory import peak, reset_peak, resident
 from benchmarks.parts import measure_parts
 from benchmarks.products import measure_products
@@ -48,6 +48,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             result |= measure_parts(step, backend, job["repeats"])
     if job["around"]:
         result |= {"draws": measure_draws(hparams), "batch": measure_batch(sets.train, hparams.batch_size)}
+        result["save"] = measure_save(hparams)
     if job["sampling"]:
         result |= measure_sampling(model, job)
     if job["convert"]:

@@ -4,6 +4,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pytorch_sketch_rnn.hparams import HParams
+
+DEFAULT = HParams()
 Turns = Mapping[str, Sequence[Mapping[str, Any]]]  # by side
 _DRAWN = ("sample_one", "sample_batch")
 
@@ -174,11 +177,14 @@ def around(cases: Mapping[str, Turns]) -> list[str]:
     for turns in cases.values():
         for turn in turns.get("fast", ()):
             if "convert" in turn:
+                between = DEFAULT.save_every * _of_turn(turn, "step")
                 return [
                     f"Converting a checkpoint of {turn['checkpoint_mb']:.0f} MB with its optimizer state takes "
                     f"{turn['convert']:.2f} s and {turn['ratio']:.1f} times its memory. A training step's batch takes "
                     f"{1e3 * turn['batch']:.1f} ms and is made during the step before it; its random numbers take "
-                    f"{1e3 * turn['draws']:.1f} ms without compiled kernels."
+                    f"{1e3 * turn['draws']:.1f} ms without compiled kernels. Validation, test, checkpoint, model and "
+                    f"pictures take {turn['save']:.1f} s together, {turn['save'] / between:.1%} of the "
+                    f"{DEFAULT.save_every} steps between two of them."
                 ]
     return []
 

@@ -5,12 +5,15 @@ import re
 import pytest
 import torch
 
-from benchmarks import parts
+from benchmarks import around_a_step, parts
+from benchmarks.around_a_step import SAVES, measure_save
 from benchmarks.page import parts_section
 from benchmarks.parts import TimedKernels, measure_parts
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.draws import KeyedDraws
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from pytorch_sketch_rnn.training import run
+from pytorch_sketch_rnn.training.trainer import Trainer
 
 SIZES = {"enc_rnn_size": 4, "dec_rnn_size": 5, "z_size": 3, "num_mixture": 2, "max_seq_len": 6}
 
@@ -23,6 +26,11 @@ class Clock:
     def perf_counter(self):
         return self.now
 
+    monotonic = perf_counter
+
+    def take(self, seconds):
+        self.now += seconds
+
 
 class Slow:
     """Kernels that take a known time."""
@@ -32,17 +40,14 @@ class Slow:
     def __init__(self, clock):
         self._clock = clock
 
-    def _take(self, seconds):
-        self._clock.now += seconds
-
     def fill(self, *_):
-        self._take(0.5)
+        self._clock.take(0.5)
 
     def forward(self, buffers):
-        return lambda t: self._take(2.0)
+        return lambda t: self._clock.take(2.0)
 
     def product(self, weights):
-        return lambda a, out: self._take(4.0)
+        return lambda a, out: self._clock.take(4.0)
 
 
 def test_time_in_the_kernels_is_added_up_and_that_of_the_products_is_not(monkeypatch):
@@ -90,3 +95,15 @@ def test_the_parts_add_up_to_the_step():
 
 def test_a_backend_without_kernels_has_no_parts():
     assert parts_section({"lstm": {"fast": [{"step": [1.0], "products": 0.9}]}}) == []
+
+
+def test_a_save_is_timed_without_its_step(monkeypatch):
+    """By a clock that only steps and saves move."""
+    clock = Clock()
+    monkeypatch.setattr(around_a_step, "time", clock)
+    monkeypatch.setattr(run, "time", clock)
+    monkeypatch.setattr(run.Run, "_save", lambda *_, **__: clock.take(0.25))
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self: (clock.take(8.0), step(self))[1])
+    assert measure_save(HParams(**SIZES, batch_size=4), evaluated=8) == 0.25
+    assert clock.now == (1 + SAVES) * 8.25
