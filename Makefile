@@ -69,9 +69,11 @@ clean: ## remove the environment, the caches and the results of these targets; m
 	rmdir out 2>/dev/null || true
 
 # magenta is installed without its dependencies: they pin packages from 2020 that its sketch code does not use.
+# pip would compile everything on one core; compileall takes all, and fails on templates that are no Python.
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps magenta==2.1.4
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --quiet -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --quiet --no-deps magenta==2.1.4
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --quiet --no-deps --editable .
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	touch $@

@@ -309,6 +309,7 @@ def _description(settings: Settings, trainer: Trainer, num_steps: int, device: t
         if trainer.options.validate_as_magenta
         else f"KL weighed by kl_weight, {hparams.kl_weight}; padding does not count"
     )
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     left_out = f", {sets.left_out} longer ones left out" if sets.left_out else ""
     warning = f"warning: {sets.warning}\n" if sets.warning else ""
     return (
@@ -317,7 +318,7 @@ def _description(settings: Settings, trainer: Trainer, num_steps: int, device: t
         f"{warning}"
         f"model: {cells}, {sum(p.numel() for p in model.parameters())} parameters, {settings.dtype} on "
         f"{device_name(device)}, backend {model.backend}\n"
-        f"training: {num_steps} steps of {hparams.batch_size} sketches, {processes}{torch.get_num_threads()} threads\n"
+        f"training: {num_steps} steps of {hparams.batch_size} sketches, {processes}{threads}\n"
         f"validation every {hparams.save_every} steps: {validation}"
     )
 
