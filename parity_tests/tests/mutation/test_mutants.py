@@ -1,6 +1,9 @@
 """Planted bugs: each can be planted and removed, and is found in the part of the model where it is."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from shipped import shipped
@@ -17,6 +20,7 @@ from parity_tests.mutation.catalogue.port import FAMILIES, LEFT_OUT, MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.kernel_source import Source
 from parity_tests.mutation.port_bugs import judge, judged_rows
+from parity_tests.mutation.triton_source import MODULE, TritonSource
 from parity_tests.ours import Adapter
 from parity_tests.report.parts import PARTS, part_of
 from pytorch_sketch_rnn.model import cells, initializers, sketch_rnn
@@ -53,7 +57,12 @@ def test_bugs_of_the_fused_paths_are_of_every_kind_and_in_every_file():
         "forward", "backward", "mask", "mix", "lengths", "tail of a vector", "last row", "length 1", "groups of rows",
         "not finite",
     }  # fmt: skip
-    files = {mutant.planting.planting.target.__module__ for mutant in KERNEL_MUTANTS if mutant not in compiled}
+    interpreted = [mutant for mutant in KERNEL_MUTANTS if isinstance(mutant.planting.planting, TritonSource)]
+    assert {mutant.family for mutant in interpreted} >= {
+        "forward", "backward", "mask", "mix", "lengths", "tail", "last row", "parts", "draws",
+    }  # fmt: skip
+    others = [mutant for mutant in KERNEL_MUTANTS if mutant not in compiled and mutant not in interpreted]
+    files = {mutant.planting.planting.target.__module__ for mutant in others}
     assert {name.rpartition(".")[2] for name in files} == {"aten", "gated", "hyper", "layout", "sequence", "weights"}
 
 
@@ -69,14 +78,34 @@ def test_a_bug_of_a_fused_path_can_be_planted_and_removed_again(name):
             assert inner.changed() != build.read_source(inner.name)
         else:
             assert state_of(inner) != code
-    assert isinstance(inner, Source) or state_of(inner) is code
+    assert isinstance(inner, Source) or state_of(inner) == code
     assert (build.library, choice.disagreement) == before
 
 
 def test_a_source_without_what_is_to_be_changed_is_refused():
+    for function, old, why in (
+        ("owl", "for", "no function owl"),
+        ("_mean", "owl", "0 times"),
+        ("_load4", "n", "times"),
+    ):
+        with pytest.raises(LookupError, match=why), TritonSource(function, old, "").planted():
+            pass
     for old in ("no such text", "for"):
         with pytest.raises(LookupError, match="occurs"), Source("kernels.cpp", (old, "")).planted():
             pass
+
+
+def test_changed_triton_kernels_are_what_another_process_imports():
+    code = f"import importlib.util as u; print(open(u.find_spec({MODULE!r}).origin).read())"
+
+    def imported():
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+    planting = TritonSource("_sigmoid", "1 + tl.exp", "2 + tl.exp")
+    with planting.planted():
+        assert imported() == planting.changed().strip()
+    assert "2 + tl.exp" in planting.changed()
+    assert "2 + tl.exp" not in imported()
 
 
 def state_of(planting):
@@ -85,6 +114,8 @@ def state_of(planting):
         return planting.target.__code__
     if isinstance(planting, Value):
         return getattr(planting.owner, planting.name)
+    if isinstance(planting, TritonSource):  # it changes what the processes that are started import
+        return os.environ.get("PYTHONPATH")
     return dict(planting.table)
 
 

@@ -1,6 +1,7 @@
 """A whole run over few planted bugs: the score, the table, survivors, several processes, and the unit tests it runs."""
 
 import dataclasses
+import importlib.util
 import itertools
 import json
 from itertools import pairwise
@@ -12,7 +13,8 @@ from parity_tests.mutation import port_bugs, unit_tests
 from parity_tests.mutation import run as running
 from parity_tests.mutation.bugs import HarnessMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
+from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS, testable
+from parity_tests.mutation.catalogue.kernels_triton import TRITON_MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import judge
 from parity_tests.mutation.run import LOCATED, TABLE, UNFINISHED, run_mutants
@@ -273,6 +275,19 @@ def test_bugs_of_compiled_code_are_left_out_and_counted_where_there_is_no_compil
     assert [row["name"] for row in content["kernels"]] == [kept.name]
     assert content["left_out"] == said
     assert f"On this machine, {said}." in (tmp_path / TABLE).read_text()
+
+
+def test_bugs_of_triton_kernels_are_left_out_and_counted_where_it_is_not_installed(monkeypatch):
+    find = importlib.util.find_spec
+    kept = [mutant for mutant in KERNEL_MUTANTS if mutant not in TRITON_MUTANTS]
+    assert TRITON_MUTANTS
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "triton" else find(name))
+    assert testable((*kept, *TRITON_MUTANTS)) == (
+        kept,
+        f"bugs of Triton kernels are left out ({len(TRITON_MUTANTS)}): it is not installed",
+    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name == "triton" else find(name))
+    assert testable(KERNEL_MUTANTS) == (list(KERNEL_MUTANTS), None)
 
 
 def test_a_bug_of_an_unknown_name_is_refused():
