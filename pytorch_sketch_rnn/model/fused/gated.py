@@ -63,7 +63,8 @@ class GatedSequence(torch.autograd.Function):
             step(t)
         ctx.kernels, ctx.layout, ctx.order, ctx.i = kernels, layout, dropout and dropout.order, i
         mask = None if dropout is None else dropout.mask
-        ctx.save_for_backward(W, total, states, Z, mask, *norm, *(kept or ()))
+        inputs = x, projected, h, c  # which first_derivative_only looks for
+        ctx.save_for_backward(*inputs, W, total, states, Z, mask, *norm, *(kept or ()))
         ctx.set_materialize_grads(False)
         hidden = Z[:, :, :n]
         return hidden[:, B:] if outputs else None, layout.last_of(hidden), layout.last_of(states)
@@ -74,7 +75,7 @@ class GatedSequence(torch.autograd.Function):
         ctx: Any, d_outputs: Tensor | None, d_h: Tensor | None, d_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """All steps, from the last to the first."""
-        W, total, states, Z, mask, *rest = ctx.saved_tensors
+        _, _, _, _, W, total, states, Z, mask, *rest = ctx.saved_tensors
         kernels, layout, i = ctx.kernels, ctx.layout, ctx.i
         dropout = None if mask is None else Dropout(mask, ctx.order)
         norm, kept = (Norm(*rest[:4]), Kept(*rest[4:])) if rest else (None, None)

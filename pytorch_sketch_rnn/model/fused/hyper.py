@@ -50,6 +50,8 @@ class HyperSequence(torch.autograd.Function):
     Results:
         The h of each step in packed rows without the first block [D, S - B, n], or None; the last h, inner h, c and
         inner c.
+
+    A second derivative is refused.
     """
 
     @staticmethod
@@ -113,7 +115,8 @@ class HyperSequence(torch.autograd.Function):
         weights = W_xh, W_hh, bias, W_inner, W_embedding, W_signal
         kept = buffers.total, states, inner.total, inner_states, Z, mix.from_h, embedded
         for_norms = (*(buffers.kept or ()), *(inner.kept or ()))
-        ctx.save_for_backward(*weights, *kept, mask, projected, *norms, *for_norms)
+        inputs = x, projected_inner, h, inner_h, c, inner_c, b_embedding  # which first_derivative_only looks for
+        ctx.save_for_backward(*inputs, *weights, *kept, mask, projected, *norms, *for_norms)
         ctx.set_materialize_grads(False)
         hidden = Z[:, :, m : m + n]
         last_h, last_inner_h = layout.last_of(hidden), layout.last_of(Z[:, :, :m])
@@ -124,7 +127,7 @@ class HyperSequence(torch.autograd.Function):
     @first_derivative_only
     def backward(ctx: Any, d_outputs: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
         """All steps, from the last to the first."""
-        W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors
+        W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors[7:]
         total, states, inner_total, inner_states, Z, from_h, embedded, mask, projected, *rest = rest
         kernels, layout, i = ctx.kernels, ctx.layout, ctx.i
         (D, _, n), m, B = states.shape, inner_states.shape[2], layout.batch

@@ -56,7 +56,24 @@ def test_a_second_derivative_is_refused(name, kind, of):
     assert same(first, expected)
     penalty = torch.stack([gradient.square().sum() for gradient in first]).sum()
     with pytest.raises(RuntimeError, match="first derivatives only; for second ones, use backend='reference'"):
-        (total + penalty).backward()
+        (total + penalty).backward(retain_graph=True)
+    for parameter in parameters:  # with respect to one input, autograd looks at what leads to it alone
+        with pytest.raises(RuntimeError, match="first derivatives only"):
+            torch.autograd.grad(total + penalty, parameter, retain_graph=True)
+
+
+@every_backend
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_derivative_with_respect_to_inputs_and_states_is_refused(name, kind):
+    case, by = Case(kind, SHAPE, masked=False), backend(name)
+    cell = case.cells[0]
+    ends = [value.clone().requires_grad_() for value in (case.x, case.constant, *case.state)]
+    outputs, _ = by.run(cell, ends[0], cell.state_type(*ends[2:]), constant=ends[1])
+    first = torch.autograd.grad(outputs.sum(), ends, create_graph=True)
+    penalty = torch.stack([gradient.square().sum() for gradient in first]).sum()
+    for end in ends:
+        with pytest.raises(RuntimeError, match="first derivatives only"):
+            torch.autograd.grad(penalty, end, retain_graph=True)
 
 
 @every_backend
