@@ -2,8 +2,7 @@
 
 Both sides draw their own random numbers, in float32. One run a side allows no test of their means
 (:mod:`parity_tests.curves.permutation_test` is one); it shows the costs at the size at which people train. Each side
-is run as its users run it: the official trainer with its loop, ours with ``train.py``. Whatever is interrupted goes on
-from its last checkpoint.
+is run by its own trainer, ours by ``train.py``. Whatever is interrupted goes on from its last checkpoint.
 """
 
 import json
@@ -12,12 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from parity_tests.curves.long_report import content, markdown
 from parity_tests.curves.plan import FIRST_SEED, WEIGHTS_SEED
@@ -26,27 +27,30 @@ from parity_tests.record.launch import require_oracle, run_official
 from parity_tests.record.long_run import COSTS_FILE, INITIAL, PROVENANCE, read_costs
 from parity_tests.record.machine import cores
 from parity_tests.record.quantities import COSTS
-from parity_tests.report.out_folder import start_folder, write_results
+from parity_tests.report.out_folder import remove_results, start_folder, write_results
 from pytorch_sketch_rnn.data.npz import read_npz
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.training.run_log import CURVES_FILE, read_curves
 from weight_port.folder import convert_source
 from weight_port.source import open_source
 
 DECODER = "layer_norm"
 VALIDATIONS = 10  # in a run
-FEWEST_STEPS = 3 * VALIDATIONS  # between two validations, for a straight line and a scatter around it
+FEWEST_STEPS = 3 * VALIDATIONS  # three between two validations: a straight line, and a scatter around it
 MAGENTA, OURS, CONVERTED = "magenta", "ours", "initial"  # folders below the output folder
-PLAN = "plan.json"  # what the folder was begun for
+PLAN, LOCK = "plan.json", ".lock"  # what the folder was begun for
+DATA, TABLE, PICTURE = "long-curves.json", "long-curves.md", "long-curves.png"
 PROGRESS = 30  # seconds between two lines
 
 
 def run_long(out: Path, strokes: Path, steps: int, *, say: Callable[[str], None] = print) -> int:
-    """Train both sides once, or go on with it, and write ``<name>.json``, ``<name>.md`` and ``<name>.png``.
+    """Train both sides once, or go on with it, and write ``long-curves.json``, ``.md`` and ``.png``.
 
     Args:
         out: folder for the results and both runs.
-        strokes: the stroke set, an ``.npz`` file; the results have its name.
+        strokes: the stroke set, an ``.npz`` file.
         steps: length of a run; a validation at its end and at every tenth part of it.
         say: where progress goes.
 
@@ -54,25 +58,27 @@ def run_long(out: Path, strokes: Path, steps: int, *, say: Callable[[str], None]
         0; the curves are shown, not judged.
 
     Raises:
-        BadInput: when the official code is not installed, the stroke set cannot be read, the folder belongs to another
-            comparison, or one of the two processes fails.
+        BadInput: when the official code is not installed, the stroke set cannot be used, the folder belongs to
+            something else, or one of the two processes fails.
     """
     require_oracle()
     if steps < FEWEST_STEPS or steps % VALIDATIONS:
         raise BadInput(f"--steps is {steps}, expected a multiple of {VALIDATIONS}, at least {FEWEST_STEPS}")
-    read_npz(strokes)
-    name = strokes.stem
-    start_folder(out, [f"{name}.json", f"{name}.md", f"{name}.png"])
-    _begin(out, {"strokes": str(strokes.resolve()), "steps": steps})
-    _train_official(out / MAGENTA, strokes, steps, say)
-    _train_ours(out, strokes, steps, say)
-    theirs, ours = read_costs(out / MAGENTA / COSTS_FILE), our_curves(out / OURS / CURVES_FILE)
-    official = json.loads((out / MAGENTA / PROVENANCE).read_text(encoding="utf-8"))
-    result = content(strokes.name, theirs, ours, official)
-    long_picture(out / f"{name}.png", f"{strokes.name}: one run of each side, each with its own random numbers", result)
-    texts = {f"{name}.json": json.dumps(result, allow_nan=False) + "\n", f"{name}.md": markdown(result, name)}
-    paths = [*write_results(out, texts), out / f"{name}.png"]
-    say(f"\n{markdown(result, name)}\nwrote {', '.join(map(str, paths))}")
+    strokes = strokes.resolve()
+    _check_set(strokes)
+    plan = {"strokes": str(strokes), "sha256": sha256(strokes.read_bytes()).hexdigest(), "steps": steps}
+    with _folder(out, plan):
+        _train_official(out / MAGENTA, strokes, steps, say)
+        theirs = whole(read_costs(out / MAGENTA / COSTS_FILE), steps, out / MAGENTA / COSTS_FILE)
+        _train_ours(out, strokes, steps, say)
+        ours = whole(our_curves(out / OURS / CURVES_FILE), steps, out / OURS / CURVES_FILE)
+        official = read_json(out / MAGENTA / PROVENANCE, "what the official process wrote at its end")
+        result = content(strokes.name, theirs, ours, official)
+        title = f"{strokes.name}: one run of each side, each with its own random numbers"
+        long_picture(out / PICTURE, title, result)
+        text = markdown(result, PICTURE)
+        paths = write_results(out, {DATA: json.dumps(result, allow_nan=False) + "\n", TABLE: text})
+    say(f"\n{text}\nwrote {', '.join(map(str, [*paths, out / PICTURE]))}")
     return 0
 
 
@@ -83,17 +89,61 @@ def our_curves(path: Path) -> dict[str, np.ndarray]:
     return {f"{split}/{name}": curves[split][name] for split in ("train", "valid") for name in columns}
 
 
-def _begin(out: Path, plan: dict[str, Any]) -> None:
-    """Record what a folder is for, or check that it was begun for the same."""
-    path = out / PLAN
-    if not path.is_file():
-        write_results(out, {PLAN: json.dumps(plan) + "\n"})
-    elif (found := json.loads(path.read_text(encoding="utf-8"))) != plan:
-        raise BadInput(f"{out}: was begun with {found['steps']} steps on {found['strokes']}; choose another --out")
+def whole(curves: dict[str, np.ndarray], steps: int, path: Path) -> dict[str, np.ndarray]:
+    """The curves of a file.
+
+    Raises:
+        BadInput: when a step or a validation is missing, or a cost is not finite.
+    """
+    for split, expected in (("train", range(steps + 1)), ("valid", range(0, steps + 1, steps // VALIDATIONS)[1:])):
+        if curves[f"{split}/step"].tolist() != list(expected):
+            raise BadInput(f"{path}: expected each {split} step from {expected[0]} to {expected[-1]}; start again")
+        for name in COSTS:
+            wrong = np.flatnonzero(~np.isfinite(curves[f"{split}/{name}"]))
+            if len(wrong):
+                raise BadInput(f"{path}: {name} of {split} step {expected[wrong[0]]} is not finite; there is no curve")
+    return curves
+
+
+def _check_set(strokes: Path) -> None:
+    """Raise BadInput unless both trainers can train and validate on a stroke set."""
+    batch_size = HParams().batch_size
+    counts = {split: len(sketches) for split, sketches in read_npz(strokes).items()}
+    few = [f"{counts.get(split, 0)} in {split}" for split in ("train", "valid", "test")]
+    if any(counts.get(split, 0) < batch_size for split in ("train", "valid", "test")):
+        raise BadInput(f"{strokes}: expected a batch of {batch_size} sketches in each split, got {', '.join(few)}")
+    if "," in strokes.name:
+        raise BadInput(f"{strokes}: --data_set separates names by commas; rename the file")
+
+
+@contextmanager
+def _folder(out: Path, plan: Mapping[str, Any]) -> Iterator[None]:
+    """Keep a folder for one process, begun for this plan, and without earlier results."""
+    path, new = out / PLAN, not out.is_dir() or not any(out.iterdir())
+    if not new and not path.is_file():
+        raise BadInput(f"{out}: holds files and no {PLAN}: long-curves did not begin it; choose another --out")
+    if not new and (found := read_json(path, "what a folder of long-curves was begun for")) != plan:
+        begun = found if isinstance(found, dict) else {}
+        what = f"{begun.get('steps')} steps on {begun.get('strokes')}, SHA-256 {begun.get('sha256')}"
+        raise BadInput(f"{out}: was begun with {what}; now it is {plan['steps']} on {plan['strokes']}, "
+                       f"{plan['sha256']}; choose another --out")  # fmt: skip
+    start_folder(out, ())
+    lock = FileLock(out / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BadInput(f"{out}: another process trains there; wait for it, or stop it first") from None
+    try:
+        if new:
+            write_results(out, {PLAN: json.dumps(plan) + "\n"})
+        remove_results(out, (DATA, TABLE, PICTURE))
+        yield
+    finally:
+        lock.release()
 
 
 def _sizes(strokes: Path, steps: int) -> dict[str, Any]:
-    # the last step is one that a validation follows: Magenta validates after step 0, save_every, 2 save_every, ...
+    # the last step is one that a validation follows: Magenta validates after step save_every, 2 save_every, ...
     sizes = {"num_steps": steps + 1, "save_every": steps // VALIDATIONS}
     return {"data_set": [strokes.name], "dec_model": DECODER, **sizes}
 
@@ -105,7 +155,7 @@ def _train_official(folder: Path, strokes: Path, steps: int, say: Callable[[str]
     task = {
         "do": "long",
         "hparams": _sizes(strokes, steps),
-        "data_dir": str(strokes.resolve().parent),
+        "data_dir": str(strokes.parent),
         "out": str(folder.resolve()),
         "weights_seed": WEIGHTS_SEED,
         "seed": FIRST_SEED["Magenta"],
@@ -122,8 +172,12 @@ def _progress(path: Path, steps: int, say: Callable[[str], None]) -> Iterator[No
     def watch() -> None:
         started = time.monotonic()
         while not done.wait(PROGRESS):
-            if path.is_file() and len(count := read_costs(path)["train/step"]):
-                say(f"Magenta: step {count[-1]} of {steps} ({time.monotonic() - started:.0f} s)")
+            try:
+                found = read_costs(path)["train/step"]
+            except BadInput:  # it has not begun, or is being replaced
+                continue
+            if len(found):
+                say(f"Magenta: step {found[-1]} of {steps} ({time.monotonic() - started:.0f} s since this start)")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -143,10 +197,18 @@ def _train_ours(out: Path, strokes: Path, steps: int, say: Callable[[str], None]
     if not (out / OURS).is_dir():
         sizes = _sizes(strokes, steps)
         flags = [f"--{name}={sizes[name]}" for name in ("num_steps", "save_every", "dec_model")]
-        flags += ["--preset=magenta", f"--data_dir={strokes.resolve().parent}", f"--data_set={strokes.name}"]
+        flags += ["--preset=magenta", f"--data_dir={strokes.parent}", f"--data_set={strokes.name}"]
         flags += [f"--init_from={out / CONVERTED}", f"--seed={FIRST_SEED['ours']}", "--device=cpu"]
     command = [sys.executable, "-m", "pytorch_sketch_rnn", "train", f"--save_dir={out / OURS}", *flags]
     say(f"ours: {' '.join(command[1:])}")
-    environment = os.environ | {"OMP_NUM_THREADS": str(cores())}
-    if (code := subprocess.run(command, env=environment, check=False).returncode) != 0:
-        raise BadInput(f"our training ended with exit code {code}; its message is above")
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": str(cores())})
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # the terminal interrupts it too, and it saves its state
+        raise
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
+        ended = f"ended with exit code {code}; its message is above" if code > 0 else f"was killed by signal {-code}"
+        raise BadInput(f"our training {ended}")

@@ -16,9 +16,9 @@ Official Magenta and our `train.py`, once each, at Magenta's default sizes with 
 to {max_seq_len} points, float32, both from the same initial weights. Each side draws its own batches, augmentation,
 masks and latent noise. Validation is Magenta's: it counts the padding and weights the KL cost by `kl_weight_start`."""
 METHOD = """\
-Training costs are means of the steps since the line above. *±*: the standard error of the difference of the two
-means, from the scatter of the steps around a straight line; it holds the random numbers of the steps, not what a whole
-run depends on. [The comparison of many runs](curves.md) judges the means; this page shows one run at real size."""
+Training costs are means of the steps since the line above. *±* is the standard error of the difference of two means,
+from the scatter of the steps around a straight line. It covers the noise of single steps, not the difference between
+whole runs. [The comparison of many runs](curves.md) judges the means; this page shows one run at real size."""
 
 
 def content(data_set: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], official: Any) -> dict[str, Any]:
@@ -34,27 +34,31 @@ def content(data_set: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], o
     return json_ready({"data_set": data_set, "magenta": dict(theirs), "ours": dict(ours), "provenance": provenance})
 
 
-def markdown(result: Mapping[str, Any], name: str) -> str:
+def markdown(result: Mapping[str, Any], picture: str) -> str:
     """The page.
 
     Args:
         result: as from :func:`content`.
-        name: of the picture, without its extension.
+        picture: its file name.
     """
     official, ours = result["provenance"]["official"], result["provenance"]["ours"]
-    seconds = {side: float(np.median(result[side]["train/seconds"])) for side in ("magenta", "ours")}
     parts = [
         f"# {result['data_set']} at default sizes: official Magenta and ours",
         INTRODUCTION.format(**official["hparams"]),
-        f"![training and validation costs of both sides]({name}.png)",
+        f"![training and validation costs of both sides]({picture})",
         METHOD,
         markdown_table(("training steps", *_titles("±")), _training_lines(result)),
         markdown_table(("validation after", *_titles()), _validations(result)),
-        f"A training step took {seconds['magenta']:.1f} s (Magenta) and {seconds['ours']:.1f} s (ours); they ran at "
-        "different times, so that this is no comparison of speed.",
+        f"Magenta's loop ran as it is, its layers one step at a time, without TensorFlow's graph optimiser"
+        f"{_interruptions(official)}. This page does not compare speed: the sides ran at different times.",
         f"Command: `{' '.join(ours['command'])}`. Magenta: {_versions(official)}. Ours: {_versions(ours)}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _interruptions(official: Mapping[str, Any]) -> str:
+    again = [str(step) for step in official["starts"][1:]]
+    return f"; it was interrupted, with new random numbers from step {', '.join(again)} on" if again else ""
 
 
 def blocks(steps: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:

@@ -2,12 +2,14 @@
 
 The official loop runs unmodified, in float32, with TensorFlow's random numbers. Its session appends the costs of every
 step to a file. A run that was interrupted goes on from its last checkpoint, as ``--resume_training`` does: the rows
-behind that checkpoint are removed, and the random numbers of the rest come from a seed of their own.
+after that checkpoint are removed, and the random numbers of the rest come from a seed of their own.
 
 Source: Magenta ``sketch_rnn_train.py`` (``trainer``, ``train``, ``evaluate_model``).
 """
 
 import json
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,13 +20,16 @@ from parity_tests.official.magenta import CONFIG, sketch_rnn_train, tf
 from parity_tests.official.magenta import model as official_model
 from parity_tests.official.provenance import provenance
 from parity_tests.official.tf_proxy import one_step_at_a_time
-from parity_tests.record.long_run import COLUMNS, COSTS_FILE, INITIAL, PROVENANCE, RUN, rows_before
+from parity_tests.record.long_run import COLUMNS, COSTS_FILE, INITIAL, PROVENANCE, RUN, STARTS, rows_before
 from parity_tests.record.quantities import COSTS
+from pytorch_sketch_rnn.files import atomic_path
 from weight_port.names import GLOBAL_STEP
 
 
 class WritingSession(tf.Session):
     """A session that appends the costs of each training step and each validation to a file."""
+
+    model: Any = None  # until it writes
 
     def write_to(self, file: TextIO, model: Any, evaluated: Any, valid_batches: int, step: int) -> None:
         """Start writing; ``step`` is the first one that will run, a validation is ``valid_batches`` batches."""
@@ -32,8 +37,6 @@ class WritingSession(tf.Session):
         self.valid_batches, self.step = valid_batches, step
         self.batches: list[list[float]] = []  # of the evaluation after the last step
         self.started = time.monotonic()
-
-    model = None
 
     def run(self, fetches: Any, feed_dict: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Run as the loop asks, and write the costs."""
@@ -66,6 +69,7 @@ def record_long(job: dict[str, Any]) -> None:
         job: ``hparams``, ``data_dir``, ``out`` (the folder of :mod:`parity_tests.record.long_run`), ``weights_seed``
             (of the initial weights) and ``seed`` (of all else).
     """
+    _end_with_parent()
     one_step_at_a_time()
     out = Path(job["out"])
     hparams = official_model.get_default_hparams()
@@ -74,24 +78,45 @@ def record_long(job: dict[str, Any]) -> None:
     *sets, hparams, evaluated, _ = sketch_rnn_train.load_dataset(job["data_dir"], hparams)
     if not (out / INITIAL / "checkpoint").is_file():
         _save_initial(hparams, evaluated, job["weights_seed"], out / INITIAL)
-    newest = out / (RUN if (out / RUN / "checkpoint").is_file() else INITIAL)
-    done = int(tf.train.load_variable(tf.train.latest_checkpoint(str(newest)), GLOBAL_STEP))
+    newest = _checkpoint(out / RUN) or _checkpoint(out / INITIAL)
+    done = int(tf.train.load_variable(newest, GLOBAL_STEP))
+    rows = rows_before(out / COSTS_FILE, done)
+    with atomic_path(out / COSTS_FILE) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in (",".join(COLUMNS), *rows)), encoding="utf-8")
     rest = official_model.copy_hparams(hparams)
     rest.num_steps -= done  # the official loop counts the steps of this process
     models = _models(rest, evaluated, job["seed"] + done)
-    rows = rows_before(out / COSTS_FILE, done)
     _write_config(out / RUN, hparams)
-    with (out / COSTS_FILE).open("w", encoding="utf-8") as file, WritingSession(config=CONFIG) as session:
-        file.write("".join(f"{line}\n" for line in (",".join(COLUMNS), *rows)))
-        file.flush()
-        session.run(tf.global_variables_initializer())
-        sketch_rnn_train.load_checkpoint(session, str(newest))
+    with (out / STARTS).open("a", encoding="utf-8") as file:
+        file.write(f"{done}\n")
+    with (out / COSTS_FILE).open("a", encoding="utf-8") as file, WritingSession(config=CONFIG) as session:
+        tf.train.Saver(tf.global_variables()).restore(session, newest)
         session.write_to(file, *models, sets[1].num_batches, done)
         sketch_rnn_train.FLAGS(["train", f"--log_root={out / RUN}"])
         np.random.seed(job["seed"] + done)
         sketch_rnn_train.train(session, *models, *sets)
-    about = provenance(job["seed"]) | {"weights_seed": job["weights_seed"], "hparams": hparams.values()}
-    (out / PROVENANCE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    starts = [int(line) for line in (out / STARTS).read_text(encoding="utf-8").split()]
+    about = {"weights_seed": job["weights_seed"], "hparams": hparams.values(), "starts": starts}
+    with atomic_path(out / PROVENANCE) as temporary:
+        temporary.write_text(json.dumps(provenance(job["seed"]) | about, indent=1) + "\n", encoding="utf-8")
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: two must not write to one folder."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _checkpoint(folder: Path) -> str | None:
+    """The prefix of the newest checkpoint in a folder, wherever the folder was when it was written."""
+    state = tf.train.get_checkpoint_state(str(folder))
+    return None if state is None else str(folder / Path(state.model_checkpoint_path).name)
 
 
 def _models(hparams: Any, evaluated: Any, seed: int) -> tuple[Any, Any]:
