@@ -183,7 +183,7 @@ def around(cases: Mapping[str, Turns]) -> list[str]:
                     f"{turn['convert']:.2f} s and {turn['ratio']:.1f} times its memory. A training step's batch takes "
                     f"{1e3 * turn['batch']:.1f} ms and is made during the step before it; its random numbers take "
                     f"{1e3 * turn['draws']:.1f} ms without compiled kernels. Validation, test, checkpoint, model and "
-                    f"pictures take {turn['save']:.1f} s together, {turn['save'] / between:.1%} of the "
+                    f"pictures take {turn['save']:.1f} s together, {turn['save'] / between:.1%} of the time of the "
                     f"{DEFAULT.save_every} steps between two of them."
                 ]
     return []

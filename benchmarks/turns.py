@@ -26,7 +26,7 @@ def run_turns(
         rounds: turns of each side.
         repeats: timed training steps in a turn.
         sample_batch: sketches that are drawn at once.
-        first: whether to time what is the same in all cases: conversion, batches and random numbers.
+        first: whether to time what is the same in all cases: conversion, batches, random numbers and saves.
     """
     (folder / "magenta").mkdir()
     np.savez(folder / "batch.npz", **_batch(case.hparams["batch_size"], case.hparams["max_seq_len"]))

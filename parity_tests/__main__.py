@@ -30,9 +30,7 @@ def parser() -> Parser:
     _add_mutants(commands.add_parser("mutants", help="plant known bugs one by one, and count those that are caught"))
     _add_false_alarms(commands.add_parser("false-alarms", help="compare pairs known to be equal; count false alarms"))
     _add_curves(commands.add_parser("curves", help="train both sides many times, and compare their training curves"))
-    _add_long_curves(
-        commands.add_parser("long-curves", help="train each side once at default sizes; goes on if interrupted before")
-    )
+    _add_long_curves(commands.add_parser("long-curves", help="train each side once at default sizes, or continue that"))
     _add_fuzz(commands.add_parser("fuzz", help="give damaged and hostile files to every command (Linux)"))
     fixtures = commands.add_parser("fixtures", help="record the small recordings that ship with this package again")
     fixtures.add_argument("--out", type=Path, default=FOLDER, help="folder for the recordings")

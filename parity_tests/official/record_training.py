@@ -1,7 +1,8 @@
 """Records a run of the official trainer in float64, with dropout, augmentation and schedules on, step by step.
 
 The official loop runs unmodified. Its session feeds the random numbers of each step and records what the step computes,
-so batches, augmentation, schedules, validation and checkpoints are the official ones.
+so batches, augmentation, schedules, validation and checkpoints are the official ones. Only the runs from perturbed
+weights, of which the costs and weights count, leave out their checkpoints.
 """
 
 from contextlib import nullcontext

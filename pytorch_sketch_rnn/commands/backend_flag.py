@@ -49,5 +49,6 @@ def notices_as_notes() -> Iterator[None]:
         for warning in found:
             if issubclass(warning.category, BackendNotice):
                 print(f"note: {one_line(warning.message)}", file=sys.stderr, flush=True)
-            else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    for warning in found:  # not after an error, in whose place they might be raised
+        if not issubclass(warning.category, BackendNotice):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

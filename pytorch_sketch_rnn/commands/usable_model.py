@@ -9,7 +9,12 @@ from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 
 def usable_model(folder: Path, device: torch.device, backend: str) -> SketchRNN:
-    """The model in a folder, in eval mode, with a backend that this machine has.
+    """The model in a folder, in eval mode.
+
+    Args:
+        folder: of the model.
+        device: where it computes.
+        backend: the name of one that this device has.
 
     Raises:
         BadInput: when a file is missing or invalid, or a weight is NaN or infinite.

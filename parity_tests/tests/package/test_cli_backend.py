@@ -52,17 +52,18 @@ def run(*arguments):
 
 @pytest.mark.parametrize("request_", ["reference", "fused", "fused:aten"])
 def test_the_model_computes_with_the_backend_that_was_asked_for(folder, monkeypatch, request_):
-    asked, loaded = [], SketchRNN.from_pretrained.__func__
+    used, loaded = [], SketchRNN.from_pretrained.__func__
 
     def spy(cls, *arguments, **options):
-        asked.append(options["backend"])
-        return loaded(cls, *arguments, **options)
+        model = loaded(cls, *arguments, **options)
+        used.append(model.usable_backend().name)
+        return model
 
     monkeypatch.setattr(SketchRNN, "from_pretrained", classmethod(spy))
     for command in commands(folder):
         assert run(*command, f"--backend={request_}") == 0
     name = choice.fastest(choice.torch.device("cpu"))[0].name if request_ == "fused" else request_
-    assert asked == [name, name]
+    assert used == [name, name]
 
 
 def test_a_backend_that_is_not_there_is_one_line(folder, capsys):

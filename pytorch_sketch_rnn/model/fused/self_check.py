@@ -1,4 +1,4 @@
-"""Comparing a fused path with the reference on this machine, in a small case, before it is used."""
+"""Comparing a fused path with the reference on this machine, in small cases, before it is used."""
 
 import itertools
 from collections.abc import Callable
@@ -81,6 +81,7 @@ def sampling_disagreement(make_sampler: Callable[[Decoder, Tensor, State, Tensor
                 going = (pens != END).to(dtype)
                 results.append({"mixtures": outputs, "pen states": pens, "offsets": offsets * going.unsqueeze(2)})
             for name, value in results[1].items():
+                # of a tensor of small numbers, such as the offsets of a sketch that ends at once, relative to 1
                 error = float((results[0][name] - value).abs().max() / value.abs().max().clamp(min=1))
                 if not error <= tolerance:  # true for NaN as well
                     return f"sampling, {kind.__name__}, {name}: off by {error:.1e} in {dtype}"

@@ -1,5 +1,7 @@
 """What the check of a backend before its first use reaches."""
 
+import re
+
 import pytest
 import torch
 from fused_cases import CPU
@@ -18,6 +20,9 @@ def kernels():
         pytest.skip(str(error))
 
 
+(DEPTH,) = map(int, re.findall(rb"kDepth = (\d+);", build.read_source("products.cpp")))
+
+
 class DeepProductsWrong(Native):
     """Its products are wrong where their depth is cut."""
 
@@ -28,7 +33,7 @@ class DeepProductsWrong(Native):
             multiply(a, out)
             out *= 1.001
 
-        return multiply if weights.shape[1] <= 640 else wrong
+        return multiply if weights.shape[1] <= DEPTH else wrong
 
 
 def test_products_that_are_cut_in_depth_are_checked(kernels):
