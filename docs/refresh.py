@@ -24,11 +24,13 @@ COPIES = {
     ROOT / "out/mutants/sensitivity.md": ROOT / "docs/sensitivity.md",
     ROOT / "out/mutants/sensitivity.json": ROOT / "fixtures/sensitivity.json",
     ROOT / "out/curves/curves.md": ROOT / "docs/curves/curves.md",
+    ROOT / "out/long-curves/long-curves.md": ROOT / "docs/curves/long-curves.md",
+    ROOT / "out/long-curves/long-curves.json": ROOT / "docs/curves/long-curves.json",
     ROOT / "out/fuzz/fuzz.md": ROOT / "docs/fuzz.md",
     ROOT / "out/bench/bench.md": ROOT / "docs/bench/bench.md",
     ROOT / "out/bench/bench.json": ROOT / "docs/bench/bench.json",
 }
-PICTURES = {"out/curves": "docs/curves", "out/bench": "docs/bench"}
+PICTURES = {"out/curves": "docs/curves", "out/long-curves": "docs/curves", "out/bench": "docs/bench"}
 
 # The rows of the README's parity table: a title, and the parts of the report that it stands for.
 COMPONENTS = (

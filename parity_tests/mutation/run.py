@@ -13,7 +13,7 @@ from typing import Any
 from parity_tests.judge.row import failures
 from parity_tests.mutation.bugs import HarnessMutant, Mutant, ProductMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS, testable
+from parity_tests.mutation.catalogue.kernels.every import KERNEL_MUTANTS, runnable
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import Result, judge_all, judged_rows, load_recordings
@@ -73,7 +73,7 @@ def run_mutants(
     for mutant in planted:
         with mutant.planting.planted():  # a bug that does not fit the code is noticed now, not after minutes
             pass
-    kernels, left_out = testable(kernels)
+    kernels, left_out = runnable(kernels)
     if left_out:
         log(left_out)
     started = time.monotonic()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from parity_tests.mutation.bugs import HarnessMutant, ProductMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
+from parity_tests.mutation.catalogue.kernels.every import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.workers import shut_down
 from pytorch_sketch_rnn.errors import BadInput

@@ -22,7 +22,6 @@ from parity_tests.official.provenance import provenance
 from parity_tests.official.tf_proxy import one_step_at_a_time
 from parity_tests.record.long_run import COLUMNS, COSTS_FILE, INITIAL, PROVENANCE, RUN, STARTS, rows_before
 from parity_tests.record.quantities import COSTS
-from pytorch_sketch_rnn.files import atomic_path
 from weight_port.names import GLOBAL_STEP
 
 
@@ -81,8 +80,7 @@ def record_long(job: dict[str, Any]) -> None:
     newest = _checkpoint(out / RUN) or _checkpoint(out / INITIAL)
     done = int(tf.train.load_variable(newest, GLOBAL_STEP))
     rows = rows_before(out / COSTS_FILE, done)
-    with atomic_path(out / COSTS_FILE) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in (",".join(COLUMNS), *rows)), encoding="utf-8")
+    _write_whole(out / COSTS_FILE, "".join(f"{line}\n" for line in (",".join(COLUMNS), *rows)))
     rest = official_model.copy_hparams(hparams)
     rest.num_steps -= done  # the official loop counts the steps of this process
     models = _models(rest, evaluated, job["seed"] + done)
@@ -97,8 +95,7 @@ def record_long(job: dict[str, Any]) -> None:
         sketch_rnn_train.train(session, *models, *sets)
     starts = [int(line) for line in (out / STARTS).read_text(encoding="utf-8").split()]
     about = {"weights_seed": job["weights_seed"], "hparams": hparams.values(), "starts": starts}
-    with atomic_path(out / PROVENANCE) as temporary:
-        temporary.write_text(json.dumps(provenance(job["seed"]) | about, indent=1) + "\n", encoding="utf-8")
+    _write_whole(out / PROVENANCE, json.dumps(provenance(job["seed"]) | about, indent=1) + "\n")
 
 
 def _end_with_parent() -> None:
@@ -133,6 +130,13 @@ def _save_initial(hparams: Any, evaluated: Any, seed: int, folder: Path) -> None
     with tf.Session(config=CONFIG) as session:
         session.run(tf.global_variables_initializer())
         sketch_rnn_train.save_model(session, str(folder), 0)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is there as a whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _write_config(folder: Path, hparams: Any) -> None:

@@ -15,10 +15,9 @@ from parity_tests.record.error_norms import by_step
 from parity_tests.record.layers import layers_of
 from parity_tests.record.layout import draw_shapes, expected_numbers, quantity_shapes, variable_shapes
 from parity_tests.record.mixtures import PARAMETERS
-from parity_tests.record.provenance_form import is_unicode, provenance_problem
 from parity_tests.record.quantities import COSTS
 from parity_tests.record.recording import Recording
-from parity_tests.record.requirements import Requirements, Shape
+from parity_tests.record.requirements import Requirements, Shape, is_unicode, provenance_problem
 from pytorch_sketch_rnn.data.npz import SPLITS
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams

@@ -1,7 +1,11 @@
-"""What the form of a recording may require of it: arrays with certain shapes, hyperparameters, a seed."""
+"""What the form of a recording may require of it: arrays with certain shapes, hyperparameters, a seed, a provenance.
 
+Who wrote a provenance is not known, but reports show it and replays use it.
+"""
+
+import json
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -11,6 +15,12 @@ from pytorch_sketch_rnn.hparams import LARGEST_NUMBER, LARGEST_SIZE
 from weight_port.names import CELLS
 
 Shape = tuple[int | None, ...]  # None: any length
+LARGEST_SEED = 2**31 - 1  # a replay adds the number of a draw to it, and NumPy accepts up to 2**32 - 1
+# The entries that the official side writes; those of other versions may lack some, and have others.
+TEXTS = ("official", "machine", "processor", "vector instructions", "linear algebra", "checkpoint")
+NUMBERS = ("cores", "threads", "seed")
+TABLES = ("versions", "sha256", "environment")  # text by name
+LISTS = ("command", "not sampled")  # of texts
 
 
 class Requirements:
@@ -70,3 +80,32 @@ class Requirements:
             if name not in names:
                 self.refuse(f"{other}/{name} has no counterpart in {group}")
             self.array(other, name, *self.groups[group][name].shape)
+
+
+def provenance_problem(provenance: Mapping[str, Any]) -> str | None:
+    """What is wrong with a provenance, or None.
+
+    Args:
+        provenance: from JSON.
+    """
+    for name, value in provenance.items():
+        if name in TEXTS and not isinstance(value, str):
+            return f"its {name} is of another form, expected text"
+        if name in NUMBERS and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            return f"its {name} is of another form, expected a whole number"
+        if name in TABLES and not (isinstance(value, dict) and all(isinstance(text, str) for text in value.values())):
+            return f"its {name} is of another form, expected texts by name"
+        if name in LISTS and not (isinstance(value, list) and all(isinstance(text, str) for text in value)):
+            return f"its {name} is of another form, expected a list of texts"
+    if provenance.get("seed", 0) > LARGEST_SEED:
+        return f"its seed is larger than {LARGEST_SEED}"
+    return None
+
+
+def is_unicode(claims: Any) -> bool:
+    """Whether all text in claims can be written to a file; JSON can also name halves of surrogate pairs."""
+    try:
+        json.dumps(claims, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from parity_tests.judge.training import judge_training
 from parity_tests.mutation import unit_tests
 from parity_tests.mutation.bugs import Entries, Mutant, Text, Value
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
+from parity_tests.mutation.catalogue.kernels.every import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.port import FAMILIES, LEFT_OUT, MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.kernel_source import Source

@@ -13,8 +13,8 @@ from parity_tests.mutation import port_bugs, unit_tests
 from parity_tests.mutation import run as running
 from parity_tests.mutation.bugs import HarnessMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS, testable
-from parity_tests.mutation.catalogue.kernels_triton import TRITON_MUTANTS
+from parity_tests.mutation.catalogue.kernels.every import KERNEL_MUTANTS, runnable
+from parity_tests.mutation.catalogue.kernels.triton import TRITON_MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import judge
 from parity_tests.mutation.run import LOCATED, TABLE, UNFINISHED, run_mutants
@@ -282,12 +282,12 @@ def test_bugs_of_triton_kernels_are_left_out_and_counted_where_it_is_not_install
     kept = [mutant for mutant in KERNEL_MUTANTS if mutant not in TRITON_MUTANTS]
     assert TRITON_MUTANTS
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "triton" else find(name))
-    assert testable((*kept, *TRITON_MUTANTS)) == (
+    assert runnable((*kept, *TRITON_MUTANTS)) == (
         kept,
         f"bugs of Triton kernels are left out ({len(TRITON_MUTANTS)}): it is not installed",
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name == "triton" else find(name))
-    assert testable(KERNEL_MUTANTS) == (list(KERNEL_MUTANTS), None)
+    assert runnable(KERNEL_MUTANTS) == (list(KERNEL_MUTANTS), None)
 
 
 def test_a_bug_of_an_unknown_name_is_refused():

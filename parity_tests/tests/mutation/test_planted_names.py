@@ -11,7 +11,7 @@ import pytest
 from parity_tests.causes.hypotheses import HYPOTHESES
 from parity_tests.mutation.bugs import Text
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
+from parity_tests.mutation.catalogue.kernels.every import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.sensitivity.catalogue import SCALED_BUGS

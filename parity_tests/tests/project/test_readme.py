@@ -8,7 +8,7 @@ import pytest
 from pages import PAGES, README, ROOT
 
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
-from parity_tests.mutation.catalogue.kernels import KERNEL_MUTANTS
+from parity_tests.mutation.catalogue.kernels.every import KERNEL_MUTANTS
 from parity_tests.mutation.catalogue.port import MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.record.recording import FOLDER

@@ -11,7 +11,7 @@ from parity_tests.__main__ import main
 from parity_tests.judge.proof import prove
 from parity_tests.record.form import GIVEN, PRECISIONS, check_form
 from parity_tests.record.machine import machine
-from parity_tests.record.provenance_form import LISTS, NUMBERS, TABLES, TEXTS, provenance_problem
+from parity_tests.record.requirements import LISTS, NUMBERS, TABLES, TEXTS, provenance_problem
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 RECORDINGS = shipped()

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 import torch
 
 from parity_tests.mutation.bugs import ProductMutant
-from parity_tests.mutation.catalogue.kernels_compiled import COMPILED_MUTANTS
-from parity_tests.mutation.catalogue.kernels_python import PYTHON_MUTANTS
-from parity_tests.mutation.catalogue.kernels_sampling import SAMPLING_MUTANTS
-from parity_tests.mutation.catalogue.kernels_tests import COMPILED
-from parity_tests.mutation.catalogue.kernels_triton import INTERPRETED, TRITON_MUTANTS
+from parity_tests.mutation.catalogue.kernels.compiled import COMPILED_MUTANTS
+from parity_tests.mutation.catalogue.kernels.python import PYTHON_MUTANTS
+from parity_tests.mutation.catalogue.kernels.sampling import SAMPLING_MUTANTS
+from parity_tests.mutation.catalogue.kernels.tests import COMPILED
+from parity_tests.mutation.catalogue.kernels.triton import INTERPRETED, TRITON_MUTANTS
 from pytorch_sketch_rnn.model.fused import choice
 
 KERNEL_MUTANTS = (*COMPILED_MUTANTS, *SAMPLING_MUTANTS, *PYTHON_MUTANTS, *TRITON_MUTANTS)
 
 
-def testable(mutants: Sequence[ProductMutant]) -> tuple[Sequence[ProductMutant], str | None]:
+def runnable(mutants: Sequence[ProductMutant]) -> tuple[Sequence[ProductMutant], str | None]:
     """The bugs whose tests can run on this machine, and how many others there are and why; None if there are none."""
     compiled = [mutant for mutant in mutants if any(f"{COMPILED}]" in test for test in mutant.tests)]
     interpreted = [mutant for mutant in mutants if mutant.tests == (INTERPRETED,)]

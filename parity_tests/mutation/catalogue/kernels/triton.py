@@ -1,7 +1,7 @@
 """Bugs of the Triton kernels, which Triton's interpreter runs."""
 
 from parity_tests.mutation.bugs import ProductMutant
-from parity_tests.mutation.catalogue.kernels_tests import kernel_mutant
+from parity_tests.mutation.catalogue.kernels.tests import kernel_mutant
 from parity_tests.mutation.triton_source import TritonSource
 
 INTERPRETED = "model/fused/test_triton_interpreted.py::test_all_cases_pass_in_the_interpreter"

@@ -1,7 +1,7 @@
 """Bugs of the compiled kernels and products."""
 
 from parity_tests.mutation.bugs import ProductMutant
-from parity_tests.mutation.catalogue.kernels_tests import (
+from parity_tests.mutation.catalogue.kernels.tests import (
     COMPILED,
     FAR,
     FLOAT32,

@@ -1,7 +1,7 @@
 """Bugs of the kernels' PyTorch form, and of what drives either form."""
 
 from parity_tests.mutation.bugs import ProductMutant, Text
-from parity_tests.mutation.catalogue.kernels_tests import (
+from parity_tests.mutation.catalogue.kernels.tests import (
     ATEN,
     COPY,
     DRAWN,

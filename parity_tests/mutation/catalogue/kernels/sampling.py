@@ -1,7 +1,7 @@
 """Bugs of the compiled sampling."""
 
 from parity_tests.mutation.bugs import ProductMutant
-from parity_tests.mutation.catalogue.kernels_tests import COMPILED, kernel_mutant
+from parity_tests.mutation.catalogue.kernels.tests import COMPILED, kernel_mutant
 from parity_tests.mutation.kernel_source import Source
 
 _FILE = "model/fused/test_fused_sampling.py::test_"
