@@ -4,6 +4,7 @@ Triton decides at its import whether it interprets, so ``test_triton_interpreted
 own. On a machine with a GPU, ``python -m pytest`` of this file runs the compiled kernels.
 """
 
+import bisect
 import itertools
 import os
 
@@ -191,6 +192,22 @@ def test_keyed_masks_have_the_same_bits_as_everywhere(dtype, seed, step, rows, s
     Triton().fill(ours, same, None)
     other = KeyedDraws(seed, int(in_memory), rows).mask("encoder/bw/recurrent", shape, keep_prob)
     assert torch.equal(ours.cpu(), other.tensor(expected))
+
+
+def test_a_unit_is_kept_below_the_threshold_and_not_at_it():
+    def mask(threshold):
+        return KeyedDraws(0, 0, range(2)).mask("decoder/recurrent", (2, 3, 4), threshold / 2**16)
+
+    def expected(threshold):
+        return mask(threshold).tensor(torch.empty(0, dtype=torch.float64))
+
+    # the lowest threshold at which one of the units is kept
+    lowest = bisect.bisect_left(range(2**16 + 1), True, lo=1, key=lambda threshold: bool(expected(threshold)[1, 2, 3]))
+    assert 1 < lowest < 2**16
+    for threshold in (lowest - 1, lowest):
+        ours = torch.empty(2, 3, 4, dtype=torch.float64, device=DEVICE)
+        Triton().fill(ours, mask(threshold), None)
+        assert torch.equal(ours.cpu(), expected(threshold))
 
 
 def test_other_masks_are_copied():
