@@ -119,7 +119,7 @@ def _check_set(strokes: Path) -> None:
 @contextmanager
 def _folder(out: Path, plan: Mapping[str, Any]) -> Iterator[None]:
     """Keep a folder for one process, begun for this plan, and without earlier results."""
-    path, new = out / PLAN, not out.is_dir() or not any(out.iterdir())
+    path, new = out / PLAN, not out.is_dir() or all(file.name == LOCK for file in out.iterdir())
     if not new and not path.is_file():
         raise BadInput(f"{out}: holds files and no {PLAN}: long-curves did not begin it; choose another --out")
     if not new and (found := read_json(path, "what a folder of long-curves was begun for")) != plan:

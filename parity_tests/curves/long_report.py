@@ -18,7 +18,7 @@ masks and latent noise. Validation is Magenta's: it counts the padding and weigh
 METHOD = """\
 Training costs are means of the steps since the line above. *±* is the standard error of the difference of two means,
 from the scatter of the steps around a straight line. It covers the noise of single steps, not the difference between
-whole runs. [The comparison of many runs](curves.md) judges the means; this page shows one run at real size."""
+whole runs. `make curves` judges the means of many runs of smaller models; this page shows one run at real size."""
 
 
 def content(data_set: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], official: Any) -> dict[str, Any]:

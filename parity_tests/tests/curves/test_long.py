@@ -219,6 +219,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path, strokes, without_traini
     assert (tmp_path / "long-curves.md").read_text() == "mine"
 
 
+def test_a_folder_that_was_left_before_its_plan_was_written_is_begun(tmp_path, strokes, without_training):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / long.LOCK).touch()
+    assert long_curves(strokes, tmp_path / "out") == 0
+
+
 def test_two_processes_do_not_share_a_folder(tmp_path, strokes, without_training, capsys):
     assert long_curves(strokes, tmp_path / "out") == 0
     with FileLock(tmp_path / "out" / long.LOCK):

@@ -14,6 +14,7 @@ from parity_tests.mutation import run as running
 from parity_tests.mutation.bugs import HarnessMutant
 from parity_tests.mutation.catalogue.harness import HARNESS_MUTANTS
 from parity_tests.mutation.catalogue.kernels.every import KERNEL_MUTANTS, runnable
+from parity_tests.mutation.catalogue.kernels.python import PYTHON_MUTANTS
 from parity_tests.mutation.catalogue.kernels.triton import TRITON_MUTANTS
 from parity_tests.mutation.catalogue.product import PRODUCT_MUTANTS
 from parity_tests.mutation.port_bugs import judge
@@ -278,8 +279,7 @@ def test_bugs_of_compiled_code_are_left_out_and_counted_where_there_is_no_compil
 
 
 def test_bugs_of_triton_kernels_are_left_out_and_counted_where_it_is_not_installed(monkeypatch):
-    find = importlib.util.find_spec
-    kept = [mutant for mutant in KERNEL_MUTANTS if mutant not in TRITON_MUTANTS]
+    find, kept = importlib.util.find_spec, list(PYTHON_MUTANTS)
     assert TRITON_MUTANTS
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "triton" else find(name))
     assert runnable((*kept, *TRITON_MUTANTS)) == (
@@ -287,7 +287,7 @@ def test_bugs_of_triton_kernels_are_left_out_and_counted_where_it_is_not_install
         f"bugs of Triton kernels are left out ({len(TRITON_MUTANTS)}): it is not installed",
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name == "triton" else find(name))
-    assert runnable(KERNEL_MUTANTS) == (list(KERNEL_MUTANTS), None)
+    assert runnable(TRITON_MUTANTS) == (list(TRITON_MUTANTS), None)
 
 
 def test_a_bug_of_an_unknown_name_is_refused():

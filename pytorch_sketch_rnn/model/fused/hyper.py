@@ -127,7 +127,7 @@ class HyperSequence(torch.autograd.Function):
     @first_derivative_only
     def backward(ctx: Any, d_outputs: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
         """All steps, from the last to the first."""
-        W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors[7:]
+        _, _, _, _, _, _, _, W_xh, W_hh, bias, W_inner, W_embedding, W_signal, *rest = ctx.saved_tensors
         total, states, inner_total, inner_states, Z, from_h, embedded, mask, projected, *rest = rest
         kernels, layout, i = ctx.kernels, ctx.layout, ctx.i
         (D, _, n), m, B = states.shape, inner_states.shape[2], layout.batch

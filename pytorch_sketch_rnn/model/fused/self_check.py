@@ -36,14 +36,14 @@ def disagreement(backend: Backend, device: torch.device) -> str | None:
     """What a backend computes otherwise than the reference, or None if it agrees.
 
     Outputs, final states and all gradients are compared, for the three cells, in both precisions and both directions,
-    with dropout, ragged lengths and inputs that are the same at every step; one cell also in a
-    larger case.
+    with dropout, ragged lengths and inputs that are the same at every step; one cell also in a larger case.
     """
     generator = torch.Generator().manual_seed(0)
     cases = [(dtype, kind, _SMALL) for dtype in _TOLERANCE for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell)]
     for dtype, kind, size in (*cases, (torch.float32, LayerNormLSTMCell, _LARGE)):
+        random = _normal(generator, device, dtype)
         for direction, case in (("decoder", _decoder), ("encoder", _encoder)):
-            ours, theirs = case(kind, size, dtype, device, generator, backend)
+            ours, theirs = case(kind, size, random, backend)
             for name, value in theirs.items():
                 error = ((ours[name] - value).abs().max() / value.abs().max().clamp(min=1e-30)).detach()
                 if not float(error) <= _TOLERANCE[dtype]:  # true for NaN as well
@@ -61,10 +61,7 @@ def sampling_disagreement(make_sampler: Callable[[Decoder, Tensor, State, Tensor
     """
     generator, steps = torch.Generator().manual_seed(0), 6
     for (dtype, tolerance), batch in itertools.product(_TOLERANCE.items(), (2 * torch.get_num_threads() + 7, 1)):
-
-        def random(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
-            return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(dtype)
-
+        random = _normal(generator, torch.device("cpu"), dtype)
         for kind in (LSTMCell, LayerNormLSTMCell, HyperLSTMCell):
             cell = _cell(kind, _SMALL.units, _INPUTS + _CONSTANT, random)
             decoder = Decoder(cell, _CONSTANT, num_mixture=2).to(dtype)
@@ -89,19 +86,17 @@ def sampling_disagreement(make_sampler: Callable[[Decoder, Tensor, State, Tensor
 
 
 Values = dict[str, Tensor]
+Random = Callable[..., Tensor]  # of a shape, on the device and in the type that are checked
 
 
-def _decoder(
-    kind: type[Cell],
-    size: _Size,
-    dtype: torch.dtype,
-    device: torch.device,
-    generator: torch.Generator,
-    backend: Backend,
-) -> tuple[Values, Values]:
+def _normal(generator: torch.Generator, device: torch.device, dtype: torch.dtype) -> Random:
     def random(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(device, dtype)
 
+    return random
+
+
+def _decoder(kind: type[Cell], size: _Size, random: Random, backend: Backend) -> tuple[Values, Values]:
     batch, steps = len(size.lengths), max(size.lengths)
     cell = _cell(kind, size.units, _INPUTS + _CONSTANT, random)
     inputs, constant = random(batch, steps, _INPUTS), random(batch, _CONSTANT).requires_grad_()
@@ -115,21 +110,12 @@ def _decoder(
     return results[0], results[1]
 
 
-def _encoder(
-    kind: type[Cell],
-    size: _Size,
-    dtype: torch.dtype,
-    device: torch.device,
-    generator: torch.Generator,
-    backend: Backend,
-) -> tuple[Values, Values]:
-    def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(device, dtype)
-
+def _encoder(kind: type[Cell], size: _Size, random: Random, backend: Backend) -> tuple[Values, Values]:
     batch, steps = len(size.lengths), max(size.lengths)
     fw, bw = _cell(kind, size.units, _INPUTS, random), _cell(kind, size.units, _INPUTS, random)
     cells = torch.nn.ModuleList([fw, bw])
-    inputs, lengths = random(batch, steps, _INPUTS), torch.tensor(size.lengths, device=device)
+    inputs = random(batch, steps, _INPUTS)
+    lengths = torch.tensor(size.lengths, device=inputs.device)
     masks = _mask(random, batch, steps, size.units), _mask(random, batch, steps, size.units)
     results = []
     for run_both in (backend.run_both, sequence.run_both):
@@ -147,14 +133,14 @@ def _reference_run(cell: Cell, inputs: Tensor, state: State, masks: Masks, *, co
     return sequence.run(cell, inputs, state, None, masks, constant=constant)
 
 
-def _cell(kind: type[Cell], units: int, inputs: int, random: Callable[..., Tensor]) -> Cell:
+def _cell(kind: type[Cell], units: int, inputs: int, random: Random) -> Cell:
     cell = HyperLSTMCell(inputs, units, 7, 3) if kind is HyperLSTMCell else kind(inputs, units)
     for parameter in cell.parameters():
         parameter.data = 0.3 * random(*parameter.shape)
     return cell
 
 
-def _mask(random: Callable[..., Tensor], batch: int, steps: int, units: int) -> RecordedMask:
+def _mask(random: Random, batch: int, steps: int, units: int) -> RecordedMask:
     kept = random(batch, steps, units) > -1
     return RecordedMask((kept / 0.8).double().cpu().numpy())
 
