@@ -207,14 +207,23 @@ def test_a_folder_that_was_begun_for_something_else_is_refused_and_keeps_its_res
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
-@pytest.mark.parametrize("plan", [None, "{", "[]", '{"steps": 3}'])
-def test_a_folder_of_something_else_is_refused(tmp_path, strokes, without_training, capsys, plan):
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (None, "long-curves did not begin it"),
+        ("{", "expected JSON"),
+        ("[]", "was begun with None steps"),
+        ('{"steps": 3}', "was begun with 3 steps"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(tmp_path, strokes, without_training, capsys, plan, message):
     (tmp_path / "long-curves.md").write_text("mine")
     if plan is not None:
         (tmp_path / long.PLAN).write_text(plan)
     assert long_curves(strokes, tmp_path) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {tmp_path}")
+    assert message in error
     assert error.count("\n") == 1
     assert (tmp_path / "long-curves.md").read_text() == "mine"
 
@@ -239,7 +248,7 @@ class Ended:
     """A training that has ended with an exit code, perhaps after it was interrupted."""
 
     def __init__(self, code, interrupted=False):
-        self.code, self.interrupted, self.commands = code, interrupted, []
+        self.code, self.interrupted, self.commands, self.ended = code, interrupted, [], False
 
     def __call__(self, command, env):
         self.commands.append(command)
@@ -249,6 +258,7 @@ class Ended:
         if self.interrupted:
             self.interrupted = False
             raise KeyboardInterrupt
+        self.ended = True
         return self.code
 
 
@@ -279,7 +289,7 @@ def test_a_training_that_does_not_end_well_is_said(tmp_path, strokes, monkeypatc
     monkeypatch.setattr(long.subprocess, "Popen", ended)
     with pytest.raises(error, match=message or None):
         long._train_ours(tmp_path, strokes, STEPS, lambda _: None)
-    assert not ended.interrupted
+    assert ended.ended  # after an interruption, it may still save its state
 
 
 # The official side ---------------------------------------------------------------------------------------------------
