@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pytorch_sketch_rnn.model.fused import native
-from pytorch_sketch_rnn.model.fused.native import PackedProduct
+from pytorch_sketch_rnn.model.fused.native import PackedProduct, add_product
 
 _PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::addmm_", "aten::baddbmm_")
 _LEAST = 2**18  # multiplications; smaller products are not worth counting
@@ -70,6 +70,13 @@ class _Recorder(TorchDispatchMode):
 
         return recorded
 
+    def added_product(self, products: CDLL, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """In place of ``add_product``, likewise."""
+        add_product(products, a, b, out)
+        if self._counts(a.numel() * b.shape[-1]):
+            operands = self._stock.like(a), self._stock.like(b), self._stock.like(out)
+            self.again.append(lambda: add_product(products, *operands))
+
     def _counts(self, multiplications: int) -> bool:
         if multiplications >= _LEAST:
             self.multiplications += multiplications
@@ -84,7 +91,11 @@ def measure_products(step: Callable[[], object], repeats: int) -> dict[str, floa
         repeats: of which the median is taken.
     """
     recorder = _Recorder()
-    with recorder, patch.object(native, "PackedProduct", recorder.packed_product):
+    with (
+        recorder,
+        patch.object(native, "PackedProduct", recorder.packed_product),
+        patch.object(native, "add_product", recorder.added_product),
+    ):
         step()
     seconds = []
     for _ in range(repeats):

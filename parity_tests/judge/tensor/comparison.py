@@ -19,7 +19,7 @@ from parity_tests.judge.tensor.decisions import last_certain_step
 from parity_tests.judge.tensor.local import Pooled, judge_pools
 from parity_tests.judge.tensor.place import first_of, place, unstepped, within
 from parity_tests.record.error_norms import by_step, sizes
-from parity_tests.record.quantities import FED, GATES, VARIABLES
+from parity_tests.record.quantities import FED, GATES, VARIABLES, in_any_gate, is_weight_vjp
 from parity_tests.record.recording import Recording
 
 CAUSE_TOLERANCE32 = 1e-5  # when a cause is sought in float32, numbers this close, relatively, count as equal
@@ -163,7 +163,7 @@ class Comparison:
 
     def _pooled(self) -> Row:
         """A local function in float32: the root mean square of each pool decides."""
-        pools = judge_pools(self.official, self.ours, self.theirs, self.truth, self.scale)
+        pools = judge_pools(self.official, self.ours, self.theirs, self.truth, self.scale, self._error_of_others())
         worst = max(pools, key=lambda pool: pool.used)
         steps = [pool.index for pool in pools if pool.axis == "step"]
         at = {worst.axis: worst.index} if worst.axis else {}
@@ -190,6 +190,19 @@ class Comparison:
             profile=np.stack([found[0], official[0]]) / self.scale if self.scale else None,
         )
         return self._with_cause(row) if worst.used > 1 else row
+
+    def _error_of_others(self) -> float:
+        """The official root mean square error of the same weight's gradient in all gates of a HyperLSTM."""
+        kind, groups = in_any_gate(self.official), self.recording.groups
+        if kind == self.official or not is_weight_vjp(self.official):
+            return 0.0
+        squares = [
+            np.square(official.astype(np.float64) - self.truths[name]).mean()
+            for group in ("float32", "float32_local")
+            for name, official in groups.get(group, {}).items()
+            if in_any_gate(name) == kind and name in self.truths
+        ]
+        return float(np.sqrt(np.mean([square for square in squares if np.isfinite(square)])))
 
     @staticmethod
     def _named(pool: Pooled) -> str | int:

@@ -24,7 +24,9 @@ class Pooled(NamedTuple):
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used
 
 
-def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.ndarray, scale: float) -> list[Pooled]:
+def judge_pools(
+    name: str, ours: np.ndarray, official: np.ndarray, truth: np.ndarray, scale: float, of_others: float = 0.0
+) -> list[Pooled]:
     """All pools of a float32 quantity that depart; if none does, the one that uses most of its allowance.
 
     Args:
@@ -33,6 +35,7 @@ def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.nda
         official: float32, from the same values.
         truth: float64, from the same values.
         scale: the largest magnitude of the terms that a cost sums; ignored for other families.
+        of_others: root mean square error, absolute, of official quantities that sum terms of the same size.
     """
     kind = family(name)
     truth = truth.astype(np.float64)
@@ -43,7 +46,7 @@ def judge_pools(name: str, ours: np.ndarray, official: np.ndarray, truth: np.nda
     of_whole = theirs[0] / magnitude[0] if magnitude[0] else 0.0
     expected = theirs**2 + (of_whole**2 + (LOCAL_FLOOR * EPSILON32) ** 2) * magnitude**2
     if kind in CANCELLING:
-        expected += theirs[0] ** 2
+        expected += theirs[0] ** 2 + of_others**2
     allowed = factors(kind, pools.sizes) * np.sqrt(expected)
     with np.errstate(divide="ignore", invalid="ignore"):
         used = np.where(error == 0, 0.0, error / allowed)

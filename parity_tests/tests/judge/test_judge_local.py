@@ -5,6 +5,7 @@ import pytest
 from judging import INF, NAN, local, with_item
 
 from parity_tests.judge.limits import EPSILON32, FLOAT64_ALLOWED, LOCAL_FLOOR, factors, family
+from parity_tests.judge.row import Row
 from parity_tests.judge.tensor.local import judge_pools
 from parity_tests.judge.tensor.pools import pooled
 
@@ -260,3 +261,34 @@ def test_of_a_function_of_numbers_that_are_not_finite_the_rest_is_judged(precisi
         (with_item(truth, (2, 2, 2), TRUTH[2, 2, 2] + 1.0), "different"),
     ):
         assert local(ours, truth, theirs, precision=precision).verdict == verdict
+
+
+HYPER_BIAS = "vjp/decoder/hyper_{}/zw/super_linear_b"
+ULP = 2.0**-33  # of the gradients in that test
+
+
+def constant_gradient(ours: float, official: float, official_of_others: float, others=("ih", "jx")) -> Row:
+    """The row of a bias whose elements all have the gradient 2^-10; arguments are errors in units of 2^-33."""
+    name, shape = HYPER_BIAS.format("fx"), 32
+    truth = {HYPER_BIAS.format(gate): np.full(shape, 2.0**-10) for gate in ("fx", *others)}
+    errors = dict.fromkeys(others, official_of_others) | {"fx": official}
+    groups = {
+        "float32": {
+            HYPER_BIAS.format(gate): (2.0**-10 + ULP * np.full(shape, error)).astype(np.float32)
+            for gate, error in errors.items()
+        },
+        "float32_truth": truth,
+    }
+    return local(truth[name] + ULP * ours, truth[name], groups["float32"][name], name=name, **groups)
+
+
+def test_a_gradient_that_is_one_number_is_held_against_that_of_the_other_gates_as_well():
+    assert constant_gradient(40, 1, 0).verdict == "different"
+    assert constant_gradient(40, 1, 30).verdict == "equal"
+    assert constant_gradient(4000, 1, 30).verdict == "different"
+    assert constant_gradient(40, 1, 30, others=()).verdict == "different"
+
+
+def test_an_official_error_that_is_not_finite_in_another_gate_allows_nothing():
+    assert constant_gradient(4000, 1, np.nan).verdict == "different"
+    assert constant_gradient(40, 1, np.inf).verdict == "different"

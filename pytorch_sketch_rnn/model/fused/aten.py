@@ -21,6 +21,7 @@ class ATen:
     together = TOGETHER
     freezes = False
     parts = WHOLE
+    spread = 0
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """See :meth:`Kernels.fill`."""
@@ -29,6 +30,10 @@ class ATen:
     def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
         """See :meth:`Kernels.product`."""
         return partial(library_product, weights)
+
+    def add_product(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """See :meth:`Kernels.add_product`."""
+        add_library_product(a, b, out)
 
     def forward(self, buffers: Buffers) -> Callable[[int], None]:
         """See :meth:`Kernels.forward`."""
@@ -53,6 +58,11 @@ def library_product(weights: Tensor, a: Tensor, out: Tensor) -> None:
         torch.mm(a[0], weights[0], out=out[0])
     else:
         torch.bmm(a, weights, out=out)
+
+
+def add_library_product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out += a^T b for each of D matrices, by torch's library."""
+    out.baddbmm_(a.transpose(1, 2), b)
 
 
 def _forward(buffers: Buffers, t: int) -> None:

@@ -21,6 +21,7 @@ from pytorch_sketch_rnn.model.fused.sequence import PREFIX, Fused
 ATEN = f"{PREFIX}aten"
 TRITON = f"{PREFIX}triton"
 LIBRARY = "+library"  # with the matrix products of torch's library
+_ADDING = ("avx512",)  # levels whose own products are faster at the weights' gradients, too; see docs/backends.md
 
 
 class Unusable(Exception):
@@ -103,7 +104,7 @@ def kernels(name: str) -> Kernels:
         return Triton()
     level = _level(name)
     products = None if name.endswith(LIBRARY) else build.library("products.cpp", level)
-    return Native(build.library("kernels.cpp", level), products)
+    return Native(build.library("kernels.cpp", level), products, adds=level in _ADDING)
 
 
 def _sampling(name: str) -> Callable[[], CDLL] | None:
@@ -142,8 +143,9 @@ def _by_speed(device: torch.device) -> tuple[str, ...]:
         return known
     best, with_library, *others = known
     try:
+        level = build.levels()[0]
         with torch.device("cpu"):
-            own = own_products_are_faster(build.levels()[0])
+            own = own_products_are_faster(level, adds=level in _ADDING)
     except (build.CannotBuild, BadInput):
         own = True  # why it cannot be used is said where it is tried
     of_best = (best, with_library) if own else (with_library, best)

@@ -13,6 +13,7 @@ from torch import Tensor
 from pytorch_sketch_rnn.model.fused.first_derivative import first_derivative_only
 from pytorch_sketch_rnn.model.fused.kernels import Buffers, Dropout, Gradients, Kept, Kernels, Norm
 from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.memory import room
 
 
 class GatedSequence(torch.autograd.Function):
@@ -51,10 +52,10 @@ class GatedSequence(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """All steps, one after the other."""
         (D, _, i), (_, B, n), S, T = x.shape, h.shape, layout.total, len(layout.rows)
-        Z, states = x.new_zeros(D, S, W.shape[1]), x.new_empty(D, S, n)
+        Z, states = room(x, D, S, W.shape[1]).zero_(), room(x, D, S, n)
         Z[:, :B, :n], Z[:, : x.shape[1], n : n + i], states[:, :B] = h, x, c
         kept = Kept.empty(states) if norm else None
-        total, parts = x.new_empty(D, S, 4 * n), parts_of_total(kernels, x, B, 4 * n)
+        total, parts = room(x, D, S, 4 * n, apart=kernels.spread), parts_of_total(kernels, x, B, 4 * n)
         buffers = Buffers(layout, total, projected, states, Z, dropout, Norm(*norm) if norm else None, kept, parts)
         multiply, step = product(kernels, W, parts), kernels.forward(buffers)
         for t in range(T):
@@ -92,7 +93,7 @@ class GatedSequence(torch.autograd.Function):
         back_to_h = product(kernels, W[:, :n].transpose(1, 2), parts)
         for steps in reversed(list(windows(layout, kernels.together))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
-            d_total = states.new_empty(D, end - first, 4 * n)
+            d_total = room(states, D, end - first, 4 * n, apart=kernels.spread)
             step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
             for t in reversed(steps):
                 rows, start = layout.rows[t], layout.offsets[t] - first
@@ -102,7 +103,7 @@ class GatedSequence(torch.autograd.Function):
                     d_projected[:, :rows] += d_total[:, start : start + rows]
             if kernels.freezes:
                 d_projected += sum_of_steps(d_total, B)
-            d_W.baddbmm_(Z[:, first:end].transpose(1, 2), d_total)
+            kernels.add_product(Z[:, first:end], d_total, d_W)
             if d_x is not None:
                 torch.matmul(d_total, W[:, n : n + i].transpose(1, 2), out=d_x[:, first:end])
         if parts is not None:

@@ -24,6 +24,7 @@ from pytorch_sketch_rnn.model.fused.kernels import (
     Norm,
 )
 from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.memory import room
 
 SIGNALS = 12
 
@@ -79,23 +80,24 @@ class HyperSequence(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
         """All steps, one after the other."""
         (D, packed, i), (_, B, n), m, S = x.shape, h.shape, inner_h.shape[2], layout.total
-        Z = x.new_zeros(D, S, W_inner.shape[1])
+        Z = room(x, D, S, W_inner.shape[1]).zero_()
         Z[:, :B, :m], Z[:, :B, m : m + n], Z[:, :packed, m + n : m + n + i] = inner_h, h, x
-        states, inner_states = x.new_empty(D, S, n), x.new_empty(D, S, m)
+        states, inner_states = room(x, D, S, n), room(x, D, S, m)
+        total, inner_total, from_h_of_all = (room(x, D, S, 4 * units, apart=kernels.spread) for units in (n, m, n))
         states[:, :B], inner_states[:, :B] = c, inner_c
         buffers = Buffers(
-            *(layout, x.new_empty(D, S, 4 * n), None, states, Z[:, :, m:], dropout),
+            *(layout, total, None, states, Z[:, :, m:], dropout),
             *(Norm(*norms[:4]), Kept.empty(states)),
         )
         inner = Buffers(
-            *(layout, x.new_empty(D, S, 4 * m), projected_inner, inner_states, Z, None),
+            *(layout, inner_total, projected_inner, inner_states, Z, None),
             *(Norm(*norms[4:]), Kept.empty(inner_states), parts_of_total(kernels, x, B, 4 * m)),
         )
         mix = Mix(
-            *(layout, buffers.total, x.new_empty(D, B, 4 * n), projected, x.new_empty(D, S, 4 * n), bias),
+            *(layout, total, x.new_empty(D, B, 4 * n), projected, from_h_of_all, bias),
             x.new_empty(D, SIGNALS, B, n),
         )
-        embedded = x.new_empty(D, S - B, W_embedding.shape[2])
+        embedded = room(x, D, S - B, W_embedding.shape[2])
         inner_step, mix_step, step = kernels.forward(inner), kernels.mix(mix), kernels.forward(buffers)
         to_inner = product(kernels, W_inner, inner.parts)
         to_embedding, from_h = (kernels.product(weights) for weights in (W_embedding, W_hh))
@@ -164,8 +166,9 @@ class HyperSequence(torch.autograd.Function):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             first_output = layout.output(steps.start).start
             after = slice(layout.after(steps.start).start, layout.after(steps[-1]).stop)
-            d_total, d_from_x, d_from_h = (states.new_empty(D, end - first, 4 * n) for _ in range(3))
-            d_inner_total = states.new_empty(D, end - first, 4 * m)
+            d_total, d_from_x, d_from_h, d_inner_total = (
+                room(states, D, end - first, 4 * units, apart=kernels.spread) for units in (n, n, n, m)
+            )
             d_embedded = states.new_empty(D, after.stop - after.start, embedded.shape[2])
             step = kernels.backward(buffers, Gradients(d_outputs, d_h, d_c, d_total, first, d_norm, parts))
             mix_step = kernels.mix_backward(mix, MixGradients(d_total, first, d_from_x, d_from_h, d_signals))
@@ -196,11 +199,11 @@ class HyperSequence(torch.autograd.Function):
             if kernels.freezes:
                 d_projected += sum_of_steps(d_from_x, B)
                 d_projected_inner += sum_of_steps(d_inner_total, B)
-            window = Z[:, first:end].transpose(1, 2)
-            d_W_inner.baddbmm_(window, d_inner_total)
-            d_W_hh.baddbmm_(window[:, m : m + n], d_from_h)
-            d_W_xh.baddbmm_(window[:, m + n : m + n + i], d_from_x)
-            d_W_embedding.baddbmm_(Z[:, after, :m].transpose(1, 2), d_embedded)
+            window = Z[:, first:end]
+            kernels.add_product(window, d_inner_total, d_W_inner)
+            kernels.add_product(window[:, :, m : m + n], d_from_h, d_W_hh)
+            kernels.add_product(window[:, :, m + n : m + n + i], d_from_x, d_W_xh)
+            kernels.add_product(Z[:, after, :m], d_embedded, d_W_embedding)
             d_b_embedding += d_embedded.sum(dim=1)
             d_bias += d_total.sum(dim=1)
             if d_x is not None:

@@ -68,9 +68,9 @@ constexpr double kForgetBias = 1.0;
 // One sequence of D cells. Rows of all steps are packed: the block of step t begins at row offsets[t], and its first
 // rows[t] rows run. Arrays are [D, rows, columns], with `stride` rows for each cell, unless another shape is given.
 struct Sequence {
-  int64_t D, B, n, stride, width, groups, threads;
+  int64_t D, B, n, stride, pitch, width, groups, threads;
   const int64_t *rows, *offsets;  // [T], [T + 1]
-  void* total;                    // [D, stride, 4 n]
+  void* total;                    // [D, stride, pitch]: pre-activations in the first 4 n columns
   const void* projected;          // [D, B, 4 n], added to total; may be null
   void* c;                        // [D, stride, n]: block t is the state before step t
   void* h;                        // [D, stride, width]: likewise, in the first n columns
@@ -85,28 +85,28 @@ struct Sequence {
 struct Gradients {
   const void* d_outputs;  // [D, stride - B, n]: the block of step t begins at offsets[t + 1] - B; may be null
   void *d_h, *d_c;        // [D, B, n]
-  void* d_total;          // [D, window, 4 n]
-  int64_t window, first;
+  void* d_total;          // [D, window, pitch], as total
+  int64_t window, first, pitch;
   void *d_gamma, *d_beta, *d_gamma_c, *d_beta_c;  // [D, groups, 4 n], [D, groups, n]
   void* scratch;                                  // [D, groups, n]
 };
 
 // How HyperLSTM cells make their pre-activations: for each gate, signal (x W_xh) + signal (h W_hh) + signal + bias.
 struct Mix {
-  int64_t D, B, n, stride, groups, threads;
+  int64_t D, B, n, stride, pitch, groups, threads;
   const int64_t *rows, *offsets;
-  void* total;            // [D, stride, 4 n]
+  void* total;            // [D, stride, pitch]
   void* from_x;           // [D, B, 4 n]
   const void* projected;  // [D, B, 4 n], added to from_x; may be null
-  const void* from_h;     // [D, stride, 4 n]
+  const void* from_h;     // [D, stride, pitch]
   const void* bias;       // [D, 4 n]
   const void* signals;    // [D, 12, B, n]
 };
 
 struct MixGradients {
-  const void* d_total;  // [D, window, 4 n]
-  int64_t window, first;
-  void *d_from_x, *d_from_h;  // [D, window, 4 n]
+  const void* d_total;  // [D, window, pitch]
+  int64_t window, first, pitch;
+  void *d_from_x, *d_from_h;  // [D, window, pitch]
   void* d_signals;            // [D, 12, B, n]
 };
 
@@ -150,7 +150,7 @@ inline void normalise_backward(T* __restrict d, const T* __restrict normal, T de
 template <typename T, bool NORM, bool MASK>
 void forward_row(const Sequence& s, int64_t t, int64_t d, int64_t b) {
   const int64_t n = s.n, row = d * s.stride + s.offsets[t] + b, next = d * s.stride + s.offsets[t + 1] + b;
-  T* __restrict gates = static_cast<T*>(s.total) + row * 4 * n;
+  T* __restrict gates = static_cast<T*>(s.total) + row * s.pitch;
   T* __restrict deviation = NORM ? static_cast<T*>(s.deviation) + row * 4 : nullptr;
   const T* __restrict same = s.projected ? static_cast<const T*>(s.projected) + (d * s.B + b) * 4 * n : nullptr;
   for (int64_t gate = 0; gate < 4; ++gate) {
@@ -207,7 +207,7 @@ void forward_row(const Sequence& s, int64_t t, int64_t d, int64_t b) {
 template <typename T, bool NORM, bool MASK>
 void backward_row(const Sequence& s, const Gradients& g, int64_t t, int64_t d, int64_t group, int64_t b) {
   const int64_t n = s.n, row = d * s.stride + s.offsets[t] + b, next = d * s.stride + s.offsets[t + 1] + b;
-  const T* __restrict gates = static_cast<const T*>(s.total) + row * 4 * n;
+  const T* __restrict gates = static_cast<const T*>(s.total) + row * s.pitch;
   const T* __restrict gamma = NORM ? static_cast<const T*>(s.gamma) + d * 4 * n : nullptr;
   const T* __restrict beta = NORM ? static_cast<const T*>(s.beta) + d * 4 * n : nullptr;
   const T* __restrict old_c = static_cast<const T*>(s.c) + row * n;
@@ -216,7 +216,7 @@ void backward_row(const Sequence& s, const Gradients& g, int64_t t, int64_t d, i
   if (MASK) mask = static_cast<const T*>(s.mask) + d * s.mask_d + (s.order ? s.order[b] : b) * s.mask_b + t * s.mask_t;
   T* __restrict d_h = static_cast<T*>(g.d_h) + (d * s.B + b) * n;
   T* __restrict d_c = static_cast<T*>(g.d_c) + (d * s.B + b) * n;
-  T* __restrict d_gates = static_cast<T*>(g.d_total) + (d * g.window + s.offsets[t] - g.first + b) * 4 * n;
+  T* __restrict d_gates = static_cast<T*>(g.d_total) + (d * g.window + s.offsets[t] - g.first + b) * g.pitch;
   T* __restrict d_state = static_cast<T*>(g.scratch) + (d * s.groups + group) * n;
   const T* __restrict d_out = nullptr;
   if (g.d_outputs) {
@@ -280,8 +280,8 @@ template <typename T, bool NORM, bool MASK> void backward(const Sequence& s, con
       backward_row<T, NORM, MASK>(s, g, t, d, group, b);
   }
   for (int64_t d = 0; d < s.D; ++d) {  // rows of this block that have ended
-    T* __restrict ended = static_cast<T*>(g.d_total) + (d * g.window + s.offsets[t] - g.first) * 4 * s.n;
-    for (int64_t k = rows * 4 * s.n; k < capacity * 4 * s.n; ++k) ended[k] = 0;
+    T* __restrict ended = static_cast<T*>(g.d_total) + (d * g.window + s.offsets[t] - g.first) * g.pitch;
+    for (int64_t k = rows * g.pitch; k < capacity * g.pitch; ++k) ended[k] = 0;
   }
 }
 
@@ -303,9 +303,9 @@ template <typename T> void mix_row(const Mix& s, int64_t t, int64_t d, int64_t b
   const int64_t n = s.n, row = d * s.stride + s.offsets[t] + b;
   const T* bias = static_cast<const T*>(s.bias) + d * 4 * n;
   for (int64_t gate = 0; gate < 4; ++gate) {
-    T* __restrict total = static_cast<T*>(s.total) + (row * 4 + gate) * n;
+    T* __restrict total = static_cast<T*>(s.total) + row * s.pitch + gate * n;
     T* __restrict x = static_cast<T*>(s.from_x) + ((d * s.B + b) * 4 + gate) * n;
-    const T* __restrict h = static_cast<const T*>(s.from_h) + (row * 4 + gate) * n;
+    const T* __restrict h = static_cast<const T*>(s.from_h) + row * s.pitch + gate * n;
     const T* __restrict signals = static_cast<const T*>(s.signals) + ((d * 12 + gate) * s.B + b) * n;
     const T* __restrict added = bias + gate * n;
     const int64_t next = 4 * s.B * n;
@@ -324,13 +324,13 @@ template <typename T> void mix_backward_row(const Mix& s, const MixGradients& g,
   const int64_t n = s.n, row = d * s.stride + s.offsets[t] + b, here = d * g.window + s.offsets[t] - g.first + b;
   for (int64_t gate = 0; gate < 4; ++gate) {
     T* __restrict x = static_cast<T*>(s.from_x) + ((d * s.B + b) * 4 + gate) * n;
-    const T* __restrict h = static_cast<const T*>(s.from_h) + (row * 4 + gate) * n;
+    const T* __restrict h = static_cast<const T*>(s.from_h) + row * s.pitch + gate * n;
     const int64_t at = ((d * 12 + gate) * s.B + b) * n, next = 4 * s.B * n;
     const T* __restrict signals = static_cast<const T*>(s.signals) + at;
     T* __restrict d_signals = static_cast<T*>(g.d_signals) + at;
-    const T* __restrict d_total = static_cast<const T*>(g.d_total) + (here * 4 + gate) * n;
-    T* __restrict d_x = static_cast<T*>(g.d_from_x) + (here * 4 + gate) * n;
-    T* __restrict d_h = static_cast<T*>(g.d_from_h) + (here * 4 + gate) * n;
+    const T* __restrict d_total = static_cast<const T*>(g.d_total) + here * g.pitch + gate * n;
+    T* __restrict d_x = static_cast<T*>(g.d_from_x) + here * g.pitch + gate * n;
+    T* __restrict d_h = static_cast<T*>(g.d_from_h) + here * g.pitch + gate * n;
     if (s.projected) {
       const T* __restrict same = static_cast<const T*>(s.projected) + ((d * s.B + b) * 4 + gate) * n;
 #pragma omp simd
@@ -366,8 +366,8 @@ template <typename T> void mix_backward(const Mix& s, const MixGradients& g, int
       mix_backward_row<T>(s, g, t, d, b);
   }
   for (int64_t d = 0; d < s.D; ++d) {  // rows of this block that have ended
-    const int64_t here = (d * g.window + s.offsets[t] - g.first) * 4 * s.n;
-    for (int64_t k = here + rows * 4 * s.n; k < here + capacity * 4 * s.n; ++k)
+    const int64_t here = (d * g.window + s.offsets[t] - g.first) * g.pitch;
+    for (int64_t k = here + rows * g.pitch; k < here + capacity * g.pitch; ++k)
       static_cast<T*>(g.d_from_x)[k] = static_cast<T*>(g.d_from_h)[k] = 0;
   }
 }

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.memory import room
 
 
 class Norm(NamedTuple):
@@ -31,7 +31,7 @@ class Kept(NamedTuple):
     def empty(cls, states: Tensor) -> "Kept":
         """Room for cells with these states [D, S, n]."""
         rows = states.shape[:2]
-        return cls(states.new_empty(*rows, 4), torch.empty_like(states), states.new_empty(*rows, 1))
+        return cls(states.new_empty(*rows, 4), room(states, *states.shape), states.new_empty(*rows, 1))
 
 
 class Dropout(NamedTuple):
@@ -64,7 +64,7 @@ class Buffers:
     """
 
     layout: Layout
-    total: Tensor  # pre-activations [D, S, 4 n]
+    total: Tensor  # pre-activations [D, S, 4 n], in rows that may be apart (Kernels.spread)
     projected: Tensor | None  # the part of them that is the same at every step [D, B, 4 n]
     c: Tensor  # [D, S, n]; block t is the state before step t
     Z: Tensor  # [D, S, width], likewise; h in its first n columns
@@ -86,7 +86,7 @@ class Gradients:
     d_outputs: Tensor | None  # of each step's h [D, S - B, n]: the block of step t begins at offsets[t + 1] - B
     d_h: Tensor  # [D, B, n]
     d_c: Tensor  # [D, B, n]
-    d_total: Tensor  # [D, window, 4 n]
+    d_total: Tensor  # [D, window, 4 n], in rows that may be apart
     first: int
     d_norm: Norm | None  # sums so far, [D, groups, ...], of rows in groups
     parts: Tensor | None = None  # [P, D, B, n]: the gradient of h after a step is d_h and the sum of these
@@ -101,17 +101,20 @@ class Mix:
     """
 
     layout: Layout
-    total: Tensor  # [D, S, 4 n]
+    total: Tensor  # [D, S, 4 n], in rows that may be apart
     from_x: Tensor  # x W_xh of the running rows of one step [D, B, 4 n]; without the part that is always the same
     projected: Tensor | None  # that part [D, B, 4 n]
-    from_h: Tensor  # h W_hh [D, S, 4 n]
+    from_h: Tensor  # h W_hh [D, S, 4 n], in rows as those of total
     bias: Tensor  # [D, 4 n]
     signals: Tensor  # of the running rows of one step [D, 12, B, n]
 
 
 @dataclass(frozen=True)
 class MixGradients:
-    """Gradients of :class:`Mix`; those of packed rows cover some steps only and begin at packed row ``first``."""
+    """Gradients of :class:`Mix`; those of packed rows cover some steps only and begin at packed row ``first``.
+
+    The rows of the first three may be apart, all as far.
+    """
 
     d_total: Tensor  # [D, window, 4 n]
     first: int
@@ -145,6 +148,14 @@ class Kernels(Protocol):
         """Into how many parts the products of a step are split, if it freezes."""
         ...
 
+    @property
+    def spread(self) -> int:
+        """How many unused numbers are wanted between two rows of pre-activations, or of their gradients.
+
+        Rows that are a power of two apart compete for the same few places of a processor's cache.
+        """
+        ...
+
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """Write the numbers of a mask into a tensor [B, T, n]; with lengths [B], only those of each row's steps."""
         ...
@@ -154,6 +165,10 @@ class Kernels(Protocol):
 
         Columns of ``a`` and ``out`` are adjacent. The weights must not change while it is used.
         """
+        ...
+
+    def add_product(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """out += a^T b for each of D matrices: a [D, rows, M], b [D, rows, N], out [D, M, N]; columns are adjacent."""
         ...
 
     def forward(self, buffers: Buffers) -> Callable[[int], None]:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from pytorch_sketch_rnn.model.draws import KeyedMask, Mask
-from pytorch_sketch_rnn.model.fused.aten import library_product
+from pytorch_sketch_rnn.model.fused.aten import add_library_product, library_product
 from pytorch_sketch_rnn.model.fused.kernels import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients
 from pytorch_sketch_rnn.model.fused.layout import Layout
-from pytorch_sketch_rnn.model.fused.packed import SUFFIX, address, packed
+from pytorch_sketch_rnn.model.fused.packed import SUFFIX, address, address_of_rows, packed
 
 _WORTH_THREADS = 2**13  # elements, of which a core does one in about 2 ns
 
@@ -21,7 +21,7 @@ class _Sequence(Structure):
     """``Sequence`` of ``kernels.cpp``."""
 
     _fields_ = (
-        *((name, c_int64) for name in ("D", "B", "n", "stride", "width", "groups", "threads")),
+        *((name, c_int64) for name in ("D", "B", "n", "stride", "pitch", "width", "groups", "threads")),
         *((name, POINTER(c_int64)) for name in ("rows", "offsets")),
         *((name, c_void_p) for name in ("total", "projected", "c", "h", "mask")),
         *((name, c_int64) for name in ("mask_d", "mask_b", "mask_t")),
@@ -35,7 +35,7 @@ class _Gradients(Structure):
 
     _fields_ = (
         *((name, c_void_p) for name in ("d_outputs", "d_h", "d_c", "d_total")),
-        *((name, c_int64) for name in ("window", "first")),
+        *((name, c_int64) for name in ("window", "first", "pitch")),
         *((name, c_void_p) for name in ("d_gamma", "d_beta", "d_gamma_c", "d_beta_c", "scratch")),
     )
 
@@ -44,7 +44,7 @@ class _Mix(Structure):
     """``Mix`` of ``kernels.cpp``."""
 
     _fields_ = (
-        *((name, c_int64) for name in ("D", "B", "n", "stride", "groups", "threads")),
+        *((name, c_int64) for name in ("D", "B", "n", "stride", "pitch", "groups", "threads")),
         *((name, POINTER(c_int64)) for name in ("rows", "offsets")),
         *((name, c_void_p) for name in ("total", "from_x", "projected", "from_h", "bias", "signals")),
     )
@@ -55,7 +55,7 @@ class _MixGradients(Structure):
 
     _fields_ = (
         ("d_total", c_void_p),
-        *((name, c_int64) for name in ("window", "first")),
+        *((name, c_int64) for name in ("window", "first", "pitch")),
         *((name, c_void_p) for name in ("d_from_x", "d_from_h", "d_signals")),
     )
 
@@ -77,22 +77,32 @@ class Native:
     Args:
         library: the compiled kernels.
         products: the compiled products; None takes those of torch's library.
+        adds: whether the weights' gradients, too, are compiled products.
     """
 
     groups = 16  # more threads than these would have nothing to do
     together = TOGETHER
     freezes = False
     parts = WHOLE
+    spread = 16
 
-    def __init__(self, library: CDLL, products: CDLL | None) -> None:
+    def __init__(self, library: CDLL, products: CDLL | None, *, adds: bool = False) -> None:
         self._library = library
         self._products = products
+        self._adds = products if adds else None
 
     def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
         """See :meth:`Kernels.product`."""
         if self._products is None:
             return partial(library_product, weights)
         return PackedProduct(self._products, weights)
+
+    def add_product(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """See :meth:`Kernels.add_product`."""
+        if self._adds is None:
+            add_library_product(a, b, out)
+        else:
+            add_product(self._adds, a, b, out)
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """See :meth:`Kernels.fill`."""
@@ -122,11 +132,11 @@ class Native:
         D, _, n = buffers.c.shape
         scratch = buffers.c.new_empty(D, self.groups, n)
         sequence = self._sequence(buffers)
-        tensors = gradients.d_outputs, gradients.d_h, gradients.d_c, gradients.d_total
+        d_total = gradients.d_total
         described = _Gradients(
-            *_addresses(tensors, scratch.dtype),
-            gradients.d_total.shape[1],
-            gradients.first,
+            *_addresses((gradients.d_outputs, gradients.d_h, gradients.d_c), scratch.dtype),
+            address_of_rows(d_total, scratch.dtype),
+            *(d_total.shape[1], gradients.first, d_total.stride(1)),
             *_addresses((*(gradients.d_norm or [None] * 4), scratch), scratch.dtype),
         )
 
@@ -145,12 +155,12 @@ class Native:
         """See :meth:`Kernels.mix_backward`."""
         kernel = self._library[f"mix_backward_{SUFFIX[mix.total.dtype]}"]
         described = self._mix(mix)
-        dtype = mix.total.dtype
+        dtype, d_total = mix.total.dtype, gradients.d_total
         d_described = _MixGradients(
-            address(gradients.d_total, dtype),
-            gradients.d_total.shape[1],
-            gradients.first,
-            *_addresses((gradients.d_from_x, gradients.d_from_h, gradients.d_signals), dtype),
+            address_of_rows(d_total, dtype),
+            *(d_total.shape[1], gradients.first, d_total.stride(1)),
+            *(address_of_rows(each, dtype) for each in (gradients.d_from_x, gradients.d_from_h)),
+            address(gradients.d_signals, dtype),
         )
 
         def step(t: int, keep: object = gradients) -> None:  # whose addresses the kernel has
@@ -159,22 +169,25 @@ class Native:
         return step
 
     def _mix(self, mix: Mix) -> _Mix:
-        D, B, units = mix.from_x.shape
-        tensors = mix.total, mix.from_x, mix.projected, mix.from_h, mix.bias, mix.signals
+        (D, B, units), (_, stride, _), dtype = mix.from_x.shape, mix.total.shape, mix.total.dtype
         return _Mix(
-            *(D, B, units // 4, mix.total.shape[1], self.groups, _threads(mix.from_x.numel())),
+            *(D, B, units // 4, stride, mix.total.stride(1), self.groups, _threads(mix.from_x.numel())),
             *_steps(mix.layout),
-            *_addresses(tensors, mix.total.dtype),
+            address_of_rows(mix.total, dtype),
+            *_addresses((mix.from_x, mix.projected), dtype),
+            address_of_rows(mix.from_h, dtype),
+            *_addresses((mix.bias, mix.signals), dtype),
         )
 
     def _sequence(self, buffers: Buffers) -> _Sequence:
         layout, (mask, order) = buffers.layout, buffers.dropout or (None, None)
-        D, stride, n = buffers.c.shape
-        tensors, dtype = (buffers.total, buffers.projected, buffers.c), buffers.c.dtype
+        (D, stride, n), dtype = buffers.c.shape, buffers.c.dtype
         return _Sequence(
-            *(D, layout.batch, n, stride, buffers.Z.stride(1), self.groups, _threads(D * layout.batch * n)),
+            *(D, layout.batch, n, stride, buffers.total.stride(1), buffers.Z.stride(1)),
+            *(self.groups, _threads(D * layout.batch * n)),
             *_steps(layout),
-            *_addresses(tensors, dtype),
+            address_of_rows(buffers.total, dtype),
+            *_addresses((buffers.projected, buffers.c), dtype),
             address(buffers.Z, dtype, dense=False),
             *((None, 0, 0, 0) if mask is None else (address(mask, dtype, dense=False), *mask.stride()[:3])),
             address(order, torch.int64),
@@ -201,6 +214,15 @@ class PackedProduct:
                 *(c_void_p(address(out[cell], dtype, dense=False)), c_int64(out.stride(1))),
                 *(c_int64(rows), c_int64(self._K), c_int64(self._N), threads),
             )
+
+
+def add_product(products: CDLL, a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out += a^T b for each of D matrices: a [D, rows, M], b [D, rows, N], out [D, M, N]."""
+    (_, rows, M), N, dtype = a.shape, b.shape[2], out.dtype
+    multiply, threads = products[f"add_transposed_{SUFFIX[dtype]}"], c_int64(_threads(rows * M * N // 64))
+    for each in zip(a, b, out, strict=True):
+        strided = ((c_void_p(address(matrix, dtype, dense=False)), c_int64(matrix.stride(0))) for matrix in each)
+        multiply(*(argument for pair in strided for argument in pair), c_int64(M), c_int64(rows), c_int64(N), threads)
 
 
 def _addresses(tensors: Iterable[Tensor | None], dtype: torch.dtype) -> list[int | None]:

@@ -33,3 +33,15 @@ def address(tensor: Tensor | None, dtype: torch.dtype, *, dense: bool = True) ->
         found = f"{tensor.dtype} on {tensor.device} with strides {tensor.stride()}"
         raise ValueError(f"a kernel expected {dtype} on the CPU, contiguous, got {found}")
     return tensor.data_ptr()
+
+
+def address_of_rows(tensor: Tensor, dtype: torch.dtype) -> int | None:
+    """The address of a tensor [D, rows, columns] whose rows may be apart, all by the same number of places.
+
+    Raises:
+        ValueError: as :func:`address`.
+    """
+    apart, column = tensor.stride()[1:]
+    if column != 1 or tensor.stride(0) != tensor.shape[1] * apart:
+        raise ValueError(f"a kernel expected rows that are evenly apart, got strides {tensor.stride()}")
+    return address(tensor, dtype, dense=False)

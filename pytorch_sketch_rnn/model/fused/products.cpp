@@ -37,8 +37,9 @@ template <typename T> inline typename Vector<T>::Type load(const T* from) {
   return vector;
 }
 
-// A tile of ROWS rows: c (+)= a panel, for `depth` of K; only `columns` of the panel's columns are written.
-template <typename T, int ROWS>
+// A tile of ROWS rows: c (+)= a panel, for `depth` of K; only `columns` of the panel's columns are written. If a is
+// TRANSPOSED, its element (row, k) is kept at (k, row).
+template <typename T, int ROWS, bool TRANSPOSED>
 void tile(const T* a, int64_t a_stride, const T* panel, int64_t depth, T* c, int64_t c_stride, int64_t columns,
           bool first) {
   using V = typename Vector<T>::Type;
@@ -47,7 +48,7 @@ void tile(const T* a, int64_t a_stride, const T* panel, int64_t depth, T* c, int
     const V left = load(panel + k * panel_width<T>()), right = load(panel + k * panel_width<T>() + lanes<T>());
 #pragma GCC unroll 16
     for (int row = 0; row < ROWS; ++row) {
-      const T x = a[row * a_stride + k];
+      const T x = TRANSPOSED ? a[k * a_stride + row] : a[row * a_stride + k];
       sums[row][0] += x * left;
       sums[row][1] += x * right;
     }
@@ -60,14 +61,14 @@ void tile(const T* a, int64_t a_stride, const T* panel, int64_t depth, T* c, int
   }
 }
 
-template <typename T, int ROWS>
+template <typename T, int ROWS, bool TRANSPOSED>
 void rest(int64_t rows, const T* a, int64_t a_stride, const T* panel, int64_t depth, T* c, int64_t c_stride,
           int64_t columns, bool first) {
   if constexpr (ROWS > 0) {
     if (rows == ROWS)
-      tile<T, ROWS>(a, a_stride, panel, depth, c, c_stride, columns, first);
+      tile<T, ROWS, TRANSPOSED>(a, a_stride, panel, depth, c, c_stride, columns, first);
     else
-      rest<T, ROWS - 1>(rows, a, a_stride, panel, depth, c, c_stride, columns, first);
+      rest<T, ROWS - 1, TRANSPOSED>(rows, a, a_stride, panel, depth, c, c_stride, columns, first);
   }
 }
 
@@ -116,9 +117,9 @@ void multiply_panels(const T* a, int64_t a_stride, const T* packed, T* c, int64_
         T* to = c + m * c_stride + p * width;
         const T* from = a + m * a_stride + k;
         if (M - m >= kRows)
-          tile<T, kRows>(from, a_stride, panel, depth, to, c_stride, columns, k == 0);
+          tile<T, kRows, false>(from, a_stride, panel, depth, to, c_stride, columns, k == 0);
         else
-          rest<T, kRows - 1>(M - m, from, a_stride, panel, depth, to, c_stride, columns, k == 0);
+          rest<T, kRows - 1, false>(M - m, from, a_stride, panel, depth, to, c_stride, columns, k == 0);
       }
     }
   }
@@ -131,6 +132,33 @@ void multiply(const T* a, int64_t a_stride, const T* packed, T* c, int64_t c_str
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t part = 0; part < threads; ++part)
     multiply_panels(a, a_stride, packed, c, c_stride, M, K, N, panels * part / threads, panels * (part + 1) / threads);
+}
+
+// c += a^T b, for a [K, M] and b [K, N]. A thread takes whole panels of b's columns and packs each as it comes.
+template <typename T>
+void add_transposed(const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c, int64_t c_stride, int64_t M,
+                    int64_t K, int64_t N, int64_t threads) {
+  constexpr int64_t width = panel_width<T>();
+  const int64_t panels = panels_of<T>(N);
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t part = 0; part < threads; ++part) {
+    T panel[kDepth * width];
+    for (int64_t k = 0; k < K; k += kDepth) {
+      const int64_t depth = K - k < kDepth ? K - k : kDepth;
+      for (int64_t p = panels * part / threads; p < panels * (part + 1) / threads; ++p) {
+        const int64_t columns = N - p * width < width ? N - p * width : width;
+        pack(b + k * b_stride + p * width, b_stride, 1, depth, columns, panel);
+        for (int64_t m = 0; m < M; m += kRows) {
+          const T* from = a + k * a_stride + m;
+          T* to = c + m * c_stride + p * width;
+          if (M - m >= kRows)
+            tile<T, kRows, true>(from, a_stride, panel, depth, to, c_stride, columns, false);
+          else
+            rest<T, kRows - 1, true>(M - m, from, a_stride, panel, depth, to, c_stride, columns, false);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -151,5 +179,13 @@ void multiply_f32(const float* a, int64_t a_stride, const float* packed, float* 
 void multiply_f64(const double* a, int64_t a_stride, const double* packed, double* c, int64_t c_stride, int64_t M,
                   int64_t K, int64_t N, int64_t threads) {
   multiply(a, a_stride, packed, c, c_stride, M, K, N, threads);
+}
+void add_transposed_f32(const float* a, int64_t a_stride, const float* b, int64_t b_stride, float* c, int64_t c_stride,
+                        int64_t M, int64_t K, int64_t N, int64_t threads) {
+  add_transposed(a, a_stride, b, b_stride, c, c_stride, M, K, N, threads);
+}
+void add_transposed_f64(const double* a, int64_t a_stride, const double* b, int64_t b_stride, double* c,
+                        int64_t c_stride, int64_t M, int64_t K, int64_t N, int64_t threads) {
+  add_transposed(a, a_stride, b, b_stride, c, c_stride, M, K, N, threads);
 }
 }

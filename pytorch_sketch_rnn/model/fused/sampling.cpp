@@ -140,7 +140,8 @@ template <typename T> class Chunk {
   Sequence sequence(int64_t units, T* total, const std::vector<T>& projected, T* c, T* h, std::vector<T>& normal_c,
                     std::vector<T>& deviations) {
     Sequence s = {};
-    s.D = 1, s.B = capacity_, s.n = units, s.stride = 2 * capacity_, s.width = d_.width, s.offsets = offsets_;
+    s.D = 1, s.B = capacity_, s.n = units, s.stride = 2 * capacity_, s.pitch = 4 * units;
+    s.width = d_.width, s.offsets = offsets_;
     s.total = total, s.projected = projected.empty() ? nullptr : projected.data(), s.c = c, s.h = h;
     s.normal_c = normal_c.data(), s.deviation = deviations.data(), s.deviation_c = deviations.data() + 8 * capacity_;
     return s;
@@ -175,7 +176,8 @@ template <typename T> class Chunk {
                 signals_.data() + signal * capacity_ * n, n, d_.e, n, team);
       team.wait();
       Mix mix = {};
-      mix.D = 1, mix.B = capacity_, mix.n = n, mix.stride = 2 * capacity_, mix.offsets = offsets_;
+      mix.D = 1, mix.B = capacity_, mix.n = n, mix.stride = 2 * capacity_, mix.pitch = 4 * n;
+      mix.offsets = offsets_;
       mix.total = total_.data(), mix.from_x = from_x_.data(), mix.from_h = from_h_.data(), mix.bias = d_.bias;
       mix.projected = projected_.empty() ? nullptr : projected_.data(), mix.signals = signals_.data();
       for (int64_t b = team.index; b < rows_; b += team.size) mix_row<T>(mix, t, 0, b);

@@ -18,6 +18,7 @@ from pytorch_sketch_rnn.model.fused.gated import GatedSequence
 from pytorch_sketch_rnn.model.fused.hyper import HyperSequence
 from pytorch_sketch_rnn.model.fused.kernels import Dropout, Kernels
 from pytorch_sketch_rnn.model.fused.layout import Layout
+from pytorch_sketch_rnn.model.fused.memory import room
 from pytorch_sketch_rnn.model.fused.native_sampler import NativeSampler
 from pytorch_sketch_rnn.model.fused.self_check import sampling_disagreement
 from pytorch_sketch_rnn.model.fused.weights import gated_weights, hyper_weights
@@ -136,7 +137,7 @@ class Fused:
         drawn = [mask for mask in masks if mask is not None]
         if not drawn:
             return None
-        numbers = like.new_empty(len(drawn), *drawn[0].shape)
+        numbers = room(like, len(drawn), *drawn[0].shape)
         with torch.cuda.device_of(numbers):  # a kernel runs on the current device
             for out, mask in zip(numbers, drawn, strict=True):
                 self._kernels.fill(out, mask, lengths)

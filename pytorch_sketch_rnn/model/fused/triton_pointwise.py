@@ -15,7 +15,7 @@ from torch import Tensor
 from pytorch_sketch_rnn.model.cells import FORGET_BIAS, LAYER_NORM_EPSILON
 from pytorch_sketch_rnn.model.draws import KeyedMask, Mask, rows_on
 from pytorch_sketch_rnn.model.fused import triton_kernels as kernels
-from pytorch_sketch_rnn.model.fused.aten import library_product
+from pytorch_sketch_rnn.model.fused.aten import add_library_product, library_product
 from pytorch_sketch_rnn.model.fused.kernels import Buffers, Gradients, Mix, MixGradients, Parts
 from pytorch_sketch_rnn.model.fused.layout import Layout
 
@@ -33,6 +33,7 @@ class Triton:
     groups = None
     together = 2**15
     freezes = True
+    spread = 0
 
     def __init__(self, parts: Parts = PARTS) -> None:
         self.parts = parts
@@ -40,6 +41,10 @@ class Triton:
     def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
         """See :meth:`Kernels.product`."""
         return partial(library_product, weights)
+
+    def add_product(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """See :meth:`Kernels.add_product`."""
+        add_library_product(a, b, out)
 
     def fill(self, out: Tensor, mask: Mask, lengths: Tensor | None) -> None:
         """See :meth:`Kernels.fill`."""

@@ -2,6 +2,7 @@
 
 from parity_tests.mutation.bugs import ProductMutant
 from parity_tests.mutation.catalogue.kernels.tests import (
+    ADDED,
     COMPILED,
     FAR,
     FLOAT32,
@@ -18,9 +19,9 @@ def _compiled(name: str, family: str, old: str, new: str, test: str = LOOP) -> P
     return kernel_mutant(f"compiled: {name}", family, Source("kernels.cpp", (old, new)), test.format(COMPILED))
 
 
-def _product(name: str, family: str, old: str, new: str) -> ProductMutant:
+def _product(name: str, family: str, old: str, new: str, test: str = LOOP) -> ProductMutant:
     planting = Source("products.cpp", (old, new))
-    return kernel_mutant(f"compiled products: {name}", family, planting, LOOP.format(COMPILED))
+    return kernel_mutant(f"compiled products: {name}", family, planting, test.format(COMPILED))
 
 
 _ROWS = "for (int64_t b = rows * group / s.groups; b < rows * (group + 1) / s.groups; ++b)\n      "
@@ -29,7 +30,8 @@ _MASK = """const T* __restrict mask = nullptr;
 """
 _BEFORE_FORWARD_MASK = "T* __restrict h = static_cast<T*>(s.h) + next * s.width;\n  "
 _AFTER_BACKWARD_MASK = "  T* __restrict d_h = static_cast<T*>(g.d_h)"
-_MIX_BACK = "T* __restrict d_h = static_cast<T*>(g.d_from_h) + (here * 4 + gate) * n;\n    if "
+_REST_ADDED = "rest<T, kRows - 1, true>("
+_MIX_BACK = "T* __restrict d_h = static_cast<T*>(g.d_from_h) + here * g.pitch + gate * n;\n    if "
 
 _KERNELS = (
     _compiled(
@@ -198,7 +200,7 @@ _KERNELS = (
         OFFICIAL,
     ),
     _compiled(
-        "rows that have ended have a gradient", "lengths", "++k) ended[k] = 0;", "++k) ended[k] = ended[k - 4 * s.n];"
+        "rows that have ended have a gradient", "lengths", "++k) ended[k] = 0;", "++k) ended[k] = ended[k - g.pitch];"
     ),
     _compiled("mix without the bias", "mix", "signals[2 * next + k] + added[k];", "signals[2 * next + k];", OFFICIAL),
     _compiled("mix, one factor for x and h", "mix", "+ signals[next + k] * h[k]", "+ signals[k] * h[k]", OFFICIAL),
@@ -221,13 +223,13 @@ _KERNELS = (
         "mix backward, rows that have ended",
         "lengths",
         "static_cast<T*>(g.d_from_x)[k] = static_cast<T*>(g.d_from_h)[k] = 0;",
-        "static_cast<T*>(g.d_from_x)[k] = static_cast<T*>(g.d_from_h)[k] = static_cast<T*>(g.d_from_h)[k - 4 * s.n];",
+        "static_cast<T*>(g.d_from_x)[k] = static_cast<T*>(g.d_from_h)[k] = static_cast<T*>(g.d_from_h)[k - g.pitch];",
     ),
 )
 
 _PRODUCTS = (
     _product("tail of a panel", "tail of a vector", "k < columns; ++k", "k < columns / 4 * 4; ++k"),
-    _product("last row", "last row", "rest<T, kRows - 1>(M - m,", "rest<T, kRows - 1>(M - m - 1,"),
+    _product("last row", "last row", "rest<T, kRows - 1, false>(M - m,", "rest<T, kRows - 1, false>(M - m - 1,"),
     _product(
         "a part of K overwrites the one before", "long products", "first ? values[k] : out[k] + values[k]", "values[k]"
     ),
@@ -238,6 +240,38 @@ _PRODUCTS = (
     ),
     _product("a thread's last panel is missing", "last panel", "(part + 1) / threads);", "(part + 1) / threads - 1);"),
     _product("right half of a panel is the left", "forward", "sums[row][1] += x * right", "sums[row][1] += x * left"),
+    _product("weights' gradients: the last row", "last row", f"{_REST_ADDED}M - m,", f"{_REST_ADDED}M - m - 1,", ADDED),
+    _product(
+        "weights' gradients: a vector too few",
+        "tail of a vector",
+        "N - p * width : width;\n        pack",
+        "width / 2 : width;\n        pack",
+        ADDED,
+    ),
+    _product(
+        "weights' gradients: the first part of K for all", "long products", "pack(b + k * b_stride +", "pack(b +", ADDED
+    ),
+    _product(
+        "weights' gradients: what was there is lost",
+        "windows",
+        "from, a_stride, panel, depth, to, c_stride, columns, false);\n          else",
+        "from, a_stride, panel, depth, to, c_stride, columns, k == 0);\n          else",
+        ADDED,
+    ),
+    _product(
+        "weights' gradients: not transposed",
+        "backward",
+        "TRANSPOSED ? a[k * a_stride + row]",
+        "TRANSPOSED ? a[row * a_stride + k]",
+        ADDED,
+    ),
+    _product(
+        "weights' gradients: a thread's last panel is missing",
+        "last panel",
+        "p < panels * (part + 1) / threads; ++p",
+        "p < panels * (part + 1) / threads - (part > 0); ++p",
+        ADDED,
+    ),
 )
 
 COMPILED_MUTANTS = (*_KERNELS, *_PRODUCTS)

@@ -125,7 +125,7 @@ _SEQUENCES = (
         "windows",
         _GATED,
         "backward",
-        "d_W.baddbmm_(Z[:, first:end].transpose(1, 2), d_total)",
+        "kernels.add_product(Z[:, first:end], d_total, d_W)",
         "torch.bmm(Z[:, first:end].transpose(1, 2), d_total, out=d_W)",
         WINDOWS,
     ),
