@@ -35,7 +35,7 @@ def run_turns(
         "batch": str(folder / "batch.npz"),
         "checkpoint": str(folder / "magenta" / "vector"),
         "converted": str(folder / "pytorch"),
-        "warm_up": 1,
+        "warm_up": 3,  # until memory is used again from step to step
         "repeats": repeats,
         "sampling": case.sampling,
         "sample_len": 200,

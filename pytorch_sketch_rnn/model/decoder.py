@@ -63,6 +63,8 @@ class Decoder(nn.Module):
         if state is None:
             state = self.initial_state(z, len(inputs), tape)
         hidden, state = backend.run(self.cell, inputs, state, masks, tape, constant=z)
+        if hidden.stride(0) < hidden.stride(1):  # the rows of a step lie together, so that is the order without a copy
+            return Mixture.from_output(self.output_layer(hidden.transpose(0, 1)).transpose(0, 1)), state
         return Mixture.from_output(self.output_layer(hidden)), state
 
     if TYPE_CHECKING:  # nn.Module's own returns Any

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from pytorch_sketch_rnn.model.fused import build, choice
-from pytorch_sketch_rnn.model.fused.memory import room
 from pytorch_sketch_rnn.model.fused.native import Native, add_product
 from pytorch_sketch_rnn.model.fused.self_check import disagreement
 from pytorch_sketch_rnn.model.fused.sequence import Fused
@@ -72,18 +71,3 @@ def test_they_are_used_where_they_are_faster(level, monkeypatch):
     monkeypatch.setattr(build, "library", lambda source, _: source)
     assert (choice.kernels(f"{choice.PREFIX}{level}")._adds is not None) == (level == "avx512")
     assert choice.kernels(f"{choice.PREFIX}{level}{choice.LIBRARY}")._adds is None
-
-
-# Memory --------------------------------------------------------------------------------------------------------------
-
-
-def test_room_has_the_shape_and_rows_that_are_apart():
-    made = room(torch.zeros(1, dtype=torch.float64), 2, 3, 5, apart=4)
-    assert (made.shape, made.stride(), made.dtype) == ((2, 3, 5), (27, 9, 1), torch.float64)
-    assert room(torch.zeros(1), 2, 3, 5).is_contiguous()
-
-
-def test_large_room_is_writable_to_its_end():
-    made = room(torch.zeros(1), 3, 1001, 1003)  # neither its begin nor its end is that of a page
-    made.fill_(7)
-    assert torch.equal(made, torch.full((3, 1001, 1003), 7.0))
