@@ -41,7 +41,7 @@ class Layout:
     @classmethod
     def frozen(cls, steps: int, ends: Tensor) -> "Layout":
         """Sketches of these lengths [B], each 1..steps, of which nothing is read back to the host."""
-        return cls(len(ends), (len(ends),) * steps, ends=ends.long())
+        return cls(len(ends), (len(ends),) * steps, ends=ends.long().contiguous())
 
     @classmethod
     def ragged(cls, lengths: Tensor) -> "Layout":
