@@ -5,12 +5,12 @@ gives, through an embedding, twelve signals for each unit: for each gate, a fact
 shift. They are computed again on the way back instead of being kept.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.model.fused.aten import library_product
 from pytorch_sketch_rnn.model.fused.first_derivative import first_derivative_only
 from pytorch_sketch_rnn.model.fused.gated import dense_copy, parts_of_total, product, sum_of_steps, windows
 from pytorch_sketch_rnn.model.fused.kernels import (
@@ -27,6 +27,7 @@ from pytorch_sketch_rnn.model.fused.layout import Layout
 from pytorch_sketch_rnn.model.fused.memory import room
 
 SIGNALS = 12
+Product = Callable[[Tensor, Tensor], None]  # see Kernels.product
 
 
 class HyperSequence(torch.autograd.Function):
@@ -100,16 +101,17 @@ class HyperSequence(torch.autograd.Function):
         embedded = room(x, D, S - B, W_embedding.shape[2])
         inner_step, mix_step, step = kernels.forward(inner), kernels.mix(mix), kernels.forward(buffers)
         to_inner = product(kernels, W_inner, inner.parts)
-        to_embedding, from_h = (kernels.product(weights) for weights in (W_embedding, W_hh))
+        to_embedding, from_h, from_x = (kernels.product(weights) for weights in (W_embedding, W_hh, W_xh))
+        to_signals = [kernels.product(weights) for weights in W_signal]
         for t, rows in enumerate(layout.rows):
             now, after, e = layout.running(t), layout.after(t), layout.output(t)
             to_inner(Z[:, now], inner.total[:, now])
             inner_step(t)
             to_embedding(Z[:, after, :m], embedded[:, e])
             embedded[:, e] += b_embedding.unsqueeze(1)
-            _signals(embedded[:, e], W_signal, mix.signals[:, :, :rows])
+            _signals(to_signals, embedded[:, e], mix.signals[:, :, :rows])
             from_h(Z[:, now, m : m + n], mix.from_h[:, now])
-            library_product(W_xh, Z[:, now, m + n : m + n + i], mix.from_x[:, :rows])
+            from_x(Z[:, now, m + n : m + n + i], mix.from_x[:, :rows])
             mix_step(t)
             step(t)
         ctx.kernels, ctx.layout, ctx.order, ctx.i = kernels, layout, dropout and dropout.order, i
@@ -162,6 +164,8 @@ class HyperSequence(torch.autograd.Function):
         back_to_Z, back_to_inner = (
             kernels.product(weights.transpose(1, 2)) for weights in (W_inner[:, : m + n], W_embedding)
         )
+        from_x, to_signals = kernels.product(W_xh), [kernels.product(weights) for weights in W_signal]
+        back_to_embedded = [kernels.product(weights.transpose(1, 2)) for weights in W_signal]
         for steps in reversed(list(windows(layout, kernels.together))):
             first, end = layout.offsets[steps.start], layout.offsets[steps.stop]
             first_output = layout.output(steps.start).start
@@ -180,11 +184,11 @@ class HyperSequence(torch.autograd.Function):
                 here = slice(now.start - first, now.stop - first)
                 e_here = slice(e.start - first_output, e.stop - first_output)
                 step(t)
-                library_product(W_xh, Z[:, now, m + n : m + n + i], mix.from_x[:, :rows])
-                _signals(embedded[:, e], W_signal, mix.signals[:, :, :rows])
+                from_x(Z[:, now, m + n : m + n + i], mix.from_x[:, :rows])
+                _signals(to_signals, embedded[:, e], mix.signals[:, :, :rows])
                 mix_step(t)
                 _signals_backward(
-                    *(d_signals[:, :, :rows], embedded[:, e], W_signal, d_embedded[:, e_here], d_W_signal)
+                    *(back_to_embedded, d_signals[:, :, :rows], embedded[:, e], d_embedded[:, e_here], d_W_signal)
                 )
                 back_to_inner(d_embedded[:, e_here], from_embedded[:, :rows])
                 d_inner_h[:, :rows] += from_embedded[:, :rows]
@@ -221,17 +225,17 @@ class HyperSequence(torch.autograd.Function):
         )
 
 
-def _signals(embedded: Tensor, weights: Tensor, out: Tensor) -> None:
-    """The signals [D, 12, rows, n] from the embeddings [D, rows, 12 e]."""
-    for cell in range(len(embedded)):
-        torch.bmm(_by_signal(embedded[cell]), weights[cell], out=out[cell])
+def _signals(products: list[Product], embedded: Tensor, out: Tensor) -> None:
+    """The signals [D, 12, rows, n] from the embeddings [D, rows, 12 e], by the products of each of D cells."""
+    for cell, product_of_cell in enumerate(products):
+        product_of_cell(_by_signal(embedded[cell]), out[cell])
 
 
 def _signals_backward(
-    d_signals: Tensor, embedded: Tensor, weights: Tensor, d_embedded: Tensor, d_weights: Tensor
+    products: list[Product], d_signals: Tensor, embedded: Tensor, d_embedded: Tensor, d_weights: Tensor
 ) -> None:
-    for cell in range(len(embedded)):
-        torch.bmm(d_signals[cell], weights[cell].transpose(1, 2), out=_by_signal(d_embedded[cell]))
+    for cell, product_of_cell in enumerate(products):
+        product_of_cell(d_signals[cell], _by_signal(d_embedded[cell]))
         d_weights[cell].baddbmm_(_by_signal(embedded[cell]).transpose(1, 2), d_signals[cell])
 
 

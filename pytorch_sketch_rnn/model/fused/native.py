@@ -206,14 +206,14 @@ class PackedProduct:
 
     def __call__(self, a: Tensor, out: Tensor) -> None:
         """out = a @ weights."""
-        rows = a.shape[1]
-        threads, dtype = c_int64(_threads(rows * self._K * self._N // 64)), self._packed.dtype
-        for cell, weights in enumerate(self._packed):
-            self._multiply(
-                *(c_void_p(address(a[cell], dtype, dense=False)), c_int64(a.stride(1)), c_void_p(weights.data_ptr())),
-                *(c_void_p(address(out[cell], dtype, dense=False)), c_int64(out.stride(1))),
-                *(c_int64(rows), c_int64(self._K), c_int64(self._N), threads),
-            )
+        (D, rows, _), dtype = a.shape, self._packed.dtype
+        threads = _threads(D * rows * self._K * self._N // 64)
+        self._multiply(
+            *(c_void_p(address(a, dtype, dense=False)), c_int64(a.stride(0)), c_int64(a.stride(1))),
+            c_void_p(self._packed.data_ptr()),
+            *(c_void_p(address(out, dtype, dense=False)), c_int64(out.stride(0)), c_int64(out.stride(1))),
+            *(c_int64(D), c_int64(rows), c_int64(self._K), c_int64(self._N), c_int64(threads)),
+        )
 
 
 def add_product(products: CDLL, a: Tensor, b: Tensor, out: Tensor) -> None:

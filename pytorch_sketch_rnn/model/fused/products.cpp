@@ -125,13 +125,22 @@ void multiply_panels(const T* a, int64_t a_stride, const T* packed, T* c, int64_
   }
 }
 
+// c = a weights for each of D matrices: those of a and c are `a_apart` and `c_apart` numbers apart, those of weights follow
+// each other.
 template <typename T>
-void multiply(const T* a, int64_t a_stride, const T* packed, T* c, int64_t c_stride, int64_t M, int64_t K, int64_t N,
-              int64_t threads) {
-  const int64_t panels = panels_of<T>(N);
+void multiply(const T* a, int64_t a_apart, int64_t a_stride, const T* packed, T* c, int64_t c_apart, int64_t c_stride,
+              int64_t D, int64_t M, int64_t K, int64_t N, int64_t threads) {
+  const int64_t panels = panels_of<T>(N), size = panels * panel_width<T>() * K;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t part = 0; part < threads; ++part)
-    multiply_panels(a, a_stride, packed, c, c_stride, M, K, N, panels * part / threads, panels * (part + 1) / threads);
+  for (int64_t part = 0; part < threads; ++part) {
+    const int64_t last = D * panels * (part + 1) / threads;
+    for (int64_t panel = D * panels * part / threads, end; panel < last; panel = end) {
+      const int64_t d = panel / panels;
+      end = (d + 1) * panels < last ? (d + 1) * panels : last;
+      multiply_panels(a + d * a_apart, a_stride, packed + d * size, c + d * c_apart, c_stride, M, K, N,
+                      panel - d * panels, end - d * panels);
+    }
+  }
 }
 
 // c += a^T b, for a [K, M] and b [K, N]. A thread takes whole panels of b's columns and packs each as it comes.
@@ -172,13 +181,13 @@ void pack_f32(const float* weights, int64_t row_stride, int64_t column_stride, i
 void pack_f64(const double* weights, int64_t row_stride, int64_t column_stride, int64_t K, int64_t N, double* to) {
   pack(weights, row_stride, column_stride, K, N, to);
 }
-void multiply_f32(const float* a, int64_t a_stride, const float* packed, float* c, int64_t c_stride, int64_t M,
-                  int64_t K, int64_t N, int64_t threads) {
-  multiply(a, a_stride, packed, c, c_stride, M, K, N, threads);
+void multiply_f32(const float* a, int64_t a_apart, int64_t a_stride, const float* packed, float* c, int64_t c_apart,
+                  int64_t c_stride, int64_t D, int64_t M, int64_t K, int64_t N, int64_t threads) {
+  multiply(a, a_apart, a_stride, packed, c, c_apart, c_stride, D, M, K, N, threads);
 }
-void multiply_f64(const double* a, int64_t a_stride, const double* packed, double* c, int64_t c_stride, int64_t M,
-                  int64_t K, int64_t N, int64_t threads) {
-  multiply(a, a_stride, packed, c, c_stride, M, K, N, threads);
+void multiply_f64(const double* a, int64_t a_apart, int64_t a_stride, const double* packed, double* c, int64_t c_apart,
+                  int64_t c_stride, int64_t D, int64_t M, int64_t K, int64_t N, int64_t threads) {
+  multiply(a, a_apart, a_stride, packed, c, c_apart, c_stride, D, M, K, N, threads);
 }
 void add_transposed_f32(const float* a, int64_t a_stride, const float* b, int64_t b_stride, float* c, int64_t c_stride,
                         int64_t M, int64_t K, int64_t N, int64_t threads) {

@@ -238,7 +238,16 @@ _PRODUCTS = (
     _product(
         "one row: a part of K overwrites the one before", "one row", "first ? values[k] : c[k] + values[k]", "values[k]"
     ),
-    _product("a thread's last panel is missing", "last panel", "(part + 1) / threads);", "(part + 1) / threads - 1);"),
+    _product(
+        "a thread's last panel is missing",
+        "last panel",
+        "last = D * panels * (part + 1) / threads;",
+        "last = D * panels * (part + 1) / threads - 1;",
+    ),
+    _product("weights of the first cell for all", "several cells", "packed + d * size", "packed"),
+    _product(
+        "a thread's second cell is missing", "several cells", "panel < last; panel = end", "panel < last; panel = last"
+    ),
     _product("right half of a panel is the left", "forward", "sums[row][1] += x * right", "sums[row][1] += x * left"),
     _product("weights' gradients: the last row", "last row", f"{_REST_ADDED}M - m,", f"{_REST_ADDED}M - m - 1,", ADDED),
     _product(

@@ -89,7 +89,7 @@ template <typename T> void products() {
         auto a = random_numbers<T>(M * K);
         auto weights = packed<T>(K, N, 1);
         std::vector<T> out(M * N);
-        multiply(a.data(), K, weights.data(), out.data(), N, M, K, N, int64_t(1));
+        multiply(a.data(), M * K, K, weights.data(), out.data(), M * N, N, int64_t(1), M, K, N, int64_t(1));
         print("product", out);
       }
 }
