@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.page import Turns
 
@@ -34,14 +35,18 @@ def plot_ratios(cases: Mapping[str, Turns], path: Path) -> None:
 def plot_growth(growth: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
     """Seconds of a step against each size, and what the arithmetic alone would let one expect from the largest."""
     figure = Figure(figsize=(10, 3.4), layout="constrained")
-    for axes, (name, points) in zip(figure.subplots(1, len(growth)), growth.items(), strict=True):
+    plots = figure.subplots(1, len(growth), sharey=True)
+    for axes, (name, points) in zip(plots, growth.items(), strict=True):
         values = [point["value"] for point in points]
         seconds, gflop = ([point[key] for point in points] for key in ("step", "gflop"))
         axes.loglog(values, seconds, "o-", label="measured")
         axes.loglog(values, [seconds[-1] * each / gflop[-1] for each in gflop], "--", label="as its arithmetic")
         axes.set_xlabel(name)
         axes.set_xticks(values, [str(value) for value in values])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
         axes.minorticks_off()
+        axes.grid(axis="y", color="lightgrey")
     figure.axes[0].set_ylabel("s a training step")
-    figure.axes[0].legend()
+    figure.axes[0].legend(loc="lower right")
     figure.savefig(path, dpi=110)
