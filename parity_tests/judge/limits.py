@@ -30,10 +30,9 @@ LOCAL_FACTORS = {
 # tensor, is added in squares, and so are this many units in the last place, because both sides round at least once.
 LOCAL_FLOOR = 0.25
 # In these families a pool's values may be the remainder of much larger numbers that cancelled. Their size shows in the
-# error, not in the values; so the error of the whole tensor is added as well. For a weight of one of HyperLSTM's eight
-# embeddings, the error of that weight in all eight is added, too: early in training, all elements of such a bias have
-# the same gradient, and the official error of that one number may be small by luck. Seen: 18 times the official error,
-# but 1.6 times that of all eight.
+# error, not in the values; so the error of the whole tensor is added as well. Early in training, all elements of a bias
+# of HyperLSTM's eight embeddings have the same gradient. The official error of that one number may be small by luck, so
+# that of the same bias in all eight is added, too. Seen: 18 times the official error, but 1.6 times that of all eight.
 CANCELLING = ("sum", "optimizer")
 
 # --- accumulated quantities: rounding errors of many steps ---

@@ -71,5 +71,5 @@ class Decoder(nn.Module):
         __call__ = forward
 
     def output_layer(self, hidden: Tensor) -> Tensor:
-        """The mixture's raw parameters [B, T, 3 + 6 M] from the cell's outputs [B, T, n]."""
+        """The mixture's raw parameters [..., 3 + 6 M] from the cell's outputs [..., n]."""
         return hidden @ self.output_w + self.output_b

@@ -292,3 +292,13 @@ def test_a_gradient_that_is_one_number_is_held_against_that_of_the_other_gates_a
 def test_an_official_error_that_is_not_finite_in_another_gate_allows_nothing():
     assert constant_gradient(4000, 1, np.nan).verdict == "different"
     assert constant_gradient(40, 1, np.inf).verdict == "different"
+
+
+def test_a_gradient_of_many_numbers_is_held_against_its_own_official_error_alone():
+    truth = {HYPER_BIAS.format(gate): 2.0**-10 * (1 + np.arange(32) / 32) for gate in ("fx", "ih")}
+    official = {name: values.astype(np.float32) for name, values in truth.items()}
+    official[HYPER_BIAS.format("ih")] += np.float32(2.0**-12)
+    name = HYPER_BIAS.format("fx")
+    ours = truth[name] + 2.0**-14
+    found = local(ours, truth[name], official[name], name=name, float32=official, float32_truth=truth)
+    assert found.verdict == "different"

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.model.fused import build
 from pytorch_sketch_rnn.model.fused.aten import add_library_product, library_product
-from pytorch_sketch_rnn.model.fused.native import PackedProduct, add_product
+from pytorch_sketch_rnn.model.fused.memory import room
+from pytorch_sketch_rnn.model.fused.native import Native, PackedProduct, add_product
 
 _FILE = "products.json"
 _WORTH_IT = 1.05  # so much faster our own must be: the library's are better known
@@ -35,6 +37,8 @@ def own_products_are_faster(level: str, *, adds: bool) -> bool:
     """
     path = build.folder() / _FILE
     key = f"{level}, {torch.get_num_threads()} threads, torch {torch.__version__}, {build.processor()}"
+    if adds:
+        key += ", with the weights' gradients"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -51,22 +55,26 @@ def own_products_are_faster(level: str, *, adds: bool) -> bool:
 def _measured(level: str, *, adds: bool) -> dict[str, object]:
     """Medians of both, in turns, in milliseconds for a step forward and back."""
     products = build.library("products.cpp", level)
-    new = partial(torch.rand, dtype=torch.float32)
     own_ms = library_ms = 0.0
     for rows, K, N in _SHAPES:
-        a, weights, out = new(1, rows, K), new(1, K, N), new(1, rows, N)
+        a, weights, out = _random(1, rows, K), _random(1, K, N), _random(1, rows, N)
         own, library = _in_turns(
             partial(PackedProduct(products, weights), a, out), partial(library_product, weights, a, out)
         )
         own_ms, library_ms = own_ms + own, library_ms + library
     if adds:
         rows, M, N = _SHAPES[0]
-        Z, d_total, d_W = new(1, _STEPS * rows, M), new(1, _STEPS * rows, N), new(1, M, N)
+        Z, d_total, d_W = _random(1, _STEPS * rows, M), _random(1, _STEPS * rows, N), _random(1, M, N)
         own, library = _in_turns(
             partial(add_product, products, Z, d_total, d_W), partial(add_library_product, Z, d_total, d_W)
         )
         own_ms, library_ms = own_ms + own / _STEPS, library_ms + library / _STEPS
     return {"own": own_ms * _WORTH_IT < library_ms, "own_ms": own_ms, "library_ms": library_ms}
+
+
+def _random(*shape: int) -> Tensor:
+    """Numbers in rows that are as far apart as those of a sequence."""
+    return room(torch.empty(0, dtype=torch.float32), *shape, apart=Native.spread).uniform_()
 
 
 def _in_turns(*functions: Callable[[], None]) -> list[float]:

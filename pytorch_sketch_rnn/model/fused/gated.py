@@ -106,6 +106,7 @@ class GatedSequence(torch.autograd.Function):
             kernels.add_product(Z[:, first:end], d_total, d_W)
             if d_x is not None:
                 torch.matmul(d_total, W[:, n : n + i].transpose(1, 2), out=d_x[:, first:end])
+            del step, d_total  # the next window's need no memory of their own
         if parts is not None:
             d_h += parts.sum(dim=0)
         d_norms = () if d_norm is None else (each.sum(dim=1, keepdim=True) for each in d_norm)

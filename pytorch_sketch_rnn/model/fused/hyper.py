@@ -213,6 +213,8 @@ class HyperSequence(torch.autograd.Function):
             if d_x is not None:
                 from_inner = d_inner_total @ W_inner[:, m + n : m + n + i].transpose(1, 2)
                 d_x[:, first:end] = from_inner + d_from_x @ W_xh.transpose(1, 2)
+            del step, mix_step, inner_step  # the next window's numbers need no memory of their own
+            del d_total, d_from_x, d_from_h, d_inner_total, d_embedded
         if kernels.freezes:
             d_h += d_Z[..., m:].sum(dim=0)
             d_inner_h += d_Z[0, ..., :m]

@@ -135,7 +135,7 @@ class Native:
         d_total = gradients.d_total
         described = _Gradients(
             *_addresses((gradients.d_outputs, gradients.d_h, gradients.d_c), scratch.dtype),
-            address_of_rows(d_total, scratch.dtype),
+            address_of_rows(d_total, scratch.dtype, d_total.stride(1)),
             *(d_total.shape[1], gradients.first, d_total.stride(1)),
             *_addresses((*(gradients.d_norm or [None] * 4), scratch), scratch.dtype),
         )
@@ -157,9 +157,9 @@ class Native:
         described = self._mix(mix)
         dtype, d_total = mix.total.dtype, gradients.d_total
         d_described = _MixGradients(
-            address_of_rows(d_total, dtype),
+            address_of_rows(d_total, dtype, d_total.stride(1)),
             *(d_total.shape[1], gradients.first, d_total.stride(1)),
-            *(address_of_rows(each, dtype) for each in (gradients.d_from_x, gradients.d_from_h)),
+            *(address_of_rows(each, dtype, d_total.stride(1)) for each in (gradients.d_from_x, gradients.d_from_h)),
             address(gradients.d_signals, dtype),
         )
 
@@ -169,13 +169,14 @@ class Native:
         return step
 
     def _mix(self, mix: Mix) -> _Mix:
-        (D, B, units), (_, stride, _), dtype = mix.from_x.shape, mix.total.shape, mix.total.dtype
+        (D, B, units), dtype = mix.from_x.shape, mix.total.dtype
+        stride, pitch = mix.total.shape[1], mix.total.stride(1)
         return _Mix(
-            *(D, B, units // 4, stride, mix.total.stride(1), self.groups, _threads(mix.from_x.numel())),
+            *(D, B, units // 4, stride, pitch, self.groups, _threads(mix.from_x.numel())),
             *_steps(mix.layout),
-            address_of_rows(mix.total, dtype),
+            address_of_rows(mix.total, dtype, pitch),
             *_addresses((mix.from_x, mix.projected), dtype),
-            address_of_rows(mix.from_h, dtype),
+            address_of_rows(mix.from_h, dtype, pitch),
             *_addresses((mix.bias, mix.signals), dtype),
         )
 
@@ -186,7 +187,7 @@ class Native:
             *(D, layout.batch, n, stride, buffers.total.stride(1), buffers.Z.stride(1)),
             *(self.groups, _threads(D * layout.batch * n)),
             *_steps(layout),
-            address_of_rows(buffers.total, dtype),
+            address_of_rows(buffers.total, dtype, buffers.total.stride(1)),
             *_addresses((buffers.projected, buffers.c), dtype),
             address(buffers.Z, dtype, dense=False),
             *((None, 0, 0, 0) if mask is None else (address(mask, dtype, dense=False), *mask.stride()[:3])),
@@ -207,6 +208,8 @@ class PackedProduct:
     def __call__(self, a: Tensor, out: Tensor) -> None:
         """out = a @ weights."""
         (D, rows, _), dtype = a.shape, self._packed.dtype
+        if len(self._packed) != D:
+            raise ValueError(f"expected {len(self._packed)} matrices, got {D}")
         threads = _threads(D * rows * self._K * self._N // 64)
         self._multiply(
             *(c_void_p(address(a, dtype, dense=False)), c_int64(a.stride(0)), c_int64(a.stride(1))),

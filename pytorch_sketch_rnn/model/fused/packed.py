@@ -25,23 +25,23 @@ def address(tensor: Tensor | None, dtype: torch.dtype, *, dense: bool = True) ->
 
     Raises:
         ValueError: when compiled code would take it for something else: when it is not on the CPU, of another dtype, or
-            not contiguous.
+            not contiguous; with ``dense`` false, when the numbers of a row are not.
     """
     if tensor is None:
         return None
-    if tensor.device.type != "cpu" or tensor.dtype != dtype or (dense and not tensor.is_contiguous()):
+    contiguous = tensor.is_contiguous() if dense else tensor.shape[-1] == 1 or tensor.stride(-1) == 1
+    if tensor.device.type != "cpu" or tensor.dtype != dtype or not contiguous:
         found = f"{tensor.dtype} on {tensor.device} with strides {tensor.stride()}"
         raise ValueError(f"a kernel expected {dtype} on the CPU, contiguous, got {found}")
     return tensor.data_ptr()
 
 
-def address_of_rows(tensor: Tensor, dtype: torch.dtype) -> int | None:
-    """The address of a tensor [D, rows, columns] whose rows may be apart, all by the same number of places.
+def address_of_rows(tensor: Tensor, dtype: torch.dtype, pitch: int) -> int | None:
+    """The address of a tensor [D, rows, columns] whose rows begin every ``pitch`` numbers.
 
     Raises:
-        ValueError: as :func:`address`.
+        ValueError: as :func:`address`, and when they do not.
     """
-    apart, column = tensor.stride()[1:]
-    if column != 1 or tensor.stride(0) != tensor.shape[1] * apart:
-        raise ValueError(f"a kernel expected rows that are evenly apart, got strides {tensor.stride()}")
+    if tensor.stride()[:2] != (tensor.shape[1] * pitch, pitch):
+        raise ValueError(f"a kernel expected a row every {pitch} numbers, got strides {tensor.stride()}")
     return address(tensor, dtype, dense=False)

@@ -1,4 +1,5 @@
-// Matrix products with weights that many steps share: they are packed once, in the order in which they are read.
+// Matrix products with weights that many steps share: they are packed once, in the order in which they are read. And the
+// products that add up the weights' gradients, which pack what they read as they go.
 //
 // Packed weights [K, N] are panels of two vectors' width of columns, each [K, width], the last one filled up with zeros.
 // A tile of kRows rows of the result and one panel's columns is held in registers while K is run through. A thread takes
@@ -151,7 +152,7 @@ void add_transposed(const T* a, int64_t a_stride, const T* b, int64_t b_stride, 
   const int64_t panels = panels_of<T>(N);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t part = 0; part < threads; ++part) {
-    T panel[kDepth * width];
+    alignas(kBytes) T panel[kDepth * width];
     for (int64_t k = 0; k < K; k += kDepth) {
       const int64_t depth = K - k < kDepth ? K - k : kDepth;
       for (int64_t p = panels * part / threads; p < panels * (part + 1) / threads; ++p) {

@@ -25,14 +25,14 @@ const int64_t kRowsOfSteps[] = {5, 4, 2}, kOffsets[] = {0, 5, 9, 11}, kOrder[] =
 constexpr int64_t D = 2, B = 5, T_ = 3, S = 11 + 2;  // the last block has the rows of the last step
 
 template <typename T> void gates(int64_t n, bool norm, bool mask) {
-  const int64_t width = n + 3, groups = 2;
-  auto total = random_numbers<T>(D * S * 4 * n, 3), projected = random_numbers<T>(D * B * 4 * n);
+  const int64_t width = n + 3, groups = 2, pitch = 4 * n + 5;
+  auto total = random_numbers<T>(D * S * pitch, 3), projected = random_numbers<T>(D * B * 4 * n);
   auto c = random_numbers<T>(D * S * n), Z = random_numbers<T>(D * S * width), numbers = random_numbers<T>(D * B * T_ * n);
   std::vector<std::vector<T>> norms = {random_numbers<T>(D * 4 * n), random_numbers<T>(D * 4 * n),
                                        random_numbers<T>(D * n), random_numbers<T>(D * n)};
   std::vector<T> deviation(D * S * 4), normal_c(D * S * n), deviation_c(D * S);
-  Sequence s = {D, B, n, S, width, groups, 1, kRowsOfSteps, kOffsets, total.data(), projected.data(), c.data(), Z.data(),
-                nullptr, B * T_ * n, T_ * n, n, kOrder};
+  Sequence s = {D, B, n, S, pitch, width, groups, 1, kRowsOfSteps, kOffsets, total.data(), projected.data(), c.data(),
+                Z.data(), nullptr, B * T_ * n, T_ * n, n, kOrder};
   if (mask) s.mask = numbers.data();
   if (norm) {
     s.gamma = norms[0].data(), s.beta = norms[1].data(), s.gamma_c = norms[2].data(), s.beta_c = norms[3].data();
@@ -41,10 +41,10 @@ template <typename T> void gates(int64_t n, bool norm, bool mask) {
   for (int64_t t = 0; t < T_; ++t) forward_any<T>(s, t);
   print("gates forward c", c), print("gates forward Z", Z);
   auto d_outputs = random_numbers<T>(D * (S - B) * n), d_h = random_numbers<T>(D * B * n), d_c = random_numbers<T>(D * B * n);
-  std::vector<T> d_total(D * S * 4 * n), scratch(D * groups * n);
+  std::vector<T> d_total(D * S * pitch), scratch(D * groups * n);
   std::vector<std::vector<T>> d_norms = {std::vector<T>(D * groups * 4 * n), std::vector<T>(D * groups * 4 * n),
                                          std::vector<T>(D * groups * n), std::vector<T>(D * groups * n)};
-  Gradients g = {d_outputs.data(), d_h.data(), d_c.data(), d_total.data(), S, 0, d_norms[0].data(), d_norms[1].data(),
+  Gradients g = {d_outputs.data(), d_h.data(), d_c.data(), d_total.data(), S, 0, pitch, d_norms[0].data(), d_norms[1].data(),
                  d_norms[2].data(), d_norms[3].data(), scratch.data()};
   for (int64_t t = T_ - 1; t >= 0; --t) backward_any<T>(s, g, t);
   print("gates backward d_total", d_total), print("gates backward d_c", d_c);
@@ -53,12 +53,13 @@ template <typename T> void gates(int64_t n, bool norm, bool mask) {
 
 template <typename T> void mixes(int64_t n) {
   auto from_x = random_numbers<T>(D * B * 4 * n), projected = random_numbers<T>(D * B * 4 * n);
-  auto from_h = random_numbers<T>(D * S * 4 * n), bias = random_numbers<T>(D * 4 * n);
-  auto signals = random_numbers<T>(D * 12 * B * n), d_total = random_numbers<T>(D * S * 4 * n);
-  std::vector<T> total(D * S * 4 * n), d_x(D * S * 4 * n), d_h(D * S * 4 * n), d_signals(D * 12 * B * n);
-  Mix s = {D, B, n, S, 2, 1, kRowsOfSteps, kOffsets, total.data(), from_x.data(), projected.data(), from_h.data(),
+  const int64_t pitch = 4 * n + 5;
+  auto from_h = random_numbers<T>(D * S * pitch), bias = random_numbers<T>(D * 4 * n);
+  auto signals = random_numbers<T>(D * 12 * B * n), d_total = random_numbers<T>(D * S * pitch);
+  std::vector<T> total(D * S * pitch), d_x(D * S * pitch), d_h(D * S * pitch), d_signals(D * 12 * B * n);
+  Mix s = {D, B, n, S, pitch, 2, 1, kRowsOfSteps, kOffsets, total.data(), from_x.data(), projected.data(), from_h.data(),
            bias.data(), signals.data()};
-  MixGradients g = {d_total.data(), S, 0, d_x.data(), d_h.data(), d_signals.data()};
+  MixGradients g = {d_total.data(), S, 0, pitch, d_x.data(), d_h.data(), d_signals.data()};
   for (int64_t t = 0; t < T_; ++t) mix<T>(s, t);
   print("mix total", total);
   for (int64_t t = T_ - 1; t >= 0; --t) mix_backward<T>(s, g, t);
@@ -86,11 +87,15 @@ template <typename T> void products() {
   for (int64_t M : {1, 2, 13, 30})
     for (int64_t N : {1, 37, 150})
       for (int64_t K : {1, 700}) {
-        auto a = random_numbers<T>(M * K);
-        auto weights = packed<T>(K, N, 1);
-        std::vector<T> out(M * N);
-        multiply(a.data(), M * K, K, weights.data(), out.data(), M * N, N, int64_t(1), M, K, N, int64_t(1));
+        auto a = random_numbers<T>(2 * M * K);
+        auto weights = packed<T>(K, N, 1), second = packed<T>(K, N, 1);
+        weights.insert(weights.end(), second.begin(), second.end());
+        std::vector<T> out(2 * M * N);
+        multiply(a.data(), M * K, K, weights.data(), out.data(), M * N, N, int64_t(2), M, K, N, int64_t(1));
         print("product", out);
+        auto b = random_numbers<T>(K * N), sums = random_numbers<T>(M * N);  // a is read as [K, M]
+        add_transposed(a.data(), M, b.data(), N, sums.data(), N, M, K, N, int64_t(1));
+        print("added product", sums);
       }
 }
 

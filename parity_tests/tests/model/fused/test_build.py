@@ -134,8 +134,10 @@ def test_the_faster_products_are_measured_once(cache, new_process):
     for own in (True, False):
         measured = [{"own": own, "own_ms": 1.0, "library_ms": 2.0}]
         new_process.setattr(faster_products, "_measured", lambda *_, measured=measured, **__: measured.pop())
-        assert faster_products.own_products_are_faster(level, adds=False) is own
-        assert faster_products.own_products_are_faster(level, adds=False) is own  # would raise if it measured again
+        assert faster_products.own_products_are_faster(level, adds=level in choice._ADDING) is own
+        assert (
+            faster_products.own_products_are_faster(level, adds=level in choice._ADDING) is own
+        )  # would raise if it measured again
         name = f"fused:{level}" if own else f"fused:{level}+library"
         choice.forget()
         assert backend.backend_for("auto", CPU).name == name
@@ -146,12 +148,12 @@ def test_the_faster_products_are_measured_once(cache, new_process):
 def test_a_damaged_answer_is_measured_again(cache, new_process, text):
     level = build.levels()[0]
     new_process.setattr(faster_products, "_measured", lambda *_, **__: {"own": True, "own_ms": 1.0, "library_ms": 2.0})
-    faster_products.own_products_are_faster(level, adds=False)
+    faster_products.own_products_are_faster(level, adds=level in choice._ADDING)
     path = cache / "products.json"
     (key,) = json.loads(path.read_text())
     for damaged in (text, json.dumps({key: text}), json.dumps({key: {"own": 1}})):
         path.write_text(damaged)
-        assert faster_products.own_products_are_faster(level, adds=False) is True
+        assert faster_products.own_products_are_faster(level, adds=level in choice._ADDING) is True
         assert json.loads(path.read_text())[key]["own"] is True
 
 

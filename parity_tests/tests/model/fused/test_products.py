@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pytorch_sketch_rnn.model.fused import build, choice
-from pytorch_sketch_rnn.model.fused.native import Native, add_product
+from pytorch_sketch_rnn.model.fused.native import Native, PackedProduct, add_product
+from pytorch_sketch_rnn.model.fused.packed import address_of_rows
 from pytorch_sketch_rnn.model.fused.self_check import disagreement
 from pytorch_sketch_rnn.model.fused.sequence import Fused
 
@@ -61,8 +62,9 @@ def test_the_number_of_threads_changes_no_bit(name, monkeypatch):
 
 @every_level
 def test_sequences_with_such_products_agree_with_the_reference(name):
-    library = build.library("kernels.cpp", name.removeprefix(choice.PREFIX)) if products(name) else None
-    fused = Fused(name, Native(library, products(name), adds=True))
+    own = products(name)
+    kernels = Native(build.library("kernels.cpp", name.removeprefix(choice.PREFIX)), own, adds=True)
+    fused = Fused(name, kernels)
     assert disagreement(fused, torch.device("cpu")) is None
 
 
@@ -71,3 +73,16 @@ def test_they_are_used_where_they_are_faster(level, monkeypatch):
     monkeypatch.setattr(build, "library", lambda source, _: source)
     assert (choice.kernels(f"{choice.PREFIX}{level}")._adds is not None) == (level == "avx512")
     assert choice.kernels(f"{choice.PREFIX}{level}{choice.LIBRARY}")._adds is None
+
+
+def test_what_compiled_code_would_read_wrongly_is_refused():
+    own = products(f"{choice.PREFIX}{LEVELS[0]}")
+    a, weights, out = torch.zeros(2, 5, 4), torch.zeros(2, 4, 3), torch.zeros(2, 5, 3)
+    with pytest.raises(ValueError, match="expected 2 matrices, got 1"):
+        PackedProduct(own, weights)(a[:1], out[:1])
+    with pytest.raises(ValueError, match="contiguous"):
+        PackedProduct(own, weights)(torch.zeros(2, 4, 5).transpose(1, 2), out)
+    with pytest.raises(ValueError, match="contiguous"):
+        add_product(own, torch.zeros(2, 4, 5).transpose(1, 2), out, torch.zeros(2, 4, 3))
+    with pytest.raises(ValueError, match="a row every 4 numbers"):
+        address_of_rows(torch.zeros(2, 5, 9)[..., :4], torch.float32, 4)
