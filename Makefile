@@ -13,7 +13,7 @@ RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves f
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-parity: $(READY) ## the proof: official Magenta trains and runs, and every number is compared with ours (16 minutes)
+parity: $(READY) ## the proof: official Magenta trains and runs, and every number is compared with ours (10 to 16 minutes)
 	$(BIN)/python -m parity_tests parity
 
 parity-training: $(READY) ## the part of the proof about training: whole runs, step by step
@@ -35,7 +35,7 @@ curves: $(READY) ## train both sides many times with their own random numbers, a
 fuzz: $(READY) ## give 2,000 damaged or hostile files of each kind to the commands that read them (an hour; Linux)
 	$(BIN)/python -m parity_tests fuzz
 
-test: $(READY) ## the unit tests, many of them against small recordings of the official code (15 minutes)
+test: $(READY) ## the unit tests, many of them against small recordings of the official code (8 to 15 minutes)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY) ## the tests that take minutes: a training that is killed 50 times and resumed, bit for bit
