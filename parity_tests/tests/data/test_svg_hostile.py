@@ -1,8 +1,9 @@
 """DOCTYPEs are read without their dangers; no file takes more than a few seconds."""
 
+import signal
 import time
 import zlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from svg_files_of_tests import SVG, painted
@@ -133,13 +134,29 @@ HOSTILE = {
 }
 
 
+@contextmanager
+def ended_after(seconds):
+    """Fails after so much processor time, where what is wrong could take hours."""
+
+    def fail(*_):
+        pytest.fail(f"it took more than {seconds} s")
+
+    before = signal.signal(signal.SIGVTALRM, fail)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_time_is_bounded(name, tmp_path, monkeypatch):
     monkeypatch.setattr(budget.Budget.__init__, "__defaults__", (100_000, budget.MAX_POINTS))
     path = tmp_path / "a.svg"
     path.write_text(f"<{SVG}>{HOSTILE[name]}{PATH}</svg>", encoding="utf-8")
     start = time.process_time()
-    with suppress(BadInput):
+    with suppress(BadInput), ended_after(30):
         simplify_lines(read_svg(path), EPSILON)
     assert time.process_time() - start < 3
 

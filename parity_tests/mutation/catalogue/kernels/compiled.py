@@ -10,6 +10,7 @@ from parity_tests.mutation.catalogue.kernels.tests import (
     LOOP,
     NAN,
     OFFICIAL,
+    THREADS,
     kernel_mutant,
 )
 from parity_tests.mutation.kernel_source import Source
@@ -279,7 +280,7 @@ _PRODUCTS = (
         "last panel",
         "p < panels * (part + 1) / threads; ++p",
         "p < panels * (part + 1) / threads - (part > 0); ++p",
-        ADDED,
+        THREADS,
     ),
 )
 

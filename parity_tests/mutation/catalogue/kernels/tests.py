@@ -25,6 +25,7 @@ COPY = _FILE + "a_dense_copy_is_another_tensor_whatever_the_strides"
 TAPE = _FILE + "a_tape_makes_the_loop_compute"
 OWN = _FILE + "a_cell_of_a_users_own_is_computed_by_the_loop"
 ADDED = "model/fused/test_products.py::test_a_product_is_added[{}]"
+THREADS = "model/fused/test_products.py::test_the_number_of_threads_changes_no_bit[{}]"
 OFFICIAL = "model/fused/test_fused_official.py::test_cells_alone_against_official[{}]"
 
 
