@@ -294,6 +294,17 @@ def test_an_official_error_that_is_not_finite_in_another_gate_allows_nothing():
     assert constant_gradient(40, 1, np.inf).verdict == "different"
 
 
+def test_a_gradient_that_is_zero_is_held_against_zero():
+    name, other = HYPER_BIAS.format("fx"), HYPER_BIAS.format("ih")
+    zero, errors = np.zeros(32), np.full(32, ULP)
+    groups = {
+        "float32": {name: zero.astype(np.float32), other: errors.astype(np.float32)},
+        "float32_truth": {name: zero, other: zero},
+    }
+    assert local(errors / 2, zero, zero, name=name, **groups).verdict == "different"
+    assert local(zero, zero, zero, name=name, **groups).verdict == "equal"
+
+
 def test_a_gradient_of_many_numbers_is_held_against_its_own_official_error_alone():
     truth = {HYPER_BIAS.format(gate): 2.0**-10 * (1 + np.arange(32) / 32) for gate in ("fx", "ih")}
     official = {name: values.astype(np.float32) for name, values in truth.items()}
