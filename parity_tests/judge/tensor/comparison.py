@@ -194,7 +194,7 @@ class Comparison:
     def _error_of_others(self) -> float:
         """For a gradient of HyperLSTM that is one number: the official root mean square error of it in all gates."""
         kind, groups = in_any_gate(self.official), self.recording.groups
-        one_number = 0 < self.scale and np.ptp(self.truth) <= EPSILON32 * self.scale  # zero is exact
+        one_number = self.scale > 0 and np.ptp(self.truth) <= EPSILON32 * self.scale  # zero is exact
         if kind == self.official or not is_weight_vjp(self.official) or not one_number:
             return 0.0
         errors = [
