@@ -63,7 +63,7 @@ class Decoder(nn.Module):
         if state is None:
             state = self.initial_state(z, len(inputs), tape)
         hidden, state = backend.run(self.cell, inputs, state, masks, tape, constant=z)
-        if hidden.stride(0) < hidden.stride(1):  # the rows of a step lie together, so that is the order without a copy
+        if hidden.stride(0) < hidden.stride(1):  # a fused path keeps the rows of a step together: no copy
             return Mixture.from_output(self.output_layer(hidden.transpose(0, 1)).transpose(0, 1)), state
         return Mixture.from_output(self.output_layer(hidden)), state
 

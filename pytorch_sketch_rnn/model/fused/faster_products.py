@@ -12,7 +12,6 @@ from torch import Tensor
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.model.fused import build
 from pytorch_sketch_rnn.model.fused.aten import add_library_product, library_product
-from pytorch_sketch_rnn.model.fused.memory import room
 from pytorch_sketch_rnn.model.fused.native import Native, PackedProduct, add_product
 
 _FILE = "products.json"
@@ -55,16 +54,17 @@ def own_products_are_faster(level: str, *, adds: bool) -> bool:
 def _measured(level: str, *, adds: bool) -> dict[str, object]:
     """Medians of both, in turns, in milliseconds for a step forward and back."""
     products = build.library("products.cpp", level)
+    new = partial(torch.rand, dtype=torch.float32)
     own_ms = library_ms = 0.0
     for rows, K, N in _SHAPES:
-        a, weights, out = _random(1, rows, K), _random(1, K, N), _random(1, rows, N)
+        a, weights, out = _in_gapped_rows(rows, K), new(1, K, N), _in_gapped_rows(rows, N)
         own, library = _in_turns(
             partial(PackedProduct(products, weights), a, out), partial(library_product, weights, a, out)
         )
         own_ms, library_ms = own_ms + own, library_ms + library
     if adds:
         rows, M, N = _SHAPES[0]
-        Z, d_total, d_W = _random(1, _STEPS * rows, M), _random(1, _STEPS * rows, N), _random(1, M, N)
+        Z, d_total, d_W = new(1, _STEPS * rows, M), _in_gapped_rows(_STEPS * rows, N), new(1, M, N)
         own, library = _in_turns(
             partial(add_product, products, Z, d_total, d_W), partial(add_library_product, Z, d_total, d_W)
         )
@@ -72,9 +72,9 @@ def _measured(level: str, *, adds: bool) -> dict[str, object]:
     return {"own": own_ms * _WORTH_IT < library_ms, "own_ms": own_ms, "library_ms": library_ms}
 
 
-def _random(*shape: int) -> Tensor:
-    """Numbers in rows that are as far apart as those of a sequence."""
-    return room(torch.empty(0, dtype=torch.float32), *shape, apart=Native.spread).uniform_()
+def _in_gapped_rows(rows: int, columns: int) -> Tensor:
+    """Random numbers [1, rows, columns], in rows that are as far apart as the pre-activations of a sequence."""
+    return torch.rand(1, rows, columns + Native.spread, dtype=torch.float32)[..., :columns]
 
 
 def _in_turns(*functions: Callable[[], None]) -> list[float]:

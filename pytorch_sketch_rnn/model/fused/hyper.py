@@ -5,7 +5,6 @@ gives, through an embedding, twelve signals for each unit: for each gate, a fact
 shift. They are computed again on the way back instead of being kept.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,12 +21,12 @@ from pytorch_sketch_rnn.model.fused.kernels import (
     Mix,
     MixGradients,
     Norm,
+    Product,
 )
 from pytorch_sketch_rnn.model.fused.layout import Layout
 from pytorch_sketch_rnn.model.fused.memory import room
 
 SIGNALS = 12
-Product = Callable[[Tensor, Tensor], None]  # see Kernels.product
 
 
 class HyperSequence(torch.autograd.Function):

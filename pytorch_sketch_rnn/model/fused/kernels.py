@@ -10,6 +10,8 @@ from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.fused.layout import Layout
 from pytorch_sketch_rnn.model.fused.memory import room
 
+Product = Callable[[Tensor, Tensor], None]  # see Kernels.product
+
 
 class Norm(NamedTuple):
     """Gains and offsets of the layer norms of D cells: of the gates [D, 1, 4 n], of the state [D, 1, n]."""
@@ -160,7 +162,7 @@ class Kernels(Protocol):
         """Write the numbers of a mask into a tensor [B, T, n]; with lengths [B], only those of each row's steps."""
         ...
 
-    def product(self, weights: Tensor) -> Callable[[Tensor, Tensor], None]:
+    def product(self, weights: Tensor) -> Product:
         """A function of a [D, rows, K] and out [D, rows, N] that computes out = a @ weights, for weights [D, K, N].
 
         Columns of ``a`` and ``out`` are adjacent. The weights must not change while it is used.

@@ -131,13 +131,12 @@ def test_a_kernel_that_computes_something_else_is_not_used(new_process):
 
 def test_the_faster_products_are_measured_once(cache, new_process):
     level = build.levels()[0]
+    adds = level in choice._ADDING
     for own in (True, False):
         measured = [{"own": own, "own_ms": 1.0, "library_ms": 2.0}]
         new_process.setattr(faster_products, "_measured", lambda *_, measured=measured, **__: measured.pop())
-        assert faster_products.own_products_are_faster(level, adds=level in choice._ADDING) is own
-        assert (
-            faster_products.own_products_are_faster(level, adds=level in choice._ADDING) is own
-        )  # would raise if it measured again
+        assert faster_products.own_products_are_faster(level, adds=adds) is own
+        assert faster_products.own_products_are_faster(level, adds=adds) is own  # would raise if it measured again
         name = f"fused:{level}" if own else f"fused:{level}+library"
         choice.forget()
         assert backend.backend_for("auto", CPU).name == name
