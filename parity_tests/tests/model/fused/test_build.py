@@ -143,6 +143,12 @@ def test_the_faster_products_are_measured_once(cache, new_process):
         (cache / "products.json").unlink()
 
 
+def test_an_answer_without_the_weights_gradients_is_not_one_with_them(cache, new_process):
+    new_process.setattr(faster_products, "_measured", lambda *_, adds: {"own": adds, "own_ms": 1.0, "library_ms": 2.0})
+    level = build.levels()[0]
+    assert [faster_products.own_products_are_faster(level, adds=adds) for adds in (False, True, False)] == [0, 1, 0]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', "null"])
 def test_a_damaged_answer_is_measured_again(cache, new_process, text):
     level = build.levels()[0]

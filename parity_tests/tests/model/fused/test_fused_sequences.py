@@ -9,6 +9,7 @@ from pytorch_sketch_rnn.model.backend import LOOP
 from pytorch_sketch_rnn.model.cells import LayerNormLSTMCell, LSTMCell
 from pytorch_sketch_rnn.model.draws import KeyedDraws, KeyedMask, RecordedMask, Stream, TorchDraws
 from pytorch_sketch_rnn.model.fused import choice, gated, native
+from pytorch_sketch_rnn.model.fused.layout import Layout
 from pytorch_sketch_rnn.model.fused.packed import address
 from pytorch_sketch_rnn.model.sequence import Masks
 from pytorch_sketch_rnn.model.tape import Tape
@@ -234,6 +235,14 @@ def test_strided_lengths_with_masks_of_a_kernel(name):
         ours, theirs = (by.run_both(*case.cells, x, lengths, masks) for by in (backend(name), LOOP))
     for one, other in zip(ours, theirs, strict=True):
         assert error(one._asdict(), other._asdict())[0] < FLOAT64
+
+
+def test_a_gpus_kernels_are_given_lengths_that_lie_together():
+    lengths = torch.tensor([[3, 0], [1, 0], [2, 0]])[:, 0]
+    assert not lengths.is_contiguous()
+    ends = Layout.frozen(3, lengths).ends
+    assert ends.is_contiguous()
+    assert torch.equal(ends, lengths)
 
 
 @every_backend

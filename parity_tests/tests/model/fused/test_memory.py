@@ -96,7 +96,9 @@ def test_threads_never_share_a_block():
 
 
 def test_where_memory_is_short_the_blocks_that_are_free_are_given_up(monkeypatch):
-    room(FLOAT, 9 * LARGE)
+    both = [room(FLOAT, 9 * LARGE), room(FLOAT, 9 * LARGE)]
+    del both
+    assert len(memory._free) == 2
     sizes, empty = [], np.empty
 
     def short(size, *arguments):
