@@ -38,6 +38,10 @@ template <typename T> inline typename Vector<T>::Type load(const T* from) {
   return vector;
 }
 
+template <typename T> inline void store(T* to, typename Vector<T>::Type vector) {
+  std::memcpy(to, &vector, sizeof vector);
+}
+
 // A tile of ROWS rows: c (+)= a panel, for `depth` of K; only `columns` of the panel's columns are written. If a is
 // TRANSPOSED, its element (row, k) is kept at (k, row).
 template <typename T, int ROWS, bool TRANSPOSED>
@@ -54,6 +58,16 @@ void tile(const T* a, int64_t a_stride, const T* panel, int64_t depth, T* c, int
       sums[row][1] += x * right;
     }
   }
+  if (columns == panel_width<T>()) {
+#pragma GCC unroll 16
+    for (int row = 0; row < ROWS; ++row) {
+      T* out = c + row * c_stride;
+      store(out, first ? sums[row][0] : load(out) + sums[row][0]);
+      store(out + lanes<T>(), first ? sums[row][1] : load(out + lanes<T>()) + sums[row][1]);
+    }
+    return;
+  }
+#pragma GCC unroll 16
   for (int row = 0; row < ROWS; ++row) {
     T* out = c + row * c_stride;
     T values[panel_width<T>()];

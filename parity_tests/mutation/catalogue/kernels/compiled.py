@@ -232,7 +232,16 @@ _PRODUCTS = (
     _product("tail of a panel", "tail of a vector", "k < columns; ++k", "k < columns / 4 * 4; ++k"),
     _product("last row", "last row", "rest<T, kRows - 1, false>(M - m,", "rest<T, kRows - 1, false>(M - m - 1,"),
     _product(
-        "a part of K overwrites the one before", "long products", "first ? values[k] : out[k] + values[k]", "values[k]"
+        "a part of a panel: a part of K overwrites the one before",
+        "long products",
+        "first ? values[k] : out[k] + values[k]",
+        "values[k]",
+    ),
+    _product(
+        "a whole panel: a part of K overwrites the one before",
+        "long products",
+        "first ? sums[row][1] : load(out + lanes<T>()) + sums[row][1]",
+        "sums[row][1]",
     ),
     _product("the first part of K for all", "long products", "(p * K + k) * width", "p * K * width"),
     _product("one row: all panels are the first", "one row", "panels + p * panel_stride +", "panels +"),
@@ -255,7 +264,7 @@ _PRODUCTS = (
         "weights' gradients: a vector too few",
         "tail of a vector",
         "N - p * width : width;\n        pack",
-        "width / 2 : width;\n        pack",
+        "(N - p * width) / 2 : width;\n        pack",
         ADDED,
     ),
     _product(
@@ -269,10 +278,10 @@ _PRODUCTS = (
         ADDED,
     ),
     _product(
-        "weights' gradients: not transposed",
+        "weights' gradients: rows in the other order",
         "backward",
         "TRANSPOSED ? a[k * a_stride + row]",
-        "TRANSPOSED ? a[row * a_stride + k]",
+        "TRANSPOSED ? a[(depth - 1 - k) * a_stride + row]",
         ADDED,
     ),
     _product(
