@@ -2,7 +2,8 @@
 
 The README has short forms of them, each between a pair of markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 The full tables are pages of their own in ``docs/``. The scores are also copied to ``fixtures/``, where later reports
-read them. A study of false alarms replaces the committed one only if it judged at least as many recordings.
+read them. A study of false alarms replaces the committed one only if it judged at least as many recordings; a smaller
+one becomes a page of its own.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ALARMS = ROOT / "out/false-alarms/false_alarms.json"
+SMALLER_STUDY = ROOT / "docs/false_alarms_routine.md"
 COPIES = {
     ROOT / "out/parity/parity.md": ROOT / "docs/parity_table.md",
     ROOT / "out/false-alarms/false_alarms.md": ROOT / "docs/false_alarms.md",
@@ -34,7 +36,7 @@ PICTURES = {"out/curves": "docs/curves", "out/long-curves": "docs/curves", "out/
 
 # The rows of the README's parity table: a title, and the parts of the report that it stands for.
 COMPONENTS = (
-    ("checkpoints: converted, and loaded", r"checkpoint: .*|weights as loaded"),
+    ("checkpoints: converted, loaded, exported", r"checkpoint: .*|weights as loaded"),
     ("initial weights that are not random; dropout rates", r"initial weights, constant.*|dropout, keep .*"),
     ("LSTM, layer-norm LSTM and HyperLSTM cells, alone", r".* cell alone"),
     ("every step and function, from official values", r"local: .*"),
@@ -147,11 +149,13 @@ def main() -> None:
         source, shorten = SECTIONS[name]
         readme = refresh(readme, name, shorten(source.read_text(encoding="utf-8")))
     (ROOT / "README.md").write_text(readme, encoding="utf-8")
-    smaller = recordings_judged(ALARMS) < recordings_judged(COPIES[ALARMS])
+    smaller = 0 < recordings_judged(ALARMS) < recordings_judged(COPIES[ALARMS])
     for source, copy in COPIES.items():
         if source.is_file() and not (smaller and source.parent == ALARMS.parent):
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, copy)
+    if smaller:
+        shutil.copyfile(ALARMS.with_suffix(".md"), SMALLER_STUDY)
     for folder, copy in PICTURES.items():
         for picture in (ROOT / folder).glob("*.png"):
             shutil.copyfile(picture, ROOT / copy / picture.name)

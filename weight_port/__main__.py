@@ -1,4 +1,4 @@
-"""``python -m weight_port convert SRC OUT`` and ``python -m weight_port inspect SRC``."""
+"""``python -m weight_port``: ``convert SRC OUT``, ``inspect SRC`` and ``export MODEL OUT``."""
 
 import shlex
 import sys
@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import excerpt, printable, run_command
 from weight_port.convert import Plan
+from weight_port.export import command as export
 from weight_port.folder import convert_source, examine, scale_factor_of
 from weight_port.infer import Inferred
 from weight_port.scale_factor import scale_factor_of_sets
@@ -21,10 +22,13 @@ _WIDTH = 100  # characters of a printed line of hyperparameters
 
 def parser() -> Parser:
     """The command line."""
-    result = Parser(prog="python -m weight_port", description="Convert Magenta's Sketch-RNN models to PyTorch.")
+    result = Parser(
+        prog="python -m weight_port", description="Convert Magenta's Sketch-RNN models to PyTorch and back."
+    )
     commands = result.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="write a folder that SketchRNN.from_pretrained reads")
     inspect = commands.add_parser("inspect", help="show hyperparameters, variables, and what is skipped and why")
+    export.add_arguments(commands.add_parser("export", help="write a saved model in a form of Magenta's"))
     for command in (convert, inspect):
         command.add_argument("source", metavar="SRC", type=Path, help=ACCEPTED_FORMS)
         command.add_argument("--member", help="which model of a .zip archive")
@@ -51,6 +55,8 @@ def parser() -> Parser:
 def main(argv: list[str]) -> int:
     """Run the command line; returns the exit code."""
     arguments = parser().parse_args(argv)
+    if arguments.command == "export":
+        return export.run(arguments)
     flags = dict(parse_setting(setting) for setting in arguments.set)
     with open_source(arguments.source, arguments.member) as source:
         if arguments.command == "inspect":
@@ -101,6 +107,7 @@ def _print_hyperparameters(inferred: Inferred) -> None:
         "weights": "from the weights",
         "config": "from model_config.json",
         "model": "from the model's info",
+        "variables": "from the first values in the checkpoint",
         "flag": "from --set",
         "default": "not known, Magenta's default taken (change with --set)",
     }

@@ -16,6 +16,7 @@ from pytorch_sketch_rnn.regular_file import open_regular
 from weight_port.tensor_bundle import BUNDLE_FILE
 
 CONFIG_NAME = "model_config.json"
+EXPORT_NAME = "export.json"  # the record of an export, beside the checkpoint
 # An official model with Adam's slots takes 26 MB; the limit only keeps a hostile archive from filling the disk.
 MAX_UNPACKED_BYTES = 2 * 2**30
 _COPY_CHUNK_BYTES = 2**20

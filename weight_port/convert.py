@@ -35,8 +35,13 @@ class Converted:
 
 def expected_shapes(hparams: HParams) -> dict[str, tuple[int, ...]]:
     """Shape of each parameter of our model, by our name."""
+    return {name: tuple(value.shape) for name, value in empty_model(hparams).state_dict().items()}
+
+
+def empty_model(hparams: HParams) -> SketchRNN:
+    """A model whose parameters have shapes and no values."""
     with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in SketchRNN(hparams).state_dict().items()}
+        return SketchRNN(hparams)
 
 
 def make_plan(shapes: Mapping[str, tuple[int, ...]], hparams: HParams) -> Plan:

@@ -7,7 +7,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE, WEIGHTS_FILE, chec
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 from weight_port.convert import Plan, convert_variables, make_plan
 from weight_port.infer import Inferred, infer_hparams
+from weight_port.names import CONSTANTS
 from weight_port.source import Source
 
 PROVENANCE_FILE = "conversion.json"
@@ -43,7 +44,7 @@ class _Reading(Mapping[str, np.ndarray]):
 
 
 def examine(source: Source, flags: Mapping[str, Any] | None = None) -> tuple[Inferred, Plan]:
-    """Hyperparameters of a source, and what becomes of each of its variables; reads no values.
+    """Hyperparameters of a source, and what becomes of each of its variables; reads no values but two scalars.
 
     Args:
         source: the model.
@@ -60,8 +61,21 @@ def examine(source: Source, flags: Mapping[str, Any] | None = None) -> tuple[Inf
             config_path=source.config_path or "model_config.json",
             flags=flags,
             info=source.info,
+            first_values=_first_values(source),
         )
         return inferred, make_plan(shapes, inferred.hparams)
+
+
+def _first_values(source: Source) -> dict[str, float]:
+    """The first learning rate and KL weight, where the source has them; the decimals are those of a config."""
+    found = {}
+    for official, name in CONSTANTS.items():
+        if official not in source.variables.names() or source.variables.shape(official):
+            continue
+        with suppress(BadInput):  # damage is reported where the variable is converted
+            value = source.variables.read(official)[()]
+            found[name] = float(str(value)) if value.dtype.kind == "f" else float(value)
+    return found
 
 
 def scale_factor_of(source: Source) -> float | None:
@@ -138,9 +152,14 @@ def provenance(source: Source, inferred: Inferred, plan: Plan) -> dict[str, Any]
         "converted": len(plan.weights),
         "optimizer_state": len(plan.optimizer),
         "skipped": plan.skipped,
-        "versions": {name: _version(name) for name in ("pytorch-sketch-rnn", "torch", "numpy", "safetensors")}
-        | {"python": platform.python_version()},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what converts a model."""
+    packages = ("pytorch-sketch-rnn", "torch", "numpy", "safetensors")
+    return {name: _version(name) for name in packages} | {"python": platform.python_version()}
 
 
 def _version(package: str) -> str:
@@ -151,13 +170,14 @@ def _version(package: str) -> str:
 
 
 @contextmanager
-def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
+def new_folder(out: Path, *, force: bool, marker: str = PROVENANCE_FILE) -> Iterator[Path]:
     """Yield an empty folder that becomes ``out`` on success and is removed on failure.
 
     Args:
         out: the folder to write.
-        force: whether to replace a converted model in ``out``, which happens at the very end. A file, or a folder that
-            no conversion wrote, is never replaced.
+        force: whether to replace a converted model in ``out``, which happens at the very end. A file, or a folder
+            without ``marker``, is never replaced.
+        marker: the file by which a folder is known that this program wrote.
 
     Raises:
         BadInput: when ``out`` exists and must not be replaced, or cannot be written.
@@ -166,10 +186,9 @@ def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
     if os.path.lexists(out):
         if not force:
             raise BadInput(f"{out}: exists already; choose another name, or replace it with --force")
-        if not (out / PROVENANCE_FILE).is_file():
-            raise BadInput(
-                f"{out}: is not a converted model (it holds no {PROVENANCE_FILE}); --force will not replace it"
-            )
+        if not (out / marker).is_file():
+            what = "a converted model" if marker == PROVENANCE_FILE else "an exported model"
+            raise BadInput(f"{out}: is not {what} (it holds no {marker}); --force will not replace it")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))

@@ -1,8 +1,8 @@
 """Hyperparameters of a model, from its variables, its ``model_config.json`` and the command line.
 
 Those that shape the model are read off the variables, and a config that contradicts them is an error. For the others
-the command line comes first, then the config, then Magenta's default. Errors do not name the model: the caller adds it
-with ``errors.naming``.
+the command line comes first, then the config, then what a checkpoint's scalars say, then Magenta's default. Errors do
+not name the model: the caller adds it with ``errors.naming``.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ class Inferred:
     """Hyperparameters, and where each comes from."""
 
     hparams: HParams
-    origin: dict[str, str]  # name -> "weights", "flag", "config", "model" or "default"
+    origin: dict[str, str]  # name -> "weights", "flag", "config", "model", "variables" or "default"
     ignored: list[str]  # names in the config that Magenta 2.1.4 does not know
 
     def named(self, origin: str) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def infer_hparams(
     config_path: str = "model_config.json",
     flags: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
+    first_values: Mapping[str, float] | None = None,
 ) -> Inferred:
     """Put the hyperparameters together.
 
@@ -46,6 +47,8 @@ def infer_hparams(
         config_path: its name in messages.
         flags: hyperparameters from the command line; they override the config.
         info: the ``info`` of a sketch-rnn-js model, which has ``max_seq_len``.
+        first_values: the first learning rate and KL weight, as variables of a checkpoint hold them; those that no
+            training can have are not used.
 
     Raises:
         BadInput: when the variables are not those of a Sketch-RNN, or config or flags contradict them.
@@ -59,7 +62,11 @@ def infer_hparams(
         _check_against(structure, named, source)
     defaults = HParams().to_dict()
     model = {"max_seq_len": info["max_seq_len"]} if info and "max_seq_len" in info else {}
-    layers = (("default", defaults), ("model", model), ("config", given), ("flag", flags), ("weights", structure))
+    first = {name: value for name, value in (first_values or {}).items() if _is_possible(name, value)}
+    layers = (
+        *(("default", defaults), ("variables", first), ("model", model), ("config", given), ("flag", flags)),
+        ("weights", structure),
+    )
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for source, layer in layers:
@@ -69,6 +76,14 @@ def infer_hparams(
         for name in HYPER_SIZES:
             origin.pop(name)  # the model has no hyper cell
     return Inferred(HParams.from_dict(values), origin, ignored)
+
+
+def _is_possible(name: str, value: float) -> bool:
+    try:
+        HParams.from_dict({name: value})
+    except Refused:
+        return False
+    return True
 
 
 def infer_structure(shapes: Shapes) -> dict[str, Any]:

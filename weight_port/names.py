@@ -19,6 +19,7 @@ from pytorch_sketch_rnn.training.optimizer_file import STEP, slot_key
 
 ROOT = "vector_rnn/"
 SLOT_ROOT = "vector_rnn/vector_rnn/"
+EVALUATION_ROOT = "vector_rnn_1/"  # of the scalars of the trainer's evaluation model, which it saves and never uses
 SLOTS = {"m": "/Adam", "v": "/Adam_1"}  # our slot -> suffix of the official name
 # official -> ours
 ADAM_POWERS = {"vector_rnn/beta1_power": "beta1_power", "vector_rnn/beta2_power": "beta2_power"}

@@ -20,7 +20,7 @@ from pytorch_sketch_rnn.errors import BadInput, enumerated, excerpt
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.regular_file import is_no_folder, open_regular
 from weight_port import sketch_rnn_js
-from weight_port.archive import CONFIG_NAME, unpack_model
+from weight_port.archive import CONFIG_NAME, EXPORT_NAME, unpack_model
 from weight_port.tensor_bundle import BUNDLE_FILE, Entry, TensorBundle
 
 MAX_TEXT_BYTES = 2**20
@@ -129,7 +129,7 @@ class Source:
         missing: The names of data files that the checkpoint's index asks for and that are not there.
         odd: The names of data files that are there but not as the index says, with what is wrong.
         note: What else a user should know about the model; empty if there is nothing.
-        info: The ``info`` of a sketch-rnn-js model; empty for a checkpoint.
+        info: The ``info`` of a sketch-rnn-js model; of a checkpoint what an export kept beside it, mostly nothing.
     """
 
     format: str
@@ -212,7 +212,19 @@ def _open_bundle(prefix: Path) -> Source:
         files=[SourceFile(str(path), path) for path in files],
         missing=[path.name for path in missing],
         odd={path.name: what for path, what in bundle.odd_shards().items()},
+        info=_kept_by_export(prefix.parent / EXPORT_NAME),
     )
+
+
+def _kept_by_export(path: Path) -> dict[str, object]:
+    """What the record of an export keeps and a checkpoint cannot hold; ``max_seq_len`` is in the config."""
+    if not is_no_folder(path):
+        return {}
+    record = read_json(path, "the record of an export", MAX_TEXT_BYTES)
+    record = record if isinstance(record, dict) else {}
+    info = record.get("info")
+    kept = {key: value for key, value in info.items() if key != "max_seq_len"} if isinstance(info, dict) else {}
+    return kept | ({"scale_factor": record["scale_factor"]} if "scale_factor" in record else {})
 
 
 def _open_folder(folder: Path, *, stay_inside: bool = False) -> Source:

@@ -16,7 +16,7 @@ SPARED = "gradients that the clip leaves alone, in every model"
 STRICTLY = f"every float64 quantity judged at {FLOAT64_ALLOWED:g} in at least one recording"
 
 _ROUNDED = 1 + 1e-9  # an allowance is multiplied by the scale of a tensor and divided by it again
-_SAME_QUANTITY = re.compile(r"^(steps|fresh|resumed|fed/optimizer)/")
+_SAME_QUANTITY = re.compile(r"^(steps|fresh|resumed|continued|fed/optimizer)/")
 
 
 def conditions(recordings: Iterable[Recording]) -> dict[str, bool]:

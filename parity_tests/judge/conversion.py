@@ -1,9 +1,10 @@
-"""Converts a model with weight_port and compares every array it writes with what the official side read."""
+"""Converts a model with weight_port, and back, and compares every array it writes with the official one."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.numpy
 
 from parity_tests.judge.compare import compare
@@ -11,9 +12,11 @@ from parity_tests.judge.row import Row
 from parity_tests.record.recording import Recording
 from pytorch_sketch_rnn.model.saved_model import WEIGHTS_FILE
 from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
+from weight_port.export.checkpoint import export_checkpoint
+from weight_port.export.stored import read_stored
 from weight_port.folder import convert_source
 from weight_port.names import table
-from weight_port.source import Source
+from weight_port.source import Source, Variables, open_source
 
 
 def compare_converted(
@@ -40,3 +43,27 @@ def compare_converted(
     theirs = {f"converted/{name}": value for name, value in recording["weights"].items() if name in held}
     bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
     return compare(ours, bare, "exact")
+
+
+def compare_exported(source: Source, converted: Path, exported: Path, recording: Recording) -> list[Row]:
+    """Export a converted checkpoint, and compare what the export holds bit for bit with the checkpoint itself.
+
+    Args:
+        source: the checkpoint.
+        converted: the folder that its conversion wrote.
+        exported: the folder that the export writes; an earlier export in it is replaced.
+        recording: whose name the rows have.
+
+    Returns:
+        One row for each variable, named ``exported/<official name>``.
+    """
+    prefix = export_checkpoint(read_stored(converted), exported, force=exported.exists())
+    with open_source(prefix) as written:
+        ours = _all_of(written.variables)
+    theirs = _all_of(source.variables)
+    bare = Recording("model", recording.name, recording.hparams, recording.provenance, {"exact": theirs})
+    return compare(ours, bare, "exact")
+
+
+def _all_of(variables: Variables) -> dict[str, np.ndarray]:
+    return {f"exported/{name}": variables.read(name) for name in variables.names()}

@@ -7,7 +7,7 @@ from parity_tests.record.quantities import FED, PREFIX, VARIABLES
 
 # What models are built from: prefixes of quantities or recordings, in this order. A hyper cell contains a layer-norm
 # cell, and that an LSTM.
-BEFORE_MODELS = ("converted/", VARIABLES, "cell/lstm", "cell/layer_norm", "cell/", "data", "initial/")
+BEFORE_MODELS = ("converted/", "exported/", VARIABLES, "cell/lstm", "cell/layer_norm", "cell/", "data", "initial/")
 
 
 def first_departure(rows: Iterable[Row]) -> Row | None:
@@ -45,7 +45,7 @@ def _step(row: Row) -> float:
 
 def _rank(row: Row) -> tuple[int, bool, bool]:
     """Sort key: what is built from other things comes after them."""
-    name = row.quantity if row.quantity.startswith(("converted/", VARIABLES)) else row.recording
+    name = row.quantity if row.quantity.startswith(("converted/", "exported/", VARIABLES)) else row.recording
     before = [index for index, kind in enumerate(BEFORE_MODELS) if name.startswith(kind)]
     rank = before[0] if before else len(BEFORE_MODELS) + name.startswith("training/")
     # a missing name says less than a number that differs or a method that failed

@@ -56,8 +56,8 @@ def judge_training(recording: Recording, port: Adapter) -> tuple[list[Row], Curv
     try:
         curves = _free_run(recording, port, steps.error_by_step, first)
     except FAILURES as error:
-        return [*rows, *_renamed(first.departures(), "fresh/"), _ended_early(recording, error)], None
-    return [*rows, *_renamed(first.rows(first.seen), "fresh/"), *_drift_rows(recording, curves)], curves
+        return [*rows, *renamed(first.departures(), "fresh/"), _ended_early(recording, error)], None
+    return [*rows, *renamed(first.rows(first.seen), "fresh/"), *_drift_rows(recording, curves)], curves
 
 
 def judge_resumed(recording: Recording, port: Adapter, variables: Arrays, step: int) -> list[Row]:
@@ -76,10 +76,10 @@ def judge_resumed(recording: Recording, port: Adapter, variables: Arrays, step: 
     steps = StepComparison(recording, times=1)
     steps.compare(step_after_checkpoint(recording, port, variables, step))
     names = steps.seen | {name for name in steps.official if name.startswith("steps/")}
-    return _renamed(steps.rows(names), "resumed/")
+    return renamed(steps.rows(names), "resumed/")
 
 
-def _renamed(rows: list[Row], prefix: str) -> list[Row]:
+def renamed(rows: list[Row], prefix: str) -> list[Row]:
     """Rows of steps under another prefix."""
     return [dataclasses.replace(row, quantity=row.quantity.replace("steps/", prefix, 1)) for row in rows]
 

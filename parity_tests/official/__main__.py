@@ -2,7 +2,8 @@
 
 A task is a dict. ``{"do": "train", ...}`` trains with official Magenta and saves a checkpoint;
 ``{"do": "record", ...}`` records models, cells, trainings, the costs of many trainings (curves), initial values and the
-data loader; ``{"do": "long", ...}`` is one long training; ``{"do": "study", ...}`` is for the study of false alarms.
+data loader; ``{"do": "continue", ...}`` takes a step from a checkpoint of somebody else's; ``{"do": "long", ...}`` is
+one long training; ``{"do": "study", ...}`` is for the study of false alarms.
 Jobs are written by :mod:`parity_tests.record.launch`.
 """
 
@@ -20,7 +21,7 @@ from parity_tests.official.record_data import record_data, record_joined
 from parity_tests.official.record_initial import record_initial
 from parity_tests.official.record_long import record_long
 from parity_tests.official.record_model import record_model
-from parity_tests.official.record_training import record_training
+from parity_tests.official.record_training import continue_training, record_training
 from parity_tests.official.session import set_hyper_sizes
 from parity_tests.official.tf_proxy import one_step_at_a_time
 from parity_tests.record.recording import Recording
@@ -70,6 +71,11 @@ def record_all(job: dict[str, Any]) -> None:
         _save(record_joined(splits, job["data"], seed), out)
 
 
+def continue_one(job: dict[str, Any]) -> None:
+    """Record one step from a checkpoint."""
+    continue_training(job).save(Path(job["out"]))
+
+
 def study(job: dict[str, Any]) -> None:
     """Record many models, or run the official code on recordings; see :mod:`parity_tests.official.study`."""
     from parity_tests.official.study import answer, record_models
@@ -92,8 +98,10 @@ def _save(recording: Recording, out: Path) -> None:
     print(f"recorded {path}", flush=True)
 
 
+TASKS = {"train": train, "record": record_all, "continue": continue_one, "long": record_long, "study": study}
+
 if __name__ == "__main__":
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     provenance.COMMAND[:] = job["command"]
     for task in job["tasks"]:
-        {"train": train, "record": record_all, "long": record_long, "study": study}[task["do"]](task)
+        TASKS[task["do"]](task)

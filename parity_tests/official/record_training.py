@@ -16,6 +16,7 @@ from parity_tests.official.magenta import sketch_rnn_train, tf
 from parity_tests.official.provenance import provenance
 from parity_tests.official.record_data import given
 from parity_tests.official.session import NOT_COMPUTED, Session
+from parity_tests.record.configurations import HYPER_DEFAULT
 from parity_tests.record.draws import VALIDATION_DRAWS, draws_of, nudged
 from parity_tests.record.quantities import COSTS
 from parity_tests.record.recording import Recording
@@ -198,3 +199,36 @@ def _drift(other: Trace, trace: Trace) -> dict[str, np.ndarray]:
 
 def _relative(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max() / np.abs(b).max()) if np.any(b) else float(np.abs(a).max())
+
+
+def continue_training(job: dict[str, Any]) -> Recording:
+    """One step of the official training from a checkpoint that somebody else wrote, with a recorded step's inputs.
+
+    Args:
+        job: ``checkpoint`` (a folder), ``recording`` (of a training, whose step is the checkpoint's).
+
+    Raises:
+        ValueError: when the step in the checkpoint is not one of the recording.
+    """
+    recording = Recording.load(Path(job["recording"]))
+    hparams, *_ = sketch_rnn_train.load_model(job["checkpoint"])
+    hparams.batch_size = recording.hparams["batch_size"]  # which load_model sets to 1
+    tf.reset_default_graph()
+    seed = recording.provenance["seed"]
+    hyper = {name: recording.hparams[name] for name in HYPER_DEFAULT if name in recording.hparams}
+    # evaluation as in the notebook: that of the trainer has scalars, whose names depend on what else is in the graph
+    session = Session(hparams.values(), hyper, "float64", seed)
+    sketch_rnn_train.load_checkpoint(session.sess, job["checkpoint"])
+    step = int(session.sess.run(session.train.global_step))
+    official = recording["float64"]
+    if not 0 <= step < len(official["steps/cost"]):
+        raise ValueError(f"the checkpoint's step is {step}, expected one of {len(official['steps/cost'])} recorded")
+    given = {name: official[f"steps/{name}"][step] for name in ("sketches", "lengths", "lr", "kl_weight")}
+    found = session.training_step(session.feed(given), session.draws(seed, step))
+    taken = {f"steps/{name}": found[f"train/{name}"] for name in COSTS}
+    taken |= {f"steps/{name}": value for name, value in found.items() if name.startswith(("gradient/", "clipped/"))}
+    taken |= {f"steps/after/{name}": value for name, value in session.read().items() if name not in NOT_COMPUTED}
+    arrays = {name: np.asarray(value) for name, value in taken.items()}
+    return Recording(
+        "training", f"{recording.name}/continued", recording.hparams, provenance(seed), {"float64": arrays}
+    )

@@ -13,7 +13,9 @@ def step_axis(name: str, ndim: int) -> int | None:
 
     Layers and mixtures have [B, T, n], samples [T, n], likelihoods [B, T].
     """
-    if name.startswith(("gradient/", "clipped/", "after/", "converted/", "initial/", "variables/", "optimizer/")):
+    if name.startswith(
+        ("gradient/", "clipped/", "after/", "converted/", "exported/", "initial/", "variables/", "optimizer/")
+    ):
         return None
     if is_weight_vjp(name):
         return None

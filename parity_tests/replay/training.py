@@ -80,12 +80,19 @@ def step_after_checkpoint(recording: Recording, port: Adapter, variables: Arrays
     Raises:
         PortFailed, NotImplementedError: as :func:`steps_from_official_state`.
     """
+    return next(steps_after_checkpoint(recording, port, variables, step))
+
+
+def steps_after_checkpoint(recording: Recording, port: Adapter, variables: Arrays, step: int) -> Iterator[StepAnswer]:
+    """Take the steps after a checkpoint, each from the port's own results; see :func:`step_after_checkpoint`."""
     driver = _Driver(recording, port)
     for earlier in range(step):  # these batches come from the same random numbers
         driver.skip_step()
         driver.skip_validation(earlier)
     driver.load(variables)
-    return driver.step(step)
+    for later in range(step, driver.steps):
+        yield driver.step(later)
+        driver.skip_validation(later)
 
 
 def state_before(recording: Recording, step: int) -> Arrays:

@@ -11,6 +11,7 @@ from parity_tests.record.quantities import FED
 PARTS = (
     (r"converted/.*/Adam(_1)?|converted/.*(power|step)", "checkpoint: optimizer state as converted"),
     (r"converted/.*", "checkpoint: weights as converted"),
+    (r"exported/.*", "checkpoint: every variable, converted and exported"),
     (r"cell/.*: dropout_(values|share|mask)", "dropout, values of a mask"),
     (r"initial/.*: initial(/.*)?", "initial weights, constant or drawn by NumPy"),
     (r"initial/.*: distribution/.*", "initial weights, distribution of what TensorFlow draws"),
@@ -47,9 +48,9 @@ PARTS = (
     (r"sample/greedy/.*", "sampling, greedy"),
     (r"sample/sampled/.*", "sampling at a temperature"),
     (r"(train|valid)/\d/.*|scale_factor", "data loader"),
-    (r"(steps|resumed)/(sketches|lengths)", "training: batches"),
-    (r"(steps|resumed)/(lr|kl_weight)", "training: learning rate and KL weight"),
-    (r"(steps|resumed)/(cost|r_cost|kl_cost)", "training: costs"),
+    (r"(steps|resumed|continued)/(sketches|lengths)", "training: batches"),
+    (r"(steps|resumed|continued)/(lr|kl_weight)", "training: learning rate and KL weight"),
+    (r"(steps|resumed|continued)/(cost|r_cost|kl_cost)", "training: costs"),
     (r"validation(/.*)?", "training: validation costs"),
     (r"steps/gradient/.*", "training: gradients"),
     (r"steps/clipped/.*", "training: gradients, clipped"),
@@ -57,6 +58,7 @@ PARTS = (
     (r"steps/after/.*", "training: weights"),
     (r"fresh/.*", "training: the first step of a fresh optimizer"),
     (r"resumed/.*", "training: the step after a checkpoint"),
+    (r"continued/.*", "training: the official step after our export"),
     (r"free run: .*", "training: drift of a free run"),
 )
 
@@ -92,6 +94,6 @@ def kind_of(row: Row) -> str:
     """The kind of rule by which a row is judged; see :mod:`parity_tests.judge.tensor.comparison`."""
     if row.precision == "distribution":
         return DRAWN
-    if row.precision == "exact" or re.fullmatch(r"(steps|resumed)/(sketches|lengths)", row.quantity):
+    if row.precision == "exact" or re.fullmatch(r"(steps|resumed|continued)/(sketches|lengths)", row.quantity):
         return EXACT
     return LOCAL if row.quantity.startswith(FED) or row.recording.startswith("cell/") else ACCUMULATED

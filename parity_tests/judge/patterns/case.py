@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-WEIGHTS = ("gradient/", "clipped/", "after/", "converted/", "initial/")
+WEIGHTS = ("gradient/", "clipped/", "after/", "converted/", "exported/", "initial/")
 VECTORS = ("_b", "bias", "gamma", "beta")
 PER_ROW = ("mu", "presig", "z", "initial_state", "final_state")
 PER_STEP = ("nll", "kl_of_mixtures")

@@ -11,7 +11,7 @@ import numpy as np
 
 from parity_tests.record.quantities import FOUR_GATES, is_weight_vjp
 
-WEIGHTS = ("gradient/", "clipped/", "after/", "converted/", "initial/", "variables/", "optimizer/")
+WEIGHTS = ("gradient/", "clipped/", "after/", "converted/", "exported/", "initial/", "variables/", "optimizer/")
 
 
 class Pools(NamedTuple):

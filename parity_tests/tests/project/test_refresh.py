@@ -116,6 +116,8 @@ def test_a_smaller_study_of_false_alarms_replaces_no_larger_one(copy, new, kept)
     run(copy)
     assert json.loads((copy / "fixtures/false_alarms.json").read_text()) == {"recordings": kept}
     assert (copy / "docs/false_alarms.md").read_text() == str(kept)
+    routine = copy / "docs/false_alarms_routine.md"
+    assert (routine.read_text() if routine.exists() else None) == (None if new == kept else str(new))
 
 
 def test_without_results_it_says_which_commands_make_them(copy):

@@ -124,8 +124,10 @@ def test_every_part_of_the_table_is_met(fixtures):
     assert rest == {
         "checkpoint: optimizer state as converted",
         "checkpoint: weights as converted",
+        "checkpoint: every variable, converted and exported",
         "initial weights, distribution of what TensorFlow draws",
         "training: the first step of a fresh optimizer",
         "training: the step after a checkpoint",
+        "training: the official step after our export",
         "training: drift of a free run",
     }
