@@ -47,9 +47,7 @@ def _add_parity(parity: argparse.ArgumentParser) -> None:
 
 
 def _add_verify(verify: argparse.ArgumentParser) -> None:
-    verify.add_argument(
-        "source", metavar="SRC", type=Path, nargs="?", help="a model in any form that weight_port takes"
-    )
+    verify.add_argument("source", metavar="SRC", nargs="?", help="a model in any form that weight_port takes")
     verify.add_argument("--member", help="name of the model, if a .zip archive holds several")
     verify.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, as for weight_port convert"

@@ -1,4 +1,4 @@
-"""``python -m weight_port``: ``convert SRC OUT``, ``inspect SRC`` and ``export MODEL OUT``."""
+"""``python -m weight_port``: ``convert SRC OUT``, ``inspect SRC``, ``export MODEL OUT`` and ``zoo``."""
 
 import shlex
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 
 from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import excerpt, printable, run_command
+from weight_port import zoo
 from weight_port.convert import Plan
 from weight_port.export import command as export
 from weight_port.folder import convert_source, examine, scale_factor_of
@@ -28,9 +29,10 @@ def parser() -> Parser:
     commands = result.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="write a folder that SketchRNN.from_pretrained reads")
     inspect = commands.add_parser("inspect", help="show hyperparameters, variables, and what is skipped and why")
+    commands.add_parser("zoo", help="list the official models that convert takes by name, and where they are")
     export.add_arguments(commands.add_parser("export", help="write a saved model in a form of Magenta's"))
     for command in (convert, inspect):
-        command.add_argument("source", metavar="SRC", type=Path, help=ACCEPTED_FORMS)
+        command.add_argument("source", metavar="SRC", help=ACCEPTED_FORMS)
         command.add_argument("--member", help="which model of a .zip archive")
         command.add_argument(
             "--set",
@@ -57,6 +59,8 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     if arguments.command == "export":
         return export.run(arguments)
+    if arguments.command == "zoo":
+        return _list_zoo()
     flags = dict(parse_setting(setting) for setting in arguments.set)
     with open_source(arguments.source, arguments.member) as source:
         if arguments.command == "inspect":
@@ -73,6 +77,15 @@ def main(argv: list[str]) -> int:
     print(f"wrote {printable(arguments.out)}")
     sample = ["sample", str(arguments.out), "-o", "sketches.svg", "--count", "12", "--temperature", "0.4"]
     print("next:", shlex.join(["python", "-m", "pytorch_sketch_rnn", *sample]))
+    return 0
+
+
+def _list_zoo() -> int:
+    width = max(map(len, zoo.names()))
+    for name in zoo.names():
+        url, member = zoo.address(name)
+        print(f"{name:{width}}  {url}{'' if member is None else f' ({member})'}")
+    print("next:", shlex.join(["python", "-m", "weight_port", "convert", f"{zoo.PREFIX}bird", "bird"]))
     return 0
 
 

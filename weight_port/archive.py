@@ -101,6 +101,9 @@ def _choose_model(path: Path, models: dict[str, list[str]], member: str | None) 
             raise BadInput(f"{path}: holds several models; choose one with --member: {enumerated(sorted(models), 30)}")
         return next(iter(models))
     chosen = member.removesuffix("/")
+    alike = [model for model in models if model.endswith(f"/{chosen}")]  # an archive may have one more folder around
+    if chosen not in models and len(alike) == 1:
+        return alike[0]
     if chosen not in models:
         raise BadInput(f"{path}: holds no model {member!r} (--member); it holds {enumerated(sorted(models), 30)}")
     return chosen

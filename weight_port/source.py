@@ -16,10 +16,11 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from pytorch_sketch_rnn.download import fetch_model, is_url, without_query
 from pytorch_sketch_rnn.errors import BadInput, enumerated, excerpt
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.regular_file import is_no_folder, open_regular
-from weight_port import sketch_rnn_js
+from weight_port import sketch_rnn_js, zoo
 from weight_port.archive import CONFIG_NAME, EXPORT_NAME, unpack_model
 from weight_port.tensor_bundle import BUNDLE_FILE, Entry, TensorBundle
 
@@ -27,7 +28,8 @@ MAX_TEXT_BYTES = 2**20
 
 ACCEPTED_FORMS = (
     "a folder with a TensorFlow checkpoint, a checkpoint's prefix (.../vector-1000), its .index or .data-... file, "
-    "a .zip archive with such a folder, or a sketch-rnn-js .json model"
+    "a .zip archive with such a folder, a sketch-rnn-js .json model, the URL of one of these two, or the name of an "
+    "official model, such as zoo:bird"
 )
 
 _Value = TypeVar("_Value")
@@ -145,16 +147,21 @@ class Source:
 
 
 @contextmanager
-def open_source(path: Path, member: str | None = None) -> Iterator[Source]:
+def open_source(given: Path | str, member: str | None = None) -> Iterator[Source]:
     """Open a model in any of the forms of ``ACCEPTED_FORMS``.
 
     Args:
-        path: What the user gave.
+        given: What the user gave: a path, a URL or the name of an official model.
         member: Which model of a .zip archive: its folder, or its .json file. Needed only if there are several.
 
     Raises:
-        BadInput: There is no model at ``path``, or it is damaged, or it is not clear which one is meant.
+        BadInput: There is no model, or it is damaged, or it is not clear which one is meant, or a download fails.
     """
+    if isinstance(given, str) and (given.startswith(zoo.PREFIX) or is_url(given)):
+        with _open_remote(given, member) as source:
+            yield source
+        return
+    path = Path(given)
     is_file = is_no_folder(path)
     if is_file and path.suffix.lower() == ".zip":
         with _open_archive(path, member) as source:
@@ -168,6 +175,30 @@ def open_source(path: Path, member: str | None = None) -> Iterator[Source]:
         yield _open_js_model(path)
     else:
         yield _open_bundle(_prefix_of(path))
+
+
+@contextmanager
+def _open_remote(given: str, member: str | None) -> Iterator[Source]:
+    """A model by its URL, or an official one by its name; each file is downloaded once.
+
+    The source says where it comes from. Messages name the file in the cache, which can be removed.
+    """
+    url = given
+    if given.startswith(zoo.PREFIX):
+        if member is not None:
+            raise BadInput(f"{given}: --member {member} chooses a model in a .zip archive, and this names a model")
+        url, member = zoo.address(given.removeprefix(zoo.PREFIX))
+    shown = without_query(url)
+    if PurePosixPath(shown).suffix.lower() not in (".zip", ".json"):
+        raise BadInput(f"{shown}: expected the URL of a .zip archive or of a sketch-rnn-js .json model")
+    path = fetch_model(url)
+    with open_source(path, member) as source:
+        yield replace(
+            source,
+            location=source.location.replace(str(path), shown),
+            config_path=source.config_path and source.config_path.replace(str(path), shown),
+            files=[SourceFile(file.label.replace(str(path), shown), file.path) for file in source.files],
+        )
 
 
 def _prefix_of(path: Path) -> Path:

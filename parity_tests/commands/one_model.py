@@ -53,7 +53,7 @@ STRUCTURE = (
 class UserModel:
     """A model of the user's, and how it is recorded."""
 
-    path: Path  # in any form that weight_port takes
+    path: Path | str  # in any form that weight_port takes
     member: str | None = None  # its name in an archive of several
     data: Path | None = None  # a stroke set to run it on; None: kanji
     flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # hyperparameters the weights do not determine

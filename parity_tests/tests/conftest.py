@@ -5,9 +5,11 @@ are idle. The tests of a file run in one worker, because they share fixtures.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from local_server import Server, serving
 
 # set before any test imports NumPy or torch, which read them once
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,3 +31,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         place = {name: index for index, name in enumerate(LONGEST)}
         items.sort(key=lambda item: place.get(Path(item.path).name, len(LONGEST)))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A web server on this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as ours:
+        yield ours

@@ -13,9 +13,9 @@ from pytorch_sketch_rnn.checksums import complaint, damaged_file
 from pytorch_sketch_rnn.command_line import typed
 from pytorch_sketch_rnn.commands.backend_flag import chosen_backend
 from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.data.download import without_query
 from pytorch_sketch_rnn.device import check_dtype, device_name, memory, usable_device, use_products
 from pytorch_sketch_rnn.distributed import Group, LostProcess, exit_code, join
+from pytorch_sketch_rnn.download import without_query
 from pytorch_sketch_rnn.errors import BadInput, run_command
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.backend import AUTO, REFERENCE

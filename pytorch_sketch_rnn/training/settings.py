@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pytorch_sketch_rnn.data.download import without_query
 from pytorch_sketch_rnn.data.sources.read import KANJI
+from pytorch_sketch_rnn.download import without_query
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams

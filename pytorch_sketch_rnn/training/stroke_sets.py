@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from pytorch_sketch_rnn.data.batches import Sets
-from pytorch_sketch_rnn.data.download import fetch_sets, is_url, without_query
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
 from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
 from pytorch_sketch_rnn.data.packed import open_foreign_packed
+from pytorch_sketch_rnn.download import fetch_sets, is_url, without_query
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.regular_file import is_no_folder, refuse_special
 from pytorch_sketch_rnn.training.settings import Settings

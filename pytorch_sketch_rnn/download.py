@@ -1,7 +1,7 @@
-"""Downloads stroke sets by URL, as Magenta's ``sketch_rnn_train.py`` (``load_dataset``) does, each file once.
+"""Downloads stroke sets, as Magenta's ``sketch_rnn_train.py`` (``load_dataset``) does, and models; each file once.
 
 A file is checked while it arrives: its size, its length against the announced one, and whether it is a web page or a
-Git LFS pointer instead of a stroke set.
+Git LFS pointer instead of what was wanted.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from tqdm import tqdm
 
@@ -24,6 +24,7 @@ from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.regular_file import open_regular
 
 MAX_BYTES = 4 << 30
+STROKE_SET, MODEL = "a stroke set", "a model"
 TIMEOUT = 30.0  # seconds without an answer or the next bytes
 _CHUNK = 1 << 20  # bytes
 _LONGEST_NAME = 190  # bytes; file systems allow 255, and temporary names are longer than the final ones
@@ -39,8 +40,31 @@ def without_query(text: str) -> str:
     return text.partition("?")[0] if is_url(text) else text
 
 
+def fetch_model(url: str, cache: Path | None = None, sha256: str | None = None) -> Path:
+    """Download the file of a model, if it is not cached yet; return its path in the cache.
+
+    Args:
+        url: http or https URL of the file, percent-encoded. Its query is sent and never printed.
+        cache: see :func:`fetch_sets`.
+        sha256: expected SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        BadInput: as :func:`fetch_sets`.
+    """
+    before, mark, query = url.partition("?")
+    base, _, name = before.rpartition("/")
+    name = unquote(name)
+    expected = {} if sha256 is None else {name: sha256}
+    return fetch_sets(f"{base}{mark}{query}", [name], cache, expected, what=MODEL) / name
+
+
 def fetch_sets(
-    base_url: str, names: Sequence[str], cache: Path | None = None, sha256: Mapping[str, str] | None = None
+    base_url: str,
+    names: Sequence[str],
+    cache: Path | None = None,
+    sha256: Mapping[str, str] | None = None,
+    *,
+    what: str = STROKE_SET,
 ) -> Path:
     """Download the files ``base_url/name`` that are not cached yet; return the folder that holds them by name.
 
@@ -53,13 +77,14 @@ def fetch_sets(
         names: file names such as ``"the mona lisa.npz"``, not percent-encoded.
         cache: parent of the cache folder ``pytorch-sketch-rnn``; None for $XDG_CACHE_HOME or ~/.cache.
         sha256: expected SHA-256 of some of the files, in hexadecimal.
+        what: each file is, for messages.
 
     Raises:
         BadInput: if the URL or a name is invalid, the cache cannot be written, or a file cannot be downloaded
             completely, is a web page or a Git LFS pointer, is larger than 4 GiB, has another SHA-256 than expected,
             or has changed in the cache. A refused file is not kept.
     """
-    base = _parse_base(base_url)
+    base = _parse_base(base_url, what)
     for name in names:
         _check_name(name)
     expected = {name: _expected_digest(name, (sha256 or {}).get(name)) for name in names}
@@ -74,22 +99,22 @@ def fetch_sets(
             with naming(folder / name):
                 _verify(folder / name, digest)
         else:
-            _fetch(base, name, folder / name, digest)
+            _fetch(base, name, folder / name, digest, what)
     return folder
 
 
-def _parse_base(url: str) -> SplitResult:
+def _parse_base(url: str, what: str) -> SplitResult:
     """Split a URL and remove its path's last slash; messages show only its scheme and host."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise BadInput("the URL of the data: expected http(s)://host/folder, got a damaged host or port") from None
+        raise BadInput(f"the URL of {what}: expected http(s)://host/folder, got a damaged host or port") from None
     if not url.isprintable() or not parts.netloc.isascii():
-        raise BadInput("the URL of the data: expected printable characters and a host in ASCII, got others")
+        raise BadInput(f"the URL of {what}: expected printable characters and a host in ASCII, got others")
     if parts.scheme not in ("http", "https") or not host:
         start = ascii(f"{parts.scheme}://{host or ''}")[:100]
-        raise BadInput(f"the URL of the data: expected http(s)://host/folder, got one that starts with {start}")
+        raise BadInput(f"the URL of {what}: expected http(s)://host/folder, got one that starts with {start}")
     if "@" in parts.netloc:
         raise BadInput(f"{parts.scheme}://{host}: expected a URL without user name and password; leave them out")
     path = quote(parts.path.rstrip("/"), safe=string.punctuation)
@@ -141,7 +166,7 @@ def _verify(path: Path, expected: str | None) -> None:
         )
 
 
-def _fetch(base: SplitResult, name: str, path: Path, expected: str | None) -> None:
+def _fetch(base: SplitResult, name: str, path: Path, expected: str | None, what: str) -> None:
     """Download a file and write its digest: both or neither."""
     url = base._replace(path=f"{base.path}/{quote(name)}")
     with (
@@ -149,38 +174,38 @@ def _fetch(base: SplitResult, name: str, path: Path, expected: str | None) -> No
         atomic_path(_digest_path(path)) as temporary_digest,
         atomic_path(path) as temporary,
     ):
-        digest = _download(urlunsplit(url), temporary)
+        digest = _download(urlunsplit(url), temporary, what)
         if expected not in (None, digest):
             raise Refused(f"expected SHA-256 {expected}, got a file with {digest}; it was not kept")
         temporary_digest.write_text(_digest_line(digest, name), encoding="utf-8")
 
 
-def _download(url: str, path: Path) -> str:
+def _download(url: str, path: Path, what: str) -> str:
     """Copy the body of the answer to a file; return its SHA-256."""
-    with _network_errors():
+    with _network_errors(what):
         response = urllib.request.build_opener(_Redirects).open(url, timeout=TIMEOUT)
     digest, count = hashlib.sha256(), 0
     with response, path.open("wb") as file:
         length = _announced_length(response.headers.get("Content-Length"))
         _check_size(length or 0)
         with tqdm(total=length, unit="B", unit_scale=True, leave=False, disable=None) as progress:
-            while chunk := _read(response):
+            while chunk := _read(response, what):
                 if count == 0:
-                    _check_start(chunk)
+                    _check_start(chunk, what)
                 count += len(chunk)
                 _check_size(count)
                 file.write(chunk)
                 digest.update(chunk)
                 progress.update(len(chunk))
     if count == 0:
-        raise Refused("expected a stroke set, got an empty answer; check the address and the name")
+        raise Refused(f"expected {what}, got an empty answer; check the address and the name")
     if length is not None and count != length:
         raise Refused(f"expected {length} bytes, got {count}, as the connection broke; try again")
     return digest.hexdigest()
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
-    with _network_errors():  # around this alone: other errors while a file is copied are the disk's
+def _read(response: http.client.HTTPResponse, what: str) -> bytes:
+    with _network_errors(what):  # around this alone: other errors while a file is copied are the disk's
         return response.read(_CHUNK)
 
 
@@ -197,16 +222,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 @contextmanager
-def _network_errors() -> Iterator[None]:
+def _network_errors(what: str) -> Iterator[None]:
     """Turn errors of the connection and of HTTP into Refused, without the server's words, which may repeat a secret."""
     try:
         yield
     except urllib.error.HTTPError as error:
         error.close()
         meaning = http.client.responses.get(error.code, "unknown")
-        raise Refused(
-            f"expected a stroke set, got HTTP status {error.code} ({meaning}); check address and name"
-        ) from None
+        raise Refused(f"expected {what}, got HTTP status {error.code} ({meaning}); check address and name") from None
     except http.client.IncompleteRead:
         raise Refused("expected a whole file, got a part, as the connection broke; try again") from None
     except UnicodeError:
@@ -217,7 +240,7 @@ def _network_errors() -> Iterator[None]:
             raise Refused(f"expected an answer within {TIMEOUT:g} seconds, got none; try again later") from None
         detail = (isinstance(reason, OSError) and reason.strerror) or type(reason).__name__
         raise Refused(
-            f"expected a stroke set, but the connection failed ({detail}); check the address and the network"
+            f"expected {what}, but the connection failed ({detail}); check the address and the network"
         ) from None
 
 
@@ -232,9 +255,9 @@ def _check_size(count: int) -> None:
         raise Refused(f"expected at most {MAX_BYTES} bytes, got more; download it by other means")
 
 
-def _check_start(data: bytes) -> None:
+def _check_start(data: bytes, what: str) -> None:
     """Refuse web pages and storage services' error messages, which are HTML or XML, and Git LFS pointers."""
     if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
-        raise Refused("expected a stroke set, got a web page (HTML or XML); give the address of the files themselves")
+        raise Refused(f"expected {what}, got a web page (HTML or XML); give the address of the files themselves")
     if data.startswith(b"version https://git-lfs"):
-        raise Refused("expected a stroke set, got a Git LFS pointer; give the address of the files themselves")
+        raise Refused(f"expected {what}, got a Git LFS pointer; give the address of the files themselves")

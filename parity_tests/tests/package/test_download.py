@@ -1,81 +1,21 @@
-"""pytorch_sketch_rnn.data.download: sets by URL, from a server on this machine; a refused file is not kept."""
+"""pytorch_sketch_rnn.download: sets by URL, from a server on this machine; a refused file is not kept."""
 
 import errno
 import hashlib
 import io
 import re
-import threading
 import urllib.request
-from collections.abc import Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
+from local_server import DATA, Server, serving
 
-from pytorch_sketch_rnn.data import download
-from pytorch_sketch_rnn.data.download import fetch_sets, is_url
+from pytorch_sketch_rnn import download
+from pytorch_sketch_rnn.download import fetch_sets, is_url
 from pytorch_sketch_rnn.errors import BadInput
 
-DATA = bytes(np.random.default_rng(0).integers(0, 256, 300_000, np.uint8))
 DIGEST = hashlib.sha256(DATA).hexdigest()
 SECRET = "sig=s3cret"
-
-
-class Server:
-    """Answers each path as ``answers`` says, and records the requests."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        self.requests: list[str] = []
-        self.finished = threading.Event()  # set when the test ends, to release unanswered requests
-        self.url = ""
-
-    def serve(self, path: str, body: bytes = DATA, status: int = 200, **headers: str) -> None:
-        headers = {name.replace("_", "-"): text for name, text in headers.items()}
-        self.answers[path] = (status, headers, body)
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        self.requests.append(handler.path)
-        if handler.path == "/silent":
-            self.finished.wait(10)
-            return
-        status, headers, body = self.answers.get(handler.path, (404, {}, b"not here"))
-        handler.send_response(status)
-        for name, text in ({"Content-Length": str(len(body))} | headers).items():
-            if text:
-                handler.send_header(name, text)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Passes each request on to a Server."""
-
-    def __init__(self, server: Server, *arguments: object) -> None:
-        self.owner = server
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        self.owner.answer(self)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    ours = Server()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, ours)) as http_server:
-        ours.url = f"http://127.0.0.1:{http_server.server_address[1]}"
-        thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield ours
-        ours.finished.set()
-        http_server.shutdown()
-        thread.join()
 
 
 def files_below(folder: Path) -> list[str]:
@@ -231,8 +171,8 @@ def test_a_name_that_no_server_can_have_is_bad_input(tmp_path, host):
 
 
 def test_a_refused_connection_is_bad_input(server, tmp_path):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as gone:
-        server.url = f"http://127.0.0.1:{gone.server_address[1]}"
+    with serving() as gone:
+        server.url = gone.url
     assert "the connection failed (Connection refused)" in refusal(server, tmp_path)
 
 
@@ -288,7 +228,7 @@ def test_a_full_disk_is_bad_input_that_names_the_file_on_it(server, tmp_path, mo
 
 
 def test_ctrl_c_leaves_nothing(server, tmp_path, monkeypatch):
-    def interrupt(data: bytes) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     server.serve("/a.npz")
