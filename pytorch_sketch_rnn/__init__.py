@@ -11,6 +11,11 @@ if TYPE_CHECKING:  # the same names as in _EXPORTS
     from pytorch_sketch_rnn.errors import BadInput as BadInput
     from pytorch_sketch_rnn.hparams import HParams as HParams
     from pytorch_sketch_rnn.model.mixture import Mixture as Mixture
+    from pytorch_sketch_rnn.model.redrawing import complete as complete
+    from pytorch_sketch_rnn.model.redrawing import encode_sketches as encode_sketches
+    from pytorch_sketch_rnn.model.redrawing import interpolate as interpolate
+    from pytorch_sketch_rnn.model.redrawing import reconstruct as reconstruct
+    from pytorch_sketch_rnn.model.redrawing import slerp as slerp
     from pytorch_sketch_rnn.model.sampling import sample as sample
     from pytorch_sketch_rnn.model.sampling import sample_batch as sample_batch
     from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN as SketchRNN
@@ -24,6 +29,11 @@ _EXPORTS = {
     "DataLoader": "data.magenta_loader",
     "load_dataset": "data.magenta_loader",
     "read_npz": "data.npz",
+    "complete": "model.redrawing",
+    "encode_sketches": "model.redrawing",
+    "interpolate": "model.redrawing",
+    "reconstruct": "model.redrawing",
+    "slerp": "model.redrawing",
     "sample": "model.sampling",
     "sample_batch": "model.sampling",
     "save_drawing": "data.drawing",

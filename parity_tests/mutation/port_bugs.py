@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from parity_tests.judge.conversion import compare_converted
+from parity_tests.judge.conversion import compare_converted, compare_exported
 from parity_tests.judge.first_departure import first_departure
 from parity_tests.judge.proof import prove
 from parity_tests.judge.row import Row, failures
@@ -33,6 +33,7 @@ from parity_tests.record.recording import Recording
 from parity_tests.record.shipped import fixture_paths
 from parity_tests.replay.training import state_before, with_step
 from parity_tests.report.parts import part_of
+from weight_port.names import ROOT
 from weight_port.source import ArrayVariables, Source
 
 # Recordings whose names begin so come first and in this order: other recordings contain what they record. Then come
@@ -103,11 +104,13 @@ def resumed_rows(recording: Recording, port: Adapter) -> list[Row]:
 
 
 def _converted(recording: Recording) -> list[Row]:
-    """Convert the weights of a checkpoint, as the official side has read them, and compare the files."""
-    variables = ArrayVariables(recording["weights"], recording.name)
+    """Convert the weights of a checkpoint, as the official side has read them, and back, and compare the files."""
+    saved = {name: value for name, value in recording["weights"].items() if name.startswith(ROOT)}
+    source = Source("tensor bundle", recording.name, ArrayVariables(saved, recording.name))
     with tempfile.TemporaryDirectory() as folder:
-        source = Source("tensor bundle", recording.name, variables)
-        return compare_converted(source, Path(folder) / "converted", recording)
+        converted = Path(folder) / "converted"
+        rows = compare_converted(source, converted, recording)
+        return rows + compare_exported(source, converted, Path(folder) / "exported", recording)
 
 
 def judge(mutant: Mutant, recordings: Iterable[Recording]) -> Result:

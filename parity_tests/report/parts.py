@@ -9,9 +9,11 @@ from parity_tests.record.quantities import FED
 # Pattern of a quantity -> its part; None: the quantity names its own part. The first match counts. The order is that of
 # the table.
 PARTS = (
-    (r"converted/.*/Adam(_1)?|converted/.*(power|step)", "checkpoint: optimizer state as converted"),
-    (r"converted/.*", "checkpoint: weights as converted"),
-    (r"exported/.*", "checkpoint: every variable, converted and exported"),
+    (
+        r"(converted|exported)/.*(/Adam(_1)?|power|step|/Variable(_1)?)",
+        "checkpoint: optimizer state, converted or exported",
+    ),
+    (r"(converted|exported)/.*", "checkpoint: weights, converted or exported"),
     (r"cell/.*: dropout_(values|share|mask)", "dropout, values of a mask"),
     (r"initial/.*: initial(/.*)?", "initial weights, constant or drawn by NumPy"),
     (r"initial/.*: distribution/.*", "initial weights, distribution of what TensorFlow draws"),
@@ -57,8 +59,7 @@ PARTS = (
     (r"steps/after/.*/Adam(_1)?|steps/after/.*power", "training: Adam's state"),
     (r"steps/after/.*", "training: weights"),
     (r"fresh/.*", "training: the first step of a fresh optimizer"),
-    (r"resumed/.*", "training: the step after a checkpoint"),
-    (r"continued/.*", "training: the official step after our export"),
+    (r"(resumed|continued)/.*", "training: the step after a checkpoint"),
     (r"free run: .*", "training: drift of a free run"),
 )
 

@@ -65,7 +65,7 @@ def sample(
     uniform = random.Random() if uniform is None else uniform
     normal = np.random.RandomState() if normal is None else normal
     check_temperature(temperature)
-    _check_at_least_1(seq_len=seq_len)
+    check_at_least_1(seq_len=seq_len)
     if z is None:
         z = normal.randn(1, model.hparams.z_size)
     latent = _latent(z, 1, model) if model.hparams.conditional else None
@@ -143,19 +143,37 @@ def sample_batch(
     check_temperature(temperature)
     draws = TorchDraws() if draws is None else draws
     max_len = model.hparams.max_seq_len if max_len is None else max_len
-    _check_at_least_1(count=count, max_len=max_len)
+    check_at_least_1(count=count, max_len=max_len)
     weight = model.decoder.output_w
     if z is not None:
         z = _latent(z, count, model)
     elif model.hparams.conditional:
         z = draws.normal("latent", (count, model.hparams.z_size), weight)
-    sampler = _sampler(model, z, count)
-    rows = torch.arange(count, device=weight.device)  # the sketches that have not ended
-    points = weight.new_zeros(count, max_len, 3)
-    lengths = torch.full((count,), max_len, device=weight.device)
+    return draw_points(_sampler(model, z, count), count, max_len, temperature, draws, weight)
+
+
+def draw_points(
+    sampler: Sampler, count: int, max_len: int, temperature: float, draws: Draws, like: Tensor
+) -> list[np.ndarray]:
+    """The points of ``count`` sketches from where a sampler is, up to their ends or ``max_len`` points.
+
+    Args:
+        sampler: of ``count`` sketches.
+        count, max_len: see :func:`sample_batch`.
+        temperature: a valid one.
+        draws: see :func:`sample_batch`.
+        like: a tensor of the model's type and device.
+
+    Returns:
+        Stroke-3 [n, 3] each, float32; n may be 0.
+    """
+    check_at_least_1(count=count, max_len=max_len)
+    rows = torch.arange(count, device=like.device)  # the sketches that have not ended
+    points = like.new_zeros(count, max_len, 3)
+    lengths = torch.full((count,), max_len, device=like.device)
     for first in range(0, max_len, BLOCK):
         steps = min(BLOCK, max_len - first)
-        offsets, pens = sampler.draw(Numbers.draw(draws, first, len(rows), steps, weight), temperature)
+        offsets, pens = sampler.draw(Numbers.draw(draws, first, len(rows), steps, like), temperature)
         points[rows, first : first + steps, :2] = offsets
         points[rows, first : first + steps, 2] = (pens == 1).to(points.dtype)
         ends = pens == END
@@ -184,7 +202,8 @@ def check_temperature(temperature: float) -> None:
         )
 
 
-def _check_at_least_1(**numbers: int) -> None:
+def check_at_least_1(**numbers: int) -> None:
+    """Raises BadInput, with its name, for a number that is less than 1."""
     for name, number in numbers.items():
         if number < 1:
             raise BadInput(f"{name} is {number}, expected at least 1")

@@ -4,7 +4,7 @@ Source: Magenta ``model.py``; Ha & Eck 2017 (arXiv 1704.03477).
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -278,6 +278,28 @@ class SketchRNN(nn.Module):
             return Costs(r_cost, r_cost, torch.zeros_like(r_cost))
         kl = kl_cost(passed.mu, passed.presig, self.hparams.kl_tolerance, share=share, group=group)
         return Costs(r_cost + kl * kl_weight, r_cost, kl)
+
+    def complete(self, strokes: ArrayLike, count: int = 1, temperature: float = 0.5, **more: Any) -> list[np.ndarray]:
+        """Finish a drawing, several times: :func:`pytorch_sketch_rnn.model.redrawing.complete`."""
+        from pytorch_sketch_rnn.model.redrawing import complete
+
+        return complete(self, strokes, count, temperature, **more)
+
+    def reconstruct(
+        self, strokes: ArrayLike, count: int = 1, temperature: float = 0.5, **more: Any
+    ) -> list[np.ndarray]:
+        """Draw a sketch anew, several times: :func:`pytorch_sketch_rnn.model.redrawing.reconstruct`."""
+        from pytorch_sketch_rnn.model.redrawing import reconstruct
+
+        return reconstruct(self, strokes, count, temperature, **more)
+
+    def interpolate(
+        self, first: ArrayLike, second: ArrayLike, count: int = 10, temperature: float = 0.5, **more: Any
+    ) -> list[np.ndarray]:
+        """Drawings between two sketches: :func:`pytorch_sketch_rnn.model.redrawing.interpolate`."""
+        from pytorch_sketch_rnn.model.redrawing import interpolate
+
+        return interpolate(self, first, second, count, temperature, **more)
 
     def _mask(self, name: str, shape: tuple[int, ...], draws: Draws | None) -> Mask | None:
         """The dropout mask of that name, or None if that dropout is off."""

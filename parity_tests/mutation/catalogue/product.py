@@ -337,14 +337,14 @@ _SAMPLING = (
     ProductMutant(
         "many: points go to the first sketches, not to the unfinished ones", "sampling of many",
         Text(
-            sampling, "sample_batch",
+            sampling, "draw_points",
             ("points[rows, first : first + steps, :2]", "points[: len(rows), first : first + steps, :2]"),
         ),
         _MANY,
     ),
     ProductMutant(
         "many: the end of a sketch counts as a point", "sampling of many",
-        Text(sampling, "sample_batch", ("lengths[rows[ended]] = first", "lengths[rows[ended]] = 1 + first")),
+        Text(sampling, "draw_points", ("lengths[rows[ended]] = first", "lengths[rows[ended]] = 1 + first")),
         _MANY,
     ),
     ProductMutant(

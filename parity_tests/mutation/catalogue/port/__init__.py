@@ -19,7 +19,7 @@ from parity_tests.mutation.catalogue.port.training import TRAINING_MUTANTS
 FAMILIES = (
     "gates", "cell design", "biases", "epsilons", "variance", "dropout", "masks", "lengths", "order", "latent vector",
     "mixture", "loss", "KL", "schedules", "clipping", "Adam", "initialisers", "sampling", "data", "augmentation",
-    "converter", "precision",
+    "converter", "exporter", "precision",
 )  # fmt: skip
 
 MUTANTS = (

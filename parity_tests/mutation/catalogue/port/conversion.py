@@ -1,4 +1,4 @@
-"""Bugs in the conversion of a checkpoint."""
+"""Bugs in the conversion of a checkpoint, and in the way back."""
 
 from collections.abc import Mapping
 
@@ -18,6 +18,7 @@ from parity_tests.mutation.catalogue.port.parts import (
     WEIGHTS,
 )
 from weight_port import convert, names
+from weight_port.export import variables
 
 # how the converter reads each weight, and each slot and power of Adam
 _WEIGHT = "ours: variables[official] for official, ours in plan.weights"
@@ -116,5 +117,34 @@ CONVERTER_MUTANTS = (
         "Adam's slots left at zero", "converter",
         _converted(_SLOT, 'np.zeros_like(value) if ours[:2] in ("m.", "v.") else value'),
         CONVERTED_STATE, ".*/Adam(_1)?",
+    ),
+    Mutant(
+        "exported weights rounded to float16", "exporter",
+        Text(
+            variables, "official_variables",
+            (
+                "{official: weights[ours] for official, ours in names.weights.items()}",
+                "{o: weights[w].astype(np.float16).astype(weights[w].dtype) for o, w in names.weights.items()}",
+            ),
+        ),
+        CONVERTED,
+    ),
+    Mutant(
+        "exported slots m and v swapped", "exporter",
+        Text(
+            variables, "official_variables",
+            ("optimizer[ours] if ours", "optimizer['vm'['vm'.index(ours[0]) - 1] + ours[1:]] if ours"),
+        ),
+        CONVERTED_STATE, ".*/Adam(_1)?",
+    ),
+    Mutant(
+        "Adam's powers are left out of an export", "exporter",
+        Text(variables, "official_variables", ("in ADAM_POWERS.items() if ours in optimizer", "in ()")),
+        CONVERTED_STATE, ".*_power",
+    ),
+    Mutant(
+        "the exported step is the one before", "exporter",
+        Text(variables, "_int32", ("np.array(step, np.int32)", "np.array(step - 1, np.int32)")),
+        CONVERTED_STATE, ".*/global_step",
     ),
 )  # fmt: skip
