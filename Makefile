@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # What the targets below write. Nothing else in out/ is theirs: it may be a user's model or certificate.
-RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves fuzz bench)
+RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves fuzz bench site)
 
 .DEFAULT_GOAL := help
-.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves fuzz test fixtures lint format bench bench-gpu docs clean
+.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves fuzz test fixtures lint format bench bench-gpu docs site clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -60,6 +60,9 @@ bench: $(READY) ## time a training step, sampling and conversion, ours and the o
 
 bench-gpu: $(READY) ## check the path for GPUs on this machine's GPU, and time a training step and sampling there
 	$(BIN)/python -m benchmarks.gpu
+
+site: $(READY) ## the documentation and the API reference as a static site, in out/site
+	$(BIN)/python docs/build_site.py
 
 docs: $(READY) ## copy the results of the last parity, mutants, false-alarms, curves and bench into the README and docs/
 	$(BIN)/python docs/refresh.py

@@ -4,10 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names as in _EXPORTS
-    from pytorch_sketch_rnn.data.drawing import save_drawing as save_drawing
     from pytorch_sketch_rnn.data.magenta_loader import DataLoader as DataLoader
     from pytorch_sketch_rnn.data.magenta_loader import load_dataset as load_dataset
     from pytorch_sketch_rnn.data.npz import read_npz as read_npz
+    from pytorch_sketch_rnn.data.saving import save_drawing as save_drawing
+    from pytorch_sketch_rnn.download import fetch_sets as fetch_sets
     from pytorch_sketch_rnn.errors import BadInput as BadInput
     from pytorch_sketch_rnn.hparams import HParams as HParams
     from pytorch_sketch_rnn.model.mixture import Mixture as Mixture
@@ -36,8 +37,9 @@ _EXPORTS = {
     "slerp": "model.redrawing",
     "sample": "model.sampling",
     "sample_batch": "model.sampling",
-    "save_drawing": "data.drawing",
+    "save_drawing": "data.saving",
     "BadInput": "errors",
+    "fetch_sets": "download",
 }
 __all__ = sorted(_EXPORTS)
 

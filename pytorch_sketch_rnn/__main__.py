@@ -4,13 +4,17 @@ import argparse
 import sys
 
 from pytorch_sketch_rnn.command_line import Parser
-from pytorch_sketch_rnn.commands import evaluate, sample
+from pytorch_sketch_rnn.commands import complete, demo, evaluate, interpolate, reconstruct, sample
 from pytorch_sketch_rnn.data import make_set_command
 from pytorch_sketch_rnn.errors import BadInput, run_command
 
 # Each module has add_arguments(parser) and run(arguments), which returns the exit code.
 COMMANDS = {
-    "sample": (sample, "draw new sketches, as one page of SVG or PNG"),
+    "sample": (sample, "draw new sketches, as one page"),
+    "reconstruct": (reconstruct, "encode a sketch and draw it anew, several times"),
+    "interpolate": (interpolate, "draw sketches between two given ones"),
+    "complete": (complete, "finish a drawing that somebody began, several times"),
+    "demo": (demo, "serve a page on which the model finishes what a person begins to draw"),
     "evaluate": (evaluate, "compute the costs of a model on a stroke set"),
     "dataset": (make_set_command, "make a stroke set for training from drawings"),
 }
@@ -45,10 +49,15 @@ def main(argv: list[str]) -> int:
     raise BadInput(f"expected the command first, got {name!r}; see {PROGRAM} --help")
 
 
-if __name__ == "__main__":
+def entry() -> int:
+    """The command ``sketch-rnn``; returns the exit code."""
     code = run_command(main)
     if sys.argv[1:2] == [TRAIN]:
         from pytorch_sketch_rnn.distributed import exit_code
 
         code = exit_code(code)
-    sys.exit(code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(entry())

@@ -163,5 +163,10 @@ def _print_coverage(plan: Plan) -> None:
         print(f"  skipped {printable(name)}: {reason}")
 
 
+def entry() -> int:
+    """The command ``sketch-rnn-port``; returns the exit code."""
+    return run_command(main)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(entry())

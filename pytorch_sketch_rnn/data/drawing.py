@@ -1,4 +1,4 @@
-"""Draws sketches as SVG and PNG, one or a grid of them.
+"""Draws sketches as SVG and as pixels, one or a grid of them; :mod:`saving` writes them to files.
 
 Each sketch fills its square cell as far as its aspect ratio allows, centred, in black round-capped lines on white.
 As in ``draw_strokes`` of Magenta's notebook, the first offset moves the pen without drawing. Unlike in
@@ -8,7 +8,6 @@ As in ``draw_strokes`` of Magenta's notebook, the first offset moves the pen wit
 import math
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -17,17 +16,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pytorch_sketch_rnn.data.strokes import Lines, strokes_to_lines
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.files import atomic_path
 
 # In pixels, for SVG and PNG.
 CELL = 160
 LABEL_HEIGHT = 20
-_MARGIN = 10
-_LINE_WIDTH = 2.5
-_FONT_SIZE = 13
+MARGIN = 10
+LINE_WIDTH = 2.5
+FONT_SIZE = 13
 _CHARACTER = 7  # a little more than the mean width of a character, so that wrapped text fits its page
 # PNG lines are drawn this many times larger, then averaged, which makes them smooth.
-_ENLARGEMENT = 4
+ENLARGEMENT = 4
 
 
 def to_svg(sketch: np.ndarray) -> str:
@@ -56,57 +54,27 @@ def grid_svg(
         BadInput: if there are no sketches, a shape is wrong, numbers are not finite, columns < 1, or the number of
             labels differs from that of sketches, or of rows.
     """
-    cells = _fit_all(sketches)
+    cells = fit_all(sketches)
     if labels is not None and len(labels) != len(cells):
         raise BadInput(f"labels: expected one for each of the {len(cells)} sketches, got {len(labels)}")
-    page = _page(len(cells), columns, CELL if labels is None else CELL + LABEL_HEIGHT, title, row_labels)
+    page = page_layout(len(cells), columns, CELL if labels is None else CELL + LABEL_HEIGHT, title, row_labels)
     size = f'width="{page.width}" height="{page.height}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {page.width} {page.height}">',
         f'<rect {size} fill="white"/>',
     ]
-    parts += [_svg_text(text, f'x="{_MARGIN}" y="{y}"') for text, y in page.texts]
+    parts += [svg_text(text, f'x="{MARGIN}" y="{y}"') for text, y in page.texts]
     for index, (lines, (x, y)) in enumerate(zip(cells, page.places, strict=True)):
         parts.append(f'<g transform="translate({x} {y})">')
         parts.append(_svg_path(lines))
         if labels is not None:
             place = f'x="{CELL / 2}" y="{CELL + LABEL_HEIGHT / 2}" text-anchor="middle"'
-            parts.append(_svg_text(labels[index], place))
+            parts.append(svg_text(labels[index], place))
         parts.append("</g>")
     return "\n".join([*parts, "</svg>\n"])
 
 
-def save_drawing(
-    path: Path,
-    sketches: Sequence[np.ndarray],
-    columns: int | None = None,
-    *,
-    title: str | None = None,
-    row_labels: Sequence[str] | None = None,
-) -> None:
-    """Write a grid of sketches to a ``.svg`` or ``.png`` file; for the arguments see ``grid_svg``.
-
-    Raises:
-        BadInput: for another suffix, if the file cannot be written, and as in ``grid_svg``.
-    """
-    path = Path(path)
-    check_suffix(path)
-    draw = grid_svg if path.suffix.lower() == ".svg" else _grid_image
-    drawing = draw(sketches, columns, title=title, row_labels=row_labels)
-    with atomic_path(path) as temporary:
-        if isinstance(drawing, str):
-            temporary.write_text(drawing, encoding="utf-8", newline="\n")
-        else:
-            drawing.save(temporary, format="PNG")
-
-
-def check_suffix(path: Path) -> None:
-    """Raise BadInput if :func:`save_drawing` does not know the format, so that callers can check before any work."""
-    if path.suffix.lower() not in (".svg", ".png"):
-        raise BadInput(f"{path}: expected a name that ends in .svg or .png, got {path.suffix or 'no suffix'}")
-
-
-class _Page(NamedTuple):
+class Page(NamedTuple):
     """Where everything is on a page, in pixels."""
 
     width: int
@@ -115,9 +83,9 @@ class _Page(NamedTuple):
     texts: list[tuple[str, int]]  # the lines of the title and of the row labels, and the middle of each
 
 
-def _page(
+def page_layout(
     count: int, columns: int | None, cell_height: int, title: str | None, row_labels: Sequence[str] | None
-) -> _Page:
+) -> Page:
     """Lay out a page of ``count`` cells."""
     if columns is None:
         columns = math.ceil(math.sqrt(count))
@@ -130,7 +98,7 @@ def _page(
 
     def write(text: str) -> None:
         nonlocal y
-        for line in textwrap.wrap(text, (width - 2 * _MARGIN) // _CHARACTER):
+        for line in textwrap.wrap(text, (width - 2 * MARGIN) // _CHARACTER):
             texts.append((line, y + LABEL_HEIGHT // 2))
             y += LABEL_HEIGHT
 
@@ -139,10 +107,11 @@ def _page(
         write("" if row_labels is None else row_labels[row])
         places += [(column * CELL, y) for column in range(min(columns, count - row * columns))]
         y += cell_height
-    return _Page(width, y, places, texts)
+    return Page(width, y, places, texts)
 
 
-def _fit_all(sketches: Sequence[np.ndarray]) -> list[Lines]:
+def fit_all(sketches: Sequence[np.ndarray]) -> list[Lines]:
+    """The lines of each sketch in pixels of its cell; see :func:`grid_svg`."""
     if len(sketches) == 0:
         raise BadInput("sketches: expected at least one to draw, got none")
     return [_fit(_drawn_lines(np.asarray(sketch), index), index) for index, sketch in enumerate(sketches)]
@@ -174,7 +143,7 @@ def _fit(lines: Lines, index: int) -> Lines:
     # Halved before the addition, as the sum of two large numbers may overflow. A single dot has no extent.
     middle_x, middle_y = min(xs) / 2 + max(xs) / 2, min(ys) / 2 + max(ys) / 2
     extent = extent or 1.0
-    inner = CELL - 2 * _MARGIN
+    inner = CELL - 2 * MARGIN
     return [
         [[CELL / 2 + (x - middle_x) / extent * inner, CELL / 2 + (y - middle_y) / extent * inner] for x, y in line]
         for line in lines
@@ -186,40 +155,46 @@ def _svg_path(lines: Lines) -> str:
     data = " ".join(
         "M" + " L".join(f"{x:.2f} {y:.2f}" for x, y in (line if len(line) > 1 else line * 2)) for line in lines
     )
-    style = f'fill="none" stroke="black" stroke-width="{_LINE_WIDTH}" stroke-linecap="round" stroke-linejoin="round"'
+    style = f'fill="none" stroke="black" stroke-width="{LINE_WIDTH}" stroke-linecap="round" stroke-linejoin="round"'
     return f'<path d="{data}" {style}/>'
 
 
-def _svg_text(text: str, place: str) -> str:
-    font = f'font-family="sans-serif" font-size="{_FONT_SIZE}" dominant-baseline="central"'
+def svg_text(text: str, place: str) -> str:
+    """A line of text whose middle is at a height."""
+    font = f'font-family="sans-serif" font-size="{FONT_SIZE}" dominant-baseline="central"'
     return f"<text {place} {font}>{escape(text)}</text>"
 
 
-def _grid_image(
+def grid_image(
     sketches: Sequence[np.ndarray],
     columns: int | None,
     *,
     title: str | None = None,
     row_labels: Sequence[str] | None = None,
 ) -> Image.Image:
-    cells = _fit_all(sketches)
-    page = _page(len(cells), columns, CELL, title, row_labels)
+    """The same as pixels, without labels; see :func:`grid_svg`."""
+    cells = fit_all(sketches)
+    return page_image(page_layout(len(cells), columns, CELL, title, row_labels), cells)
+
+
+def page_image(page: Page, cells: Sequence[Lines]) -> Image.Image:
+    """A page as pixels, from lines in pixels of their cells."""
     image = Image.new("L", (page.width, page.height), "white")
     for lines, place in zip(cells, page.places, strict=True):
         image.paste(_cell_image(lines), place)
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(_FONT_SIZE)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(FONT_SIZE)
     for text, y in page.texts:
-        draw.text((_MARGIN, y), text, fill="black", font=font, anchor="lm")
+        draw.text((MARGIN, y), text, fill="black", font=font, anchor="lm")
     return image
 
 
 def _cell_image(lines: Lines) -> Image.Image:
-    image = Image.new("L", (CELL * _ENLARGEMENT, CELL * _ENLARGEMENT), "white")
+    image = Image.new("L", (CELL * ENLARGEMENT, CELL * ENLARGEMENT), "white")
     draw = ImageDraw.Draw(image)
-    width = round(_LINE_WIDTH * _ENLARGEMENT)
+    width = round(LINE_WIDTH * ENLARGEMENT)
     for line in lines:
-        points = [(x * _ENLARGEMENT, y * _ENLARGEMENT) for x, y in line]
+        points = [(x * ENLARGEMENT, y * ENLARGEMENT) for x, y in line]
         draw.line(points, fill="black", width=width)
         for point in points:  # round caps and joins
             draw.circle(point, width / 2, fill="black")
-    return image.reduce(_ENLARGEMENT)
+    return image.reduce(ENLARGEMENT)

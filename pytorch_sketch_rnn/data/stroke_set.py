@@ -11,7 +11,7 @@ import numpy as np
 
 from pytorch_sketch_rnn.data.magenta_loader import DataLoader
 from pytorch_sketch_rnn.data.make_set import PACKED_SUFFIXES
-from pytorch_sketch_rnn.data.npz import SPLITS, read_npz
+from pytorch_sketch_rnn.data.npz import SPLITS, read_npz, split_names
 from pytorch_sketch_rnn.data.packed import open_foreign_packed
 from pytorch_sketch_rnn.data.sources.left_out import LeftOut
 from pytorch_sketch_rnn.data.sources.read import FILE_SUFFIXES, ReadOptions, read_source
@@ -50,11 +50,15 @@ class StrokeSet:
 
 
 @contextmanager
-def open_set(path: Path) -> Iterator[StrokeSet]:
+def open_set(path: Path, *, whole: bool = True) -> Iterator[StrokeSet]:
     """Open a stroke set; a packed one is read on demand and closed at the end.
 
     Drawings, such as an SVG file or a folder of them, are read as ``dataset`` reads them, up to ``MOST_DRAWINGS``. All
     three splits are then these drawings.
+
+    Args:
+        path: of the set.
+        whole: whether all three splits must be there; if not, those of an ``.npz`` that are missing are left out.
 
     Raises:
         BadInput: when the file is missing or damaged.
@@ -66,7 +70,7 @@ def open_set(path: Path) -> Iterator[StrokeSet]:
     elif holds_drawings(path):
         yield StrokeSet(path, dict.fromkeys(SPLITS, _drawings(path)))
     else:
-        yield StrokeSet(path, read_npz(path))
+        yield StrokeSet(path, read_npz(path, splits=SPLITS if whole else split_names(path)))
 
 
 def holds_drawings(path: Path) -> bool:

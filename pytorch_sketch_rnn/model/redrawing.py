@@ -30,6 +30,8 @@ def as_sketch(strokes: ArrayLike) -> np.ndarray:
         sketch = np.asarray(strokes, np.float32)
     except (TypeError, ValueError):
         raise Refused("expected a sketch as numbers [n, 3]") from None
+    if not sketch.size:
+        return np.zeros((0, 3), np.float32)
     if sketch.ndim != 2 or sketch.shape[1] != 3:
         raise Refused(f"expected a sketch [n, 3], got {list(sketch.shape)}")
     if not np.isfinite(sketch).all() or not np.isin(sketch[:, 2], (0, 1)).all():

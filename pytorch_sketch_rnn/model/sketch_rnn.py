@@ -3,6 +3,9 @@
 Source: Magenta ``model.py``; Ha & Eck 2017 (arXiv 1704.03477).
 """
 
+import importlib.util
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -332,7 +335,8 @@ class SketchRNN(nn.Module):
         """Read a folder that a training, :meth:`save_pretrained` or ``weight_port`` wrote; the model is in eval mode.
 
         Args:
-            folder: holds ``config.json`` and ``model.safetensors``.
+            folder: holds ``config.json`` and ``model.safetensors``; or, with the extra ``hub``, the id of a repository
+                on the Hugging Face hub, such as ``name/model``, which is downloaded.
             dtype: float32 or float64; None keeps the stored dtype.
             device: the device of the weights.
             backend: see :class:`SketchRNN`.
@@ -344,7 +348,7 @@ class SketchRNN(nn.Module):
         """
         if dtype not in (None, torch.float32, torch.float64):
             raise BadInput(f"dtype is {dtype}, expected torch.float32, torch.float64 or None")
-        device, folder = usable_device(device), Path(folder)
+        device, folder = usable_device(device), _local(folder)
         saved = read_folder(folder, verify=verify)
         with torch.device("meta"):
             model = cls(saved.hparams, backend=backend)
@@ -352,6 +356,18 @@ class SketchRNN(nn.Module):
         model.load_state_dict(saved.weights, assign=True)
         model.scale_factor = saved.scale_factor
         return model.to(device=device, dtype=dtype).eval()
+
+
+def _local(folder: Path | str) -> Path:
+    """The folder, or that of a repository on the hub if it is the id of one, and nothing here has this name."""
+    path = Path(folder)
+    if os.path.lexists(path) or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)):
+        return path
+    if path.parent.is_dir() or importlib.util.find_spec("huggingface_hub") is None:
+        return path  # whose reader says what is missing
+    from pytorch_sketch_rnn.hub import fetch
+
+    return fetch(str(folder))
 
 
 def _as_tensor(value: ArrayLike | Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pytorch_sketch_rnn.checksums import CHECKSUMS_FILE, checksum_lines, remove_checksums
-from pytorch_sketch_rnn.data.drawing import save_drawing
+from pytorch_sketch_rnn.data.saving import save_drawing
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.model.draws import TorchDraws
 from pytorch_sketch_rnn.model.sampling import sample_batch

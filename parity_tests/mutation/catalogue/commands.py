@@ -86,12 +86,12 @@ COMMAND_MUTANTS = (
     ),
     ProductMutant(
         "row labels stand below their rows", "pages",
-        Text(drawing, "_page", ("row_labels[row]", "row_labels[row - 1]")),
+        Text(drawing, "page_layout", ("row_labels[row]", "row_labels[row - 1]")),
         _PAGE,
     ),
     ProductMutant(
         "a long title runs out of the page", "pages",
-        Text(drawing, "_page", ("(width - 2 * _MARGIN) // _CHARACTER", "1000")),
+        Text(drawing, "page_layout", ("(width - 2 * MARGIN) // _CHARACTER", "1000")),
         _PAGE,
     ),
 )  # fmt: skip

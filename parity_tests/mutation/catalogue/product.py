@@ -1,13 +1,15 @@
 """Bugs outside the model's equations, which unit tests must catch.
 
 They are mistakes that a refactoring may leave in the trainer, its batches, its checkpoints and its files.
-Those of keyed draws, whole runs, files, files from elsewhere, SVG drawings and commands are in
+Those of keyed draws, whole runs, files, files from elsewhere, SVG drawings, commands and what meets people are in
 :mod:`~parity_tests.mutation.catalogue.draws`, :mod:`~parity_tests.mutation.catalogue.runs`,
 :mod:`~parity_tests.mutation.catalogue.files`, :mod:`~parity_tests.mutation.catalogue.foreign_files`,
-:mod:`~parity_tests.mutation.catalogue.svg` and :mod:`~parity_tests.mutation.catalogue.commands`.
+:mod:`~parity_tests.mutation.catalogue.svg`, :mod:`~parity_tests.mutation.catalogue.commands` and
+:mod:`~parity_tests.mutation.catalogue.clients`.
 """
 
 from parity_tests.mutation.bugs import ProductMutant, Text
+from parity_tests.mutation.catalogue.clients import CLIENT_MUTANTS
 from parity_tests.mutation.catalogue.commands import COMMAND_MUTANTS
 from parity_tests.mutation.catalogue.draws import DRAW_MUTANTS
 from parity_tests.mutation.catalogue.files import FILE_MUTANTS
@@ -369,5 +371,5 @@ _SAMPLING = (
 
 PRODUCT_MUTANTS = (
     *_TRAINING, *_VALIDATION, *_BATCHES, *DRAW_MUTANTS, *_SAMPLING, *RUN_MUTANTS, *FILE_MUTANTS, *FOREIGN_MUTANTS,
-    *SVG_MUTANTS, *COMMAND_MUTANTS,
+    *SVG_MUTANTS, *COMMAND_MUTANTS, *CLIENT_MUTANTS,
 )  # fmt: skip

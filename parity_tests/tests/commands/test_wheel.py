@@ -68,6 +68,9 @@ def test_the_wheel_holds_every_module_recording_and_template(wheel):
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "pytorch_sketch_rnn").rglob("*.cpp")}
     assert "pytorch_sketch_rnn/model/fused/kernels.cpp" in sources
     assert sources <= names
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "pytorch_sketch_rnn/demo/page").iterdir()}
+    assert "pytorch_sketch_rnn/demo/page/index.html" in page
+    assert page <= names
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "parity_tests").rglob("*.j2")}
     assert "parity_tests/report/report.html.j2" in templates
     assert templates <= names

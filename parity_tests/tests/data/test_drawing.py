@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pytorch_sketch_rnn.data.drawing import CELL, LABEL_HEIGHT, grid_svg, save_drawing, to_svg
+from pytorch_sketch_rnn.data.drawing import CELL, LABEL_HEIGHT, grid_svg, to_svg
+from pytorch_sketch_rnn.data.saving import save_drawing
 from pytorch_sketch_rnn.errors import BadInput
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -188,7 +189,7 @@ def test_an_svg_file_holds_the_svg(tmp_path):
 
 @pytest.mark.parametrize("name", ["a", "a.jpg", "a.svg.txt", ".png"])
 def test_another_suffix_is_bad_input(tmp_path, name):
-    with pytest.raises(BadInput, match=r"expected a name that ends in \.svg or \.png"):
+    with pytest.raises(BadInput, match=r"expected a name that ends in \.svg, \.png, \.gif or \.npz"):
         save_drawing(tmp_path / name, [SKETCH])
     assert list(tmp_path.iterdir()) == []
 

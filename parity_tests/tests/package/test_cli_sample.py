@@ -97,8 +97,8 @@ def broken(folder: Path, name: str, data: bytes) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("-o", "{tmp}/page.jpg"), "page.jpg: expected a name that ends in .svg or .png, got .jpg"),
-        (("-o", "{tmp}/page"), "page: expected a name that ends in .svg or .png, got no suffix"),
+        (("-o", "{tmp}/page.jpg"), "page.jpg: expected a name that ends in .svg, .png, .gif or .npz, got .jpg"),
+        (("-o", "{tmp}/page"), "page: expected a name that ends in .svg, .png, .gif or .npz, got no suffix"),
         (("-o", "{tmp}/none/page.svg"), "none/page.svg: cannot be written (No such file or directory)"),
         (("-o", "{tmp}/page.svg", "--count", "0"), "--count is 0, expected 1 to 10000"),
         (("-o", "{tmp}/page.svg", "--count", "-3"), "--count is -3, expected 1 to 10000"),
@@ -289,7 +289,7 @@ def test_a_missing_model_is_one_line_exit_code_2_and_no_file(tmp_path, capsys):
 
 def test_a_wrong_suffix_is_reported_before_the_model_is_read(tmp_path, capsys):
     assert run(tmp_path / "none", "-o", tmp_path / "page.jpg") == 2
-    assert "expected a name that ends in .svg or .png" in capsys.readouterr().err
+    assert "expected a name that ends in .svg, .png, .gif or .npz" in capsys.readouterr().err
 
 
 def test_a_failure_keeps_the_old_picture(model, tmp_path):

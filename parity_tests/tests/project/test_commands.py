@@ -18,7 +18,9 @@ BY_CI = "the checks of every change run it, in a fresh clone"
 DOWNLOAD = "downloads another project"
 IN_MAKE_TEST = "`make test` runs these tests"
 HOURS = "trains for hours; test_long.py runs it with trainings that are short"
+UNTIL_CTRL_C = "serves until Ctrl-C; test_cli_redraw.py runs it"
 NOT_RUN = {
+    "python -m pytorch_sketch_rnn demo models/bird": UNTIL_CTRL_C,
     "make parity": BY_CI,
     "make test": BY_CI,
     "git clone https://github.com/rfeinman/Sketch-RNN rfeinman": DOWNLOAD,
@@ -147,7 +149,8 @@ def test_no_command_is_missed_because_its_block_is_written_in_another_way():
 
 def test_a_command_that_is_not_run_is_on_a_page_and_its_reason_holds():
     assert set(NOT_RUN) <= set(COMMANDS)
-    assert set(NOT_RUN.values()) == {BY_CI, DOWNLOAD, IN_MAKE_TEST, HOURS}
+    assert set(NOT_RUN.values()) == {BY_CI, DOWNLOAD, IN_MAKE_TEST, HOURS, UNTIL_CTRL_C}
+    assert '"demo"' in (ROOT / "parity_tests/tests/package/test_cli_redraw.py").read_text()
     script = (ROOT / ".ci/run").read_text()
     for command, reason in NOT_RUN.items():
         if reason == BY_CI:
@@ -166,15 +169,20 @@ def test_a_condition_belongs_to_a_command():
     assert all(any(part in command for command in HERE) for part in CONDITIONS)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/causes.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/causes.md", "docs/drawing.md", "docs/other_programs.md"])
 def test_python_runs(name, folder, forked):
-    (code,) = blocks((ROOT / name).read_text(encoding="utf-8"), "python")
+    code = "\n".join(blocks((ROOT / name).read_text(encoding="utf-8"), "python"))
     convert_layer_norm(folder, forked)
     done = run(["-c", code], folder, forked=forked)
     assert done.returncode == 0, done.stderr
     if name == "README.md":
         assert (folder / "sketches.png").stat().st_size > 0
         assert "[2, 8, 3]" in done.stdout
+    elif name == "docs/drawing.md":
+        assert (folder / "drawings.svg").read_text().count("<g transform") == 17
+    elif name == "docs/other_programs.md":
+        assert {path.name for path in (folder / "models/bird-with-card").iterdir()} >= {"README.md", "sketches.png"}
+        assert (folder / "onnx/decoder_step.onnx").is_file()
     else:
         assert "output ('LSTMCell: no recurrent dropout',)" in done.stdout
 
@@ -182,7 +190,7 @@ def test_python_runs(name, folder, forked):
 def test_python_is_on_no_other_page():
     """That of your_own_port.md is the file of an example, which test_port_adapters.py checks."""
     pages = [page.name for page in PAGES if blocks(page.read_text(encoding="utf-8"), "python")]
-    assert sorted(pages) == ["README.md", "causes.md", "your_own_port.md"]
+    assert sorted(pages) == ["README.md", "causes.md", "drawing.md", "other_programs.md", "your_own_port.md"]
 
 
 @pytest.mark.oracle

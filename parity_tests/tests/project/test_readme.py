@@ -100,7 +100,9 @@ def test_the_folders_of_the_layout_are_there():
     names = re.findall(r"`([a-z_]+)/`", table)
     assert len(names) > 10
     for name in names:
-        assert any((ROOT / package / name).is_dir() for package in ("", "pytorch_sketch_rnn", "parity_tests")), name
+        assert any(
+            (ROOT / package / name).is_dir() for package in ("", "pytorch_sketch_rnn", "weight_port", "parity_tests")
+        ), name
 
 
 @pytest.mark.parametrize(("reader", "content"), ONE_GUESS.items())

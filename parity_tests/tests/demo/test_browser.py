@@ -1,0 +1,131 @@
+"""A person in a real browser draws with the mouse, the keyboard and a finger, and the model goes on.
+
+``make test-browser`` runs these. ``DEMO_PICTURES`` names a folder for the pictures, to be looked at.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from pytorch_sketch_rnn.demo.server import open_server
+from pytorch_sketch_rnn.demo.static import write_static
+from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
+from weight_port.folder import convert_source
+from weight_port.source import open_source
+
+REAL = Path(__file__).parents[4] / "shared/data/models/bird.gen.json"
+PACKAGE = "playwright-core@1.56.1"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None or shutil.which("npm") is None, reason="there is no Chromium, or no Node"),
+]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "package.json").write_text("{}")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
+    subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=300)
+    return folder
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[str]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def visit(package: Path, address: str, name: str, tmp_path: Path) -> dict:
+    """What a person sees."""
+    folder = Path(os.environ.get("DEMO_PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = folder.resolve() / f"{name}.png"
+    command = ["node", str(Path(__file__).with_name("page_in_browser.cjs")), str(CHROMIUM), address, str(picture)]
+    done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    saved = picture.with_name(f"{picture.name}.svg").read_text()
+    assert saved.startswith("<svg ")
+    assert saved.count("<path ") >= 1
+    return json.loads(done.stdout)
+
+
+def check(seen: dict, *, conditional: bool) -> None:
+    assert seen["errors"] == []
+    assert seen["own"] == 1
+    assert seen["added"] >= 1
+    assert seen["drawings"] == 4
+    assert re.fullmatch(r"4 drawings in \d+\.\d\d seconds\.", seen["status"])
+    assert seen["pressed"] == ["false", "true", "false", "false"]
+    assert seen["kept"][0] >= 2
+    assert seen["kept"][1:] == [0, 0]
+    assert (seen["cleared"], seen["keyboard"], seen["finger"]) == (0, 1, 1)
+    assert seen["three"] == seen["fresh"] == 3
+    assert seen["undone"] == [0, 0]
+    assert seen["second"] is conditional
+    assert not conditional or seen["morphed"] >= 3
+    assert not seen["wide"]  # it fits on a phone
+
+
+def make(**changes: object) -> SketchRNN:
+    """A small model that draws for a while."""
+    hparams = HParams(dec_rnn_size=24, enc_rnn_size=12, z_size=6, max_seq_len=40, **changes)
+    model = SketchRNN(hparams, seed=1).eval()
+    model.decoder.output_b.data[:3] = torch.tensor([2.0, 0.0, -4.0])
+    return model
+
+
+@pytest.mark.parametrize("changes", [{"dec_model": "layer_norm"}, {"conditional": False}], ids=["conditional", "not"])
+def test_the_model_runs_behind_the_page(package, tmp_path, changes):
+    with serving(open_server(make(**changes), "sheep", 0)) as address:
+        check(visit(package, address, f"behind-{len(changes)}", tmp_path), conditional="conditional" not in changes)
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_the_model_runs_in_the_page(package, tmp_path, conditional):
+    write_static(make(conditional=conditional), "sheep", tmp_path / "page")
+    handler = functools.partial(Quiet, directory=str(tmp_path / "page"))
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
+        check(visit(package, address, f"in-page-{conditional}", tmp_path), conditional=conditional)
+
+
+@pytest.mark.parametrize("conditional", [False])
+def test_the_folder_works_without_any_server(package, tmp_path, conditional):
+    write_static(make(conditional=conditional), "sheep", tmp_path / "page")
+    address = (tmp_path / "page/index.html").as_uri()
+    check(visit(package, address, "file", tmp_path), conditional=conditional)
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="waits for an official model in shared/data/models")
+def test_an_official_model_finishes_a_bird(package, tmp_path):
+    with open_source(REAL) as source:
+        convert_source(source, tmp_path / "bird")
+    model = SketchRNN.from_pretrained(tmp_path / "bird")
+    with serving(open_server(model, "bird", 0)) as address:
+        check(visit(package, address, "bird", tmp_path), conditional=False)
+    write_static(model, "bird", tmp_path / "page")
+    handler = functools.partial(Quiet, directory=str(tmp_path / "page"))
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
+        check(visit(package, address, "bird-in-page", tmp_path), conditional=False)
