@@ -81,10 +81,13 @@ class SketchRNN(ModelHubMixin, sketch_rnn.SketchRNN):
         Raises:
             BadInput: when a file cannot be written, or the certificate cannot be read.
         """
-        folder, described = Path(folder), {"name": Path(folder).name} | dict(model_card_kwargs or {})
+        folder = Path(folder)
+        described = {"name": repo_id or folder.name} | dict(model_card_kwargs or {})
         text = card_text(self, **described)
         sketch_rnn.SketchRNN.save_pretrained(self, folder)
+        training = self.training
         drawn = sample_batch(self.eval(), _DRAWN, temperature=_TEMPERATURE, draws=TorchDraws(_generator(self)))
+        self.train(training)
         save_drawing(folder / PICTURE, drawn, columns=6)
         if not (folder / CARD).exists():
             with atomic_path(folder / CARD) as temporary:
@@ -127,7 +130,16 @@ class SketchRNN(ModelHubMixin, sketch_rnn.SketchRNN):
                 revision=revision,
             )
         # not by the mixin's constructor, which would read the hyperparameters as arguments
-        return sketch_rnn.SketchRNN.from_pretrained.__func__(cls, folder, **options)  # type: ignore[attr-defined]
+        return sketch_rnn.SketchRNN.from_pretrained.__func__(cls, folder, **options)  # type: ignore[attr-defined, no-any-return]
+
+    def push_to_hub(self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **options: Any) -> str:
+        """Upload the model, its picture and its card; see ``ModelHubMixin.push_to_hub``.
+
+        Returns:
+            The address of the commit.
+        """
+        described = {"name": repo_id} | dict(model_card_kwargs or {})
+        return str(super().push_to_hub(repo_id, model_card_kwargs=described, **options))
 
     def generate_model_card(self, *_: Any, **described: Any) -> ModelCard:
         """The card that :meth:`save_pretrained` writes."""

@@ -190,7 +190,8 @@ def _open_remote(given: str, member: str | None) -> Iterator[Source]:
         url, member = zoo.address(given.removeprefix(zoo.PREFIX))
     shown = without_query(url)
     if PurePosixPath(shown).suffix.lower() not in (".zip", ".json"):
-        raise BadInput(f"{shown}: expected the URL of a .zip archive or of a sketch-rnn-js .json model")
+        start = "/".join(shown.split("/")[:3]).rpartition("@")[2]  # the rest may hold a secret
+        raise BadInput(f"a URL at {start}: expected that of a .zip archive or of a sketch-rnn-js .json model")
     path = fetch_model(url)
     with open_source(path, member) as source:
         yield replace(

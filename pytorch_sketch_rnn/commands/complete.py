@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 
 from pytorch_sketch_rnn.commands.backend_flag import notices_as_notes
-from pytorch_sketch_rnn.commands.drawing_flags import add_drawing_flags, lengths_of, open_drawer, write_page
+from pytorch_sketch_rnn.commands.drawing_flags import (
+    add_drawing_flags,
+    lengths_of,
+    open_drawer,
+    refuse_same_file,
+    write_page,
+)
 from pytorch_sketch_rnn.commands.flag_ranges import check_range
 from pytorch_sketch_rnn.commands.sketch_argument import SKETCH_HELP, add_scale, read_sketch
 from pytorch_sketch_rnn.errors import BadInput
@@ -28,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     check_range("--points", arguments.points, 1)
+    refuse_same_file(arguments, arguments.sketch)
     drawer = open_drawer(arguments)
     given = read_sketch(arguments.sketch, drawer.model.scale_factor, arguments.scale)
     begun = given.strokes[: arguments.points]

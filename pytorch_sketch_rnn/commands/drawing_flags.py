@@ -1,6 +1,7 @@
 """What the commands that draw with a model share: their flags, the model, its random numbers, and the page."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -82,6 +83,18 @@ def open_drawer(arguments: argparse.Namespace) -> Drawer:
     generator = torch.Generator(device).manual_seed(arguments.seed)
     model = usable_model(arguments.model, device, chosen_backend(arguments.backend, device))
     return Drawer(model, arguments.temperature, arguments.max_len, TorchDraws(generator))
+
+
+def refuse_same_file(arguments: argparse.Namespace, *sketches: str | Path) -> None:
+    """Refuse to write over a file that a sketch is read from.
+
+    Raises:
+        BadInput: naming it.
+    """
+    for text in map(str, sketches):
+        for path in (text, *(text.rsplit(":", cut)[0] for cut in (1, 2))):
+            if os.path.exists(path) and os.path.exists(arguments.out) and os.path.samefile(path, arguments.out):
+                raise BadInput(f"-o {arguments.out}: is the file that {text} is read from; choose another name")
 
 
 def require_encoder(arguments: argparse.Namespace, drawer: Drawer, what: str) -> None:

@@ -9,6 +9,7 @@ from pytorch_sketch_rnn.commands.drawing_flags import (
     add_drawing_flags,
     lengths_of,
     open_drawer,
+    refuse_same_file,
     require_encoder,
     write_page,
 )
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     check_range("--count", arguments.count, 2, MOST_SKETCHES)
+    refuse_same_file(arguments, arguments.first, arguments.second)
     drawer = open_drawer(arguments)
     require_encoder(arguments, drawer, "interpolate")
     first, second = (

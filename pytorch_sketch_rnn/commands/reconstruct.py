@@ -8,6 +8,7 @@ from pytorch_sketch_rnn.commands.drawing_flags import (
     add_drawing_flags,
     lengths_of,
     open_drawer,
+    refuse_same_file,
     require_encoder,
     write_page,
 )
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
+    refuse_same_file(arguments, arguments.sketch)
     drawer = open_drawer(arguments)
     require_encoder(arguments, drawer, "reconstruct")
     given = read_sketch(arguments.sketch, drawer.model.scale_factor, arguments.scale)

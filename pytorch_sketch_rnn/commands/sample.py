@@ -12,6 +12,7 @@ from pytorch_sketch_rnn.commands.drawing_flags import (
     add_drawing_flags,
     lengths_of,
     open_drawer,
+    refuse_same_file,
     require_encoder,
     write_page,
 )
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
+    if arguments.like is not None:
+        refuse_same_file(arguments, arguments.like)
     drawer = open_drawer(arguments)
     with notices_as_notes():
         if arguments.like is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,4 +73,4 @@ def read_sketch(text: str, model_scale: float | None, scale: str) -> Given:
         else:
             factor = replace(stroke_set, splits={"train": sketches} | splits).scale_factor()
     strokes = Split([sketch], factor, len(sketch)).in_order([0]).strokes[0]
-    return Given(text, strokes)
+    return Given(printable(text), strokes)

@@ -14,6 +14,7 @@ from pytorch_sketch_rnn.data.strokes import Lines
 POINTS_A_SECOND = 40
 FRAMES_A_SECOND = 20
 MOST_FRAMES = 200  # of a GIF; longer drawings skip points
+MOST_PIXELS = 500_000_000  # of all frames together, a byte each; larger pages have fewer frames
 LAST_SECONDS = 2.0  # how long a GIF shows the finished page
 
 # A line of length 1 is hidden by a gap of its own length, which moves away. Whoever asks for less motion sees it whole.
@@ -72,7 +73,8 @@ def frames(
     cells = fit_all(sketches)
     page = page_layout(len(cells), columns, CELL, title, row_labels)
     longest = max(sum(map(len, lines)) for lines in cells)
-    steps = max(1, POINTS_A_SECOND // FRAMES_A_SECOND, -(-longest // MOST_FRAMES))
+    most = max(1, min(MOST_FRAMES, MOST_PIXELS // (page.width * page.height)))
+    steps = max(1, POINTS_A_SECOND // FRAMES_A_SECOND, -(-longest // most))
     counts = [*range(steps, longest, steps), longest]
     return [_frame(page, cells, count) for count in counts]
 

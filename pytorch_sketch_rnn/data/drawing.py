@@ -117,8 +117,12 @@ def fit_all(sketches: Sequence[np.ndarray]) -> list[Lines]:
     return [_fit(_drawn_lines(np.asarray(sketch), index), index) for index, sketch in enumerate(sketches)]
 
 
-def _drawn_lines(sketch: np.ndarray, index: int) -> Lines:
-    """Return all lines of a sketch, the unfinished last one included."""
+def stroke3(sketch: np.ndarray, index: int) -> np.ndarray:
+    """Stroke-3 [n, 3] of stroke-3 or stroke-5, float64; the latter ends at its first p3.
+
+    Raises:
+        BadInput: when it is neither, or a number is not finite; it is called by its index.
+    """
     if sketch.ndim != 2 or sketch.shape[1] not in (3, 5) or sketch.dtype.kind not in "biuf":
         raise BadInput(f"sketch {index}: expected numbers [n, 3] or [n, 5], got {sketch.dtype} {list(sketch.shape)}")
     if sketch.shape[1] == 5:
@@ -128,6 +132,12 @@ def _drawn_lines(sketch: np.ndarray, index: int) -> Lines:
     strokes = sketch.astype(np.float64)
     if not np.isfinite(strokes).all():
         raise BadInput(f"sketch {index}: expected finite numbers, got NaN or infinity")
+    return strokes
+
+
+def _drawn_lines(sketch: np.ndarray, index: int) -> Lines:
+    """Return all lines of a sketch, the unfinished last one included."""
+    strokes = stroke3(sketch, index)
     strokes[-1:, 2] = 1
     return strokes_to_lines(strokes)
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from pytorch_sketch_rnn.data.animation import FRAMES_A_SECOND, LAST_SECONDS, animated_svg, frames
-from pytorch_sketch_rnn.data.drawing import grid_image, grid_svg
+from pytorch_sketch_rnn.data.drawing import grid_image, grid_svg, stroke3
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
+LARGEST_GIF = 65_535  # pixels of a side, which the format counts in 16 bits
 SVG, PNG, GIF, NPZ = SUFFIXES = (".svg", ".png", ".gif", ".npz")
 
 
@@ -40,7 +41,9 @@ def save_drawing(
     check_suffix(path, animate=animate)
     suffix = path.suffix.lower()
     if suffix == NPZ:
-        scaled = [_scaled(sketch, scale_factor) for sketch in sketches if len(sketch)]
+        scaled = [
+            strokes for index, sketch in enumerate(sketches) if len(strokes := _scaled(sketch, index, scale_factor))
+        ]
         if not scaled:
             raise BadInput(f"{path}: no sketch has a point, so there is nothing to write")
         write_npz(path, {"train": scaled})
@@ -53,13 +56,15 @@ def save_drawing(
             grid_image(sketches, columns, title=title, row_labels=row_labels).save(temporary, format="PNG")
         else:
             first, *others = frames(sketches, columns, title=title, row_labels=row_labels)
+            if max(first.size) > LARGEST_GIF:
+                raise BadInput(f"{path}: a .gif has at most {LARGEST_GIF} pixels a side; use --columns, or an .svg")
             seconds = [1 / FRAMES_A_SECOND] * len(others) + [LAST_SECONDS]
             times = [round(1000 * second) for second in seconds]
             first.save(temporary, format="GIF", save_all=True, append_images=others, duration=times, loop=0)
 
 
-def _scaled(sketch: np.ndarray, scale_factor: float | None) -> np.ndarray:
-    strokes = np.array(sketch[:, :3], np.float32)
+def _scaled(sketch: np.ndarray, index: int, scale_factor: float | None) -> np.ndarray:
+    strokes = stroke3(np.asarray(sketch), index).astype(np.float32)
     strokes[:, :2] *= 1.0 if scale_factor is None else scale_factor
     return strokes
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MOST_DRAWINGS = 12
 MOST_POINTS = 2000  # of a sketch that somebody drew
 LARGEST_OFFSET = 1000.0  # in normalised units
+LARGEST_NUMBER = 1e30
 LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 0.01, 2.0
 _LARGEST_SEED = 2**32 - 1
 _MEASURED, _MEASURED_TEMPERATURE = 20, 0.4
@@ -44,7 +45,7 @@ def typical_extent(model: "SketchRNN") -> float:
     from pytorch_sketch_rnn.model.draws import TorchDraws
     from pytorch_sketch_rnn.model.sampling import sample_batch
 
-    draws = TorchDraws(torch.Generator().manual_seed(0))
+    draws = TorchDraws(torch.Generator(model.decoder.output_w.device).manual_seed(0))
     drawings = sample_batch(model, _MEASURED, temperature=_MEASURED_TEMPERATURE, draws=draws)
     places = [np.cumsum(drawing[:, :2], axis=0) for drawing in drawings if len(drawing) > 1]
     extents = [float(np.ptp(place, axis=0).max()) for place in places]
@@ -58,7 +59,7 @@ def complete(model: "SketchRNN", question: Mapping[str, Any]) -> Answer:
         BadInput: when the question is not one that the page asks.
     """
     strokes = _sketch(question, "strokes")
-    drawn = model.complete(strokes, *_count_and_temperature(question, 1), draws=_draws(question))
+    drawn = model.complete(strokes, *_count_and_temperature(question, 1), draws=_draws(model, question))
     return {"drawings": [_listed(drawing) for drawing in drawn]}
 
 
@@ -69,7 +70,7 @@ def interpolate(model: "SketchRNN", question: Mapping[str, Any]) -> Answer:
         BadInput: when the question is not one that the page asks, or the model has no encoder.
     """
     first, second = (_sketch(question, name) for name in ("first", "second"))
-    drawn = model.interpolate(first, second, *_count_and_temperature(question, 2), draws=_draws(question))
+    drawn = model.interpolate(first, second, *_count_and_temperature(question, 2), draws=_draws(model, question))
     return {"drawings": [_listed(drawing) for drawing in drawn]}
 
 
@@ -103,7 +104,7 @@ def _count_and_temperature(question: Mapping[str, Any], least: int) -> tuple[int
     return count, float(temperature)
 
 
-def _draws(question: Mapping[str, Any]) -> Any:
+def _draws(model: "SketchRNN", question: Mapping[str, Any]) -> Any:
     import torch
 
     from pytorch_sketch_rnn.model.draws import TorchDraws
@@ -111,11 +112,12 @@ def _draws(question: Mapping[str, Any]) -> Any:
     seed = question.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= _LARGEST_SEED:
         raise Refused(f"seed: expected 0 to {_LARGEST_SEED}, got {excerpt(seed, 60)}")
-    return TorchDraws(torch.Generator().manual_seed(seed))
+    return TorchDraws(torch.Generator(model.decoder.output_w.device).manual_seed(seed))
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # a whole number of JSON may be too large for a float
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
 
 
 def _listed(drawing: "np.ndarray") -> list[list[float]]:

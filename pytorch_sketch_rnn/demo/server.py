@@ -5,6 +5,8 @@ leads here; and only questions sent as JSON, which another page's form cannot se
 """
 
 import json
+import re
+import sys
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_sketch_rnn.demo.files import BEHIND, INDEX, TYPES, page_files
 from pytorch_sketch_rnn.demo.questions import QUESTIONS, describe
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, one_line
 
 if TYPE_CHECKING:
     from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
@@ -59,9 +61,15 @@ class Page:
             return 400, {"error": "expected a question as a JSON object"}
         try:
             with self._lock:
-                return 200, answer(self._model, question)
+                answered = answer(self._model, question)
+            json.dumps(answered, allow_nan=False)  # which a browser could not read
+            return 200, answered
         except BadInput as error:
             return 400, {"error": str(error)}
+        except Exception as error:  # such as a full memory of a GPU; the page shows it, and the next question may do
+            message = one_line(f"the model failed: {type(error).__name__}: {error}")
+            print(message, file=sys.stderr, flush=True)
+            return 500, {"error": message}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -90,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         length = self.headers.get("Content-Length", "")
         is_json = self.headers.get_content_type() == "application/json"
-        if not is_json or not length.isascii() or not length.isdigit() or int(length) > MOST_BYTES:
+        if not is_json or not re.fullmatch("[0-9]{1,9}", length) or int(length) > MOST_BYTES:
             self.close_connection = True  # the rest of the request was not read
             self._send_json(400, {"error": f"expected a question as JSON of at most {MOST_BYTES} bytes"})
             return
@@ -99,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_for_us(self) -> bool:
         """Whether the request names this computer; else it is refused."""
         port = self.connection.getsockname()[1]
-        if self.headers.get("Host") in (f"{ADDRESS}:{port}", f"localhost:{port}"):
+        names = (ADDRESS, "localhost")
+        if self.headers.get("Host") in {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set()):
             return True
         self.close_connection = True
         self._send(403, "text/plain; charset=utf-8", b"this page is for the computer that serves it\n")

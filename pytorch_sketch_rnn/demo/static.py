@@ -38,9 +38,9 @@ def model_script(model: "SketchRNN", name: str) -> str:
     weights = {
         key: {
             "shape": list(value.shape),
-            "data": base64.b64encode(value.float().numpy().astype("<f4").tobytes()).decode(),
+            "data": base64.b64encode(value.cpu().float().numpy().astype("<f4").tobytes()).decode(),
         }
-        for key, value in model.cpu().state_dict().items()
+        for key, value in model.state_dict().items()
         if not key.startswith(UNUSED)
     }
     return f"const MODEL = {json.dumps({'info': describe(model, name), 'weights': weights})};\n"
@@ -57,20 +57,28 @@ def write_static(model: "SketchRNN", name: str, folder: Path) -> list[str]:
     """
     check_runs_in_page(model)
     files = page_files(INSIDE) | {"model.js": model_script(model, name).encode()}
-    with _empty(folder):
+    written: list[Path] = []
+    with _empty(folder, written):
         for file in sorted(files, key=lambda file: file == INDEX):  # the page last: it needs the others
             with atomic_path(folder / file) as temporary:
                 temporary.write_bytes(files[file])
+            written.append(folder / file)
     return sorted(files)
 
 
 @contextmanager
-def _empty(folder: Path) -> Iterator[None]:
+def _empty(folder: Path, written: list[Path]) -> Iterator[None]:
+    """A new or empty folder, which is empty again if writing fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise BadInput(f"--static {folder}: holds something already; give a new or empty folder")
-        yield
+        try:
+            yield
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
     except FileExistsError:
         raise BadInput(f"--static {folder}: is a file, expected a folder") from None
     except OSError as error:

@@ -20,15 +20,17 @@ from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 LEAST_NEW = 32  # points that a continuation may have at least, however long the beginning is
 
 
-def as_sketch(strokes: ArrayLike) -> np.ndarray:
+def as_sketch(strokes: ArrayLike | Tensor) -> np.ndarray:
     """A sketch as float32 [n, 3].
 
     Raises:
         BadInput: when it is no stroke-3 of finite numbers.
     """
+    if isinstance(strokes, Tensor):
+        strokes = strokes.detach().cpu()
     try:
         sketch = np.asarray(strokes, np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Refused("expected a sketch as numbers [n, 3]") from None
     if not sketch.size:
         return np.zeros((0, 3), np.float32)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pytorch_sketch_rnn.commands.backend_flag import notices_as_notes
 from pytorch_sketch_rnn.errors import BadInput, naming, printable
 from weight_port.export.checkpoint import export_checkpoint
-from weight_port.export.quantising_cost import cost_of_quantising
+from weight_port.export.quantising_cost import cost_of_quantising, sketches_of
 from weight_port.export.sketch_rnn_js import Quantised, export_js
 from weight_port.export.stored import Stored, read_stored
 from weight_port.export.variables import check_loadable
@@ -63,7 +64,7 @@ def _export_checkpoint(arguments: argparse.Namespace, stored: Stored) -> None:
     if arguments.float32:
         stored = _rounded(stored)
     with naming(arguments.model):
-        check_loadable(stored.hparams, stored.weights)
+        check_loadable(stored.hparams, stored.weights, stored.optimizer)
     prefix = export_checkpoint(stored, arguments.out, force=arguments.force)
     if not stored.optimizer:
         print("the model has no optimizer state: Adam's slots are zero, and the step is 0, as before the first step")
@@ -89,6 +90,8 @@ def _export_js(arguments: argparse.Namespace, stored: Stored) -> None:
     scale_factor = None
     if arguments.data is not None and stored.scale_factor is None:
         scale_factor = scale_factor_of_sets([arguments.data])
+    if arguments.data is not None:
+        sketches_of(stored, arguments.data)  # refused before anything is written
     info, quantised = export_js(
         stored,
         arguments.out,
@@ -109,7 +112,8 @@ def _print_cost(arguments: argparse.Namespace, stored: Stored, quantised: Quanti
     moved = max(float(np.abs(quantised.weights()[name] - stored.weights[name]).max()) for name in quantised.numbers)
     clipped = f", {quantised.clipped} of them clipped at +-10" if quantised.clipped else ""
     print(f"weights in 16 bits: moved by up to {moved:.2g}{clipped}")
-    cost = cost_of_quantising(stored, quantised, arguments.data)
+    with notices_as_notes():
+        cost = cost_of_quantising(stored, quantised, arguments.data)
     source = "that the model drew" if arguments.data is None else f"of {printable(arguments.data)}"
     print(
         f"what that costs, on {cost.sketches} sketches {source} ({cost.points} points): the negative log-likelihood "

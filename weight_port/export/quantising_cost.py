@@ -56,15 +56,25 @@ def cost_of_quantising(stored: Stored, quantised: Quantised, data: Path | None =
         sketches = sample_batch(models[0], SKETCHES, hparams.max_seq_len, z=z, draws=draws)
         scale_factor = np.float32(1)
     else:
-        with open_set(data) as stroke_set:
-            test, limit = stroke_set.splits["test"], stored.hparams.max_seq_len
-            sketches = list(islice((sketch for sketch in test if len(sketch) <= limit), SKETCHES))
-            scale_factor = stroke_set.scale_factor()
-        if not sketches:
-            raise BadInput(f"{data}: its test split has no sketch of at most {limit} points, that is max_seq_len")
+        sketches, scale_factor = sketches_of(stored, data)
     batch = Split(sketches, scale_factor, max(1, *map(len, sketches))).in_order(range(len(sketches)))
     points = int(sum(map(len, sketches)))
     return Cost(len(sketches), points, *(_nats(model, batch.sketches, batch.lengths, z) for model in models))
+
+
+def sketches_of(stored: Stored, data: Path) -> tuple[list[np.ndarray], np.float32]:
+    """The first sketches of a set's test split that are short enough for a model, and the set's scale factor.
+
+    Raises:
+        BadInput: when the set cannot be read, or has no such sketch.
+    """
+    limit = stored.hparams.max_seq_len
+    with open_set(data) as stroke_set:
+        short = (sketch for sketch in stroke_set.splits["test"] if len(sketch) <= limit)
+        sketches, scale_factor = list(islice(short, SKETCHES)), stroke_set.scale_factor()
+    if not sketches:
+        raise BadInput(f"{data}: its test split has no sketch of at most {limit} points, that is max_seq_len")
+    return sketches, scale_factor
 
 
 def _model(stored: Stored, weights: Mapping[str, np.ndarray]) -> SketchRNN:

@@ -6,6 +6,8 @@ is the nearest to its own weight.
 
 import base64
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import numpy as np
 from pytorch_sketch_rnn.errors import BadInput, Refused, enumerated, naming
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams
+from pytorch_sketch_rnn.regular_file import open_regular
 from weight_port.export.stored import Stored
 from weight_port.names import table
 from weight_port.sketch_rnn_js import (
@@ -29,6 +32,7 @@ from weight_port.sketch_rnn_js import (
 VERSION = 6  # that of the official models
 MODES = {True: 1, False: 2}  # conditional or not -> info.mode
 _RANGE = np.iinfo(np.int16)
+_START_BYTES = 4096
 
 
 class Quantised(NamedTuple):
@@ -130,6 +134,15 @@ def write_model(path: Path, info: Mapping[str, Any], quantised: Quantised, *, in
         temporary.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
 
 
+def _is_model(path: Path) -> bool:
+    """Whether a file begins as models do; it need not be whole."""
+    try:
+        with open_regular(path) as file:
+            return re.match(rb'\s*\[\s*\{[^{}]*"mode"', file.read(_START_BYTES)) is not None
+    except OSError:
+        return False
+
+
 def export_js(
     stored: Stored,
     out: Path,
@@ -160,8 +173,13 @@ def export_js(
     """
     if out.suffix.lower() != ".json":
         raise BadInput(f"{out}: expected the name of a .json file, such as {out.name}.gen.json")
-    if out.is_dir() or (out.exists() and not force):
-        raise BadInput(f"{out}: exists already; choose another name, or replace it with --force")
+    if out.is_dir():
+        raise BadInput(f"{out}: is a folder, expected the name of a file; choose another name")
+    if os.path.lexists(out):
+        if not force:
+            raise BadInput(f"{out}: exists already; choose another name, or replace it with --force")
+        if not _is_model(out):
+            raise BadInput(f"{out}: is not a sketch-rnn-js model; --force will not replace it")
     with naming(stored.folder):
         quantised = quantise(stored.hparams, stored.weights, clip=clip)
         info = make_info(stored, name, scale_factor)

@@ -53,7 +53,9 @@ def _int32(step: np.ndarray) -> np.ndarray:
     return np.array(step, np.int32)
 
 
-def check_loadable(hparams: HParams, weights: Mapping[str, np.ndarray]) -> None:
+def check_loadable(
+    hparams: HParams, weights: Mapping[str, np.ndarray], optimizer: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Check that Magenta's code, which has no flag for some sizes, can build the graph of a model and read its weights.
 
     Raises:
@@ -67,5 +69,8 @@ def check_loadable(hparams: HParams, weights: Mapping[str, np.ndarray]) -> None:
     if "hyper" in cells and others:
         expected = ", ".join(f"{name}={getattr(defaults, name)}" for name in HYPER_SIZES)
         raise Refused(f"{', '.join(others)}: Magenta's HyperLSTM has no such flags, it always has {expected}")
-    if any(value.dtype != np.float32 for value in weights.values()):
-        raise Refused("the weights are float64, which Magenta's code cannot load; round them with --float32")
+    slots = {name: value for name, value in (optimizer or {}).items() if "." in name}
+    if any(value.dtype != np.float32 for value in (*weights.values(), *slots.values())):
+        raise Refused(
+            "the weights or Adam's slots are float64, which Magenta's code cannot load; round them with --float32"
+        )

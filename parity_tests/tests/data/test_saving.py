@@ -76,3 +76,15 @@ def test_a_page_is_animated_on_demand(tmp_path):
         check_suffix(type(tmp_path)("a.png"), animate=True)
     with pytest.raises(BadInput, match=r"expected a name that ends in .svg, .png, .gif or .npz, got .pdf"):
         save_drawing(tmp_path / "a.pdf", [SQUARE])
+
+
+def test_stroke_5_is_written_up_to_its_end(tmp_path):
+    big = np.array([[1, 2, 1, 0, 0], [3, 4, 0, 1, 0], [0, 0, 0, 0, 1], [9, 9, 1, 0, 0]])
+    save_drawing(tmp_path / "a.npz", [big])
+    assert np.array_equal(read_npz(tmp_path / "a.npz", splits=["train"])["train"][0], [[1, 2, 0], [3, 4, 1]])
+
+
+def test_a_gif_that_would_be_too_large_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"a \.gif has at most 65535 pixels a side; use --columns, or an .svg"):
+        save_drawing(tmp_path / "a.gif", [SQUARE] * 410, 410)
+    assert list(tmp_path.iterdir()) == []

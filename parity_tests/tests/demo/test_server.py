@@ -137,6 +137,7 @@ def test_only_the_loopback_interface_is_served(served):
         ({"strokes": [[0, True, 1]]}, "strokes: expected points"),
         ({"strokes": [[0, 1, 2]]}, "strokes: expected points"),
         ({"strokes": [[0, 1e9, 1]]}, "strokes: expected offsets of at most 1000"),
+        ({"strokes": [[10**400, 0, 1]]}, "strokes: expected points"),
         ({"count": 0}, "count: expected 1 to 12, got 0"),
         ({"count": 1.5}, "count: expected 1 to 12"),
         ({"temperature": 0}, "temperature: expected 0.01 to 2, got 0"),
@@ -164,6 +165,25 @@ def test_a_form_of_another_page_and_a_long_question_are_refused(served, monkeypa
     client = served(make())
     assert client.ask("/api/complete", QUESTION, Content_Type="text/plain")[0] == 400
     assert client.ask("/api/complete", QUESTION, Content_Length="1x")[0] == 400
+    assert client.ask("/api/complete", QUESTION, Content_Length="1" * 5000)[0] == 400
     assert client.ask("/api/nothing", QUESTION)[0] == 404
     monkeypatch.setattr(demo_server, "MOST_BYTES", 10)
     assert client.ask("/api/complete", QUESTION)[0] == 400
+
+
+def test_a_failure_of_the_model_is_told_and_the_next_question_answered(served, capsys, monkeypatch):
+    model = make()
+    client = served(model)
+    complete = model.complete
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory\nmore")
+
+    monkeypatch.setattr(model, "complete", fail)
+    status, _, content = client.ask("/api/complete", QUESTION)
+    assert (status, json.loads(content)) == (500, {"error": "the model failed: RuntimeError: out of memory\\nmore"})
+    assert "the model failed: RuntimeError" in capsys.readouterr().err
+    monkeypatch.setattr(model, "complete", complete)
+    assert client.ask("/api/complete", QUESTION)[0] == 200
+    monkeypatch.setattr(model, "complete", lambda *_, **__: [np.array([[np.nan, 0, 1]])])
+    assert client.ask("/api/complete", QUESTION)[0] == 500

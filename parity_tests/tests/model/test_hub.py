@@ -134,10 +134,15 @@ def test_what_is_pushed_is_what_is_saved(tmp_path, monkeypatch):
         def upload_folder(self, repo_id: str, folder_path: Path, **_: object) -> str:
             uploaded[repo_id] = sorted(path.name for path in Path(folder_path).iterdir())
             uploaded["weights"] = (Path(folder_path) / WEIGHTS_FILE).read_bytes()
+            uploaded["card"] = (Path(folder_path) / "README.md").read_text()
             return "an address"
 
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     model = hub.SketchRNN(make().hparams, 1)
     assert model.save_pretrained(tmp_path / "sheep", push_to_hub=True, repo_id="me/sheep") == "an address"
     assert uploaded["me/sheep"] == ["README.md", "config.json", "model.safetensors", "sketches.png"]
+    assert 'from_pretrained("me/sheep")' in uploaded["card"]
+    assert model.train().push_to_hub("you/sheep") == "an address"
+    assert 'from_pretrained("you/sheep")' in uploaded["card"]
+    assert model.training
     assert uploaded["weights"] == (tmp_path / "sheep" / WEIGHTS_FILE).read_bytes()

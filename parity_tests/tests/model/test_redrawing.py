@@ -117,6 +117,7 @@ def test_slerp():
     [
         (lambda m: m.complete([[1, 2]]), r"expected a sketch \[n, 3\], got \[1, 2\]"),
         (lambda m: m.complete("a sheep"), r"expected a sketch as numbers \[n, 3\]"),
+        (lambda m: m.complete([[10**400, 0, 0]]), r"expected a sketch as numbers \[n, 3\]"),
         (lambda m: m.complete([[1, np.nan, 0]]), "expected a sketch of finite offsets"),
         (lambda m: m.complete([[1, 1, 0.5]]), r"a pen that is 0 \(down\) or 1 \(lifted\)"),
         (lambda m: m.complete(BEGUN, 0), "count is 0, expected at least 1"),

@@ -137,6 +137,21 @@ def test_a_set_without_a_split_says_what_it_has(here, tmp_path, capsys):
     assert call("complete", here / "sheep", f"{tmp_path}/a.npz:0", "-o", tmp_path / "out.svg") == 0
 
 
+def test_the_file_that_a_sketch_is_read_from_is_not_written_over(here, tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    path.write_bytes((here / "set.npz").read_bytes())
+    commands = (
+        ("complete", here / "sheep", f"{path}:test:0"),
+        ("reconstruct", here / "sheep", f"{path}:0"),
+        ("interpolate", here / "sheep", f"{here}/set.npz:0", f"{path}:test:1"),
+        ("sample", here / "sheep", "--like", path),
+    )
+    for command in commands:
+        assert call(*command, "-o", path) == 2
+        assert f"-o {path}: is the file that {path}" in capsys.readouterr().err
+    assert path.read_bytes() == (here / "set.npz").read_bytes()
+
+
 # The page -------------------------------------------------------------------------------------------------------------
 
 

@@ -106,3 +106,10 @@ def test_what_is_no_saved_model_is_one_error(tmp_path, capsys):
     hyper = save(tmp_path / "hyper", HParams(dec_model="hyper", dec_rnn_size=4, hyper_num_units=3))
     assert call("export", hyper, tmp_path / "out", "--format", "tf") == 2
     assert "hyper_num_units=3: Magenta's HyperLSTM has no such flags" in capsys.readouterr().err
+
+
+def test_nothing_is_written_if_the_set_cannot_be_used(tmp_path, capsys):
+    folder = save(tmp_path / "model")
+    assert call("export", folder, tmp_path / "out.json", "--format", "js", "--data", tmp_path / "typo.npz") == 2
+    assert "typo.npz" in capsys.readouterr().err
+    assert not (tmp_path / "out.json").exists()

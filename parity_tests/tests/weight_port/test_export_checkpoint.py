@@ -121,7 +121,10 @@ def test_what_magenta_cannot_load_is_refused():
     with pytest.raises(BadInput, match="hyper_num_units=3: Magenta's HyperLSTM has no such flags, it always has"):
         check_loadable(HParams(enc_model="hyper", hyper_num_units=3), weights)
     check_loadable(HParams(enc_model="hyper", hyper_num_units=3, conditional=False), weights)
-    with pytest.raises(BadInput, match="float64, which Magenta's code cannot load; round them with --float32"):
+    with pytest.raises(
+        BadInput,
+        match="the weights or Adam's slots are float64, which Magenta's code cannot load; round them with --float32",
+    ):
         check_loadable(HParams(), {"decoder.output_b": np.zeros(3)})
 
 

@@ -139,10 +139,14 @@ def test_files_are_replaced_only_on_demand(tmp_path):
     with pytest.raises(BadInput, match=r"old.json: exists already; choose another name, or replace it with --force"):
         export_js(stored, tmp_path / "old.json")
     assert (tmp_path / "old.json").read_text() == "old"
+    with pytest.raises(BadInput, match=r"old.json: is not a sketch-rnn-js model; --force will not replace it"):
+        export_js(stored, tmp_path / "old.json", force=True)
+    assert (tmp_path / "old.json").read_text() == "old"
+    (tmp_path / "old.json").write_text('[{"name": "bird", "mode": 2}, cut')
     export_js(stored, tmp_path / "old.json", force=True)
     read_model(tmp_path / "old.json")
     (tmp_path / "folder.json").mkdir()
-    with pytest.raises(BadInput, match=r"folder.json: exists already"):
+    with pytest.raises(BadInput, match=r"folder.json: is a folder, expected the name of a file"):
         export_js(stored, tmp_path / "folder.json", force=True)
 
 

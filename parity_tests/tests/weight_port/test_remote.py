@@ -80,7 +80,7 @@ def test_the_zoo_is_listed(capsys):
         ("zoo:cat bus", "zoo:cat bus: no official model has this name; there is catbus"),
         ("zoo:", "zoo:: no official model has this name; python -m weight_port zoo lists them all"),
         ("zoo:bird --member x", "zoo:bird: --member x chooses a model in a .zip archive, and this names a model"),
-        ("URL/bird.npz?key=s3cret", "URL/bird.npz: expected the URL of a .zip archive or of a sketch-rnn-js"),
+        ("URL/bird.npz?key=s3cret", "a URL at http://127.0.0.1:"),
         ("URL/none.json", "URL/none.json: expected a model, got HTTP status 404 (Not Found); check address and name"),
         ("URL/page.json", "URL/page.json: expected a model, got a web page (HTML or XML)"),
         ("http://[/a.json", "the URL of a model: expected http(s)://host/folder, got a damaged host or port"),

@@ -10,16 +10,18 @@ const svgNamespace = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-const state = { drawings: [], chosen: 0, request: 0, animation: 0 };
+const state = { drawings: [], chosen: -1, request: 0, animation: 0 };
 
 // A paper ------------------------------------------------------------------------------------------------------------
 
 class Paper {
-  constructor(svg, changed) {
+  constructor(svg, begun, changed) {
     this.svg = svg;
-    this.changed = changed; // called when a line is finished
+    this.begun = begun; // called when a line is begun
+    this.changed = changed; // called when one is finished
     this.lines = []; // of [x, y]
     this.line = null; // that is being drawn
+    this.bounds = [0, 0, PAPER, PAPER]; // of what is shown
     this.cursor = [PAPER / 2, PAPER / 2];
     this.pen = this.element("circle", { r: 4, class: "pen" });
     svg.addEventListener("pointerdown", (event) => this.press(event));
@@ -36,14 +38,18 @@ class Paper {
 
   place(event) {
     const box = this.svg.getBoundingClientRect();
-    const inside = (value) => Math.min(PAPER, Math.max(0, value));
-    return [inside((event.clientX - box.left) / box.width * PAPER), inside((event.clientY - box.top) / box.height * PAPER)];
+    const shown = this.svg.viewBox.baseVal; // more than the paper, if a drawing leaves it
+    const inside = (value) => Math.min(1, Math.max(0, value));
+    return [
+      shown.x + inside((event.clientX - box.left) / box.width) * shown.width,
+      shown.y + inside((event.clientY - box.top) / box.height) * shown.height,
+    ];
   }
 
   press(event) {
     if (event.button !== 0 || !event.isPrimary) return;
     this.svg.setPointerCapture(event.pointerId);
-    this.show(); // in the paper's own size, in which the pen is placed
+    this.show(); // without what the model added, in the size in which the pen is placed
     this.begin(this.place(event));
   }
 
@@ -53,8 +59,7 @@ class Paper {
   }
 
   begin(point) {
-    stopAnimation();
-    state.request++; // what was asked before is not wanted any more
+    this.begun();
     this.line = [point];
     this.show();
   }
@@ -84,8 +89,8 @@ class Paper {
       if (this.line === null) this.begin([...this.cursor]);
       else this.lift();
     } else if (event.key === "Enter") {
-      this.lift();
-      finish();
+      if (this.line !== null) this.lift(); // which asks the model, on the first paper
+      else if (this === paper) finish();
     } else return;
     event.preventDefault();
     this.pen.setAttribute("class", `pen used${this.line === null ? "" : " down"}`);
@@ -106,11 +111,13 @@ class Paper {
 
   // The person's lines, and the lines that the model adds; where these leave the paper, all is shown smaller.
   show(added = [], whole = added) {
-    const [left, top, right, bottom] = added.length ? boundsOf([[[0, 0], [PAPER, PAPER]], ...whole]) : [0, 0, PAPER, PAPER];
+    const own = this.line === null ? this.lines : [...this.lines, this.line];
+    // while a line is drawn, the paper keeps its size
+    const [left, top, right, bottom] = this.line === null ? boundsOf([[[0, 0], [PAPER, PAPER]], ...own, ...whole]) : this.bounds;
+    this.bounds = [left, top, right, bottom];
     const size = Math.max(right - left, bottom - top);
     this.svg.setAttribute("viewBox", `${left} ${top} ${size} ${size}`);
     this.svg.querySelectorAll("path").forEach((path) => path.remove());
-    const own = this.line === null ? this.lines : [...this.lines, this.line];
     for (const line of own) this.element("path", { d: pathOf(line) });
     for (const line of added) this.element("path", { d: pathOf(line), class: "model" });
     this.pen.setAttribute("cx", this.cursor[0]);
@@ -193,8 +200,9 @@ function centred(lines) {
 
 // What the buttons do ------------------------------------------------------------------------------------------------
 
-const paper = new Paper(byId("paper"), () => finish());
-const other = new Paper(byId("other"), () => {});
+// What was asked before a line is begun is not wanted any more.
+const paper = new Paper(byId("paper"), () => { state.request++; stopAnimation(); say(""); }, () => finish());
+const other = new Paper(byId("other"), () => {}, () => {});
 const settings = () => ({
   temperature: Number(byId("temperature").value),
   count: Number(byId("count").value),
@@ -209,13 +217,17 @@ function say(text, isError = false) {
 // Ask the engine, and ignore the answer if something newer was asked meanwhile.
 async function ask(what, question) {
   const request = ++state.request;
+  if (!document.body.dataset.ready) {
+    say("The model is not there yet; try again in a moment.");
+    return null;
+  }
   say("The model draws ...");
   const began = performance.now();
   try {
-    const answer = await engine[what](question);
+    const answer = await engine[what](question());
     if (request !== state.request) return null;
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
-    say(`${answer.length} drawings in ${seconds} seconds.`);
+    say(`${answer.length} drawing${answer.length === 1 ? "" : "s"} in ${seconds} seconds.`);
     return answer;
   } catch (error) {
     if (request === state.request) say(String(error.message || error), true);
@@ -225,7 +237,7 @@ async function ask(what, question) {
 
 async function finish() {
   const lines = paper.lines;
-  const drawings = await ask("complete", { strokes: strokesOf(lines), ...settings() });
+  const drawings = await ask("complete", () => ({ strokes: strokesOf(lines), ...settings() }));
   if (drawings === null) return;
   show(drawings.map((drawing) => ({ own: lines, added: addedTo(lines, drawing) })));
   choose(0);
@@ -233,8 +245,10 @@ async function finish() {
 
 async function morph() {
   if (!paper.lines.length || !other.lines.length) return say("Draw something on both papers first.", true);
-  const question = { first: strokesOf(paper.lines), second: strokesOf(other.lines), ...settings() };
-  const drawings = await ask("interpolate", { ...question, count: Math.max(2, question.count) });
+  const drawings = await ask("interpolate", () => {
+    const { count, ...more } = settings();
+    return { first: strokesOf(paper.lines), second: strokesOf(other.lines), count: Math.max(2, count), ...more };
+  });
   if (drawings === null) return;
   stopAnimation();
   paper.show();
@@ -243,6 +257,7 @@ async function morph() {
 
 function show(drawings) {
   state.drawings = drawings;
+  state.chosen = -1;
   byId("drawings").replaceChildren(...drawings.map(({ own, added }, number) => {
     const button = document.createElement("button");
     button.setAttribute("aria-label", `Drawing ${number + 1}`);
@@ -321,7 +336,7 @@ function save() {
   link.href = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
   link.download = "drawing.svg";
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it later
 }
 
 byId("finish").addEventListener("click", finish);
