@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import threading
 import webbrowser
 from pathlib import Path
@@ -42,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         print("next:", shlex.join(["python", "-m", "http.server", "--directory", str(arguments.static)]))
         return 0
     with open_server(model, name, arguments.port) as server, notices_as_notes():
+        # a script that starts it in the background makes it ignore Ctrl-C otherwise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
         print(f"serving {name} on {address} for this computer alone; Ctrl-C ends it", flush=True)
         if not arguments.no_browser:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -169,10 +171,25 @@ def test_the_page_is_written_as_a_folder(here, tmp_path, capsys):
     assert "--port is 70000, expected 0 to 65535" in capsys.readouterr().err
 
 
+@contextmanager
+def ended(process: subprocess.Popen) -> Iterator[None]:
+    """Whatever happens, the process does not outlive the block."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="waits for a system with Ctrl-C as a signal")
 def test_the_page_is_served_until_ctrl_c(here):
     command = [sys.executable, "-m", "pytorch_sketch_rnn", "demo", str(here / "drawer"), "--port", "0", "--no-browser"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    ignore = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script does for what it starts in the background
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, ignore)
+    with process, ended(process):
         line = process.stdout.readline()
         match = re.match(r"serving drawer on (http://127\.0\.0\.1:\d+/) for this computer alone; Ctrl-C ends it", line)
         assert match, line + process.stderr.read()
