@@ -41,7 +41,7 @@ test: $(READY) ## the unit tests, many of them against small recordings of the o
 test-slow: $(READY) ## the tests that take minutes: a training that is killed 50 times and resumed, bit for bit
 	$(BIN)/python -m pytest -m slow
 
-test-browser: $(READY) ## the tests that compare SVG drawings with those of Chromium; icons come from npm
+test-browser: $(READY) ## the tests in Chromium: a person at the page, and SVG drawings; they take packages from npm
 	$(BIN)/python -m pytest -m browser
 
 fixtures: $(READY) ## record the small recordings again with the official code

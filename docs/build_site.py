@@ -58,12 +58,15 @@ def sources() -> dict[str, str]:
     found = {"index.md": _moved((ROOT / "README.md").read_text(encoding="utf-8"))}
     found["contributing.md"] = _moved((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     for path in sorted((ROOT / "docs").rglob("*.md")):
-        found[path.relative_to(ROOT / "docs").as_posix()] = path.read_text(encoding="utf-8")
+        place = path.relative_to(ROOT / "docs").as_posix()
+        outside = "../" * (place.count("/") + 1)  # leads out of docs/; the site is one folder deeper in the repository
+        found[place] = path.read_text(encoding="utf-8").replace(f"]({outside}", f"](../{outside}")
     return found
 
 
 def _moved(text: str) -> str:
     """A page of the top folder, whose links into ``docs/`` lose that folder."""
+    text = re.sub(r"\]\((?!docs/|https?:|#|\w+\.md)", "](../../", text)  # to files of the repository
     text = re.sub(r"\]\(docs/", "](", text)
     return text.replace("](CONTRIBUTING.md", "](contributing.md").replace("](README.md", "](index.md")
 

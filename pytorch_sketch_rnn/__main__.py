@@ -11,7 +11,7 @@ from pytorch_sketch_rnn.errors import BadInput, run_command
 # Each module has add_arguments(parser) and run(arguments), which returns the exit code.
 COMMANDS = {
     "sample": (sample, "draw new sketches, as one page"),
-    "reconstruct": (reconstruct, "encode a sketch and draw it anew, several times"),
+    "reconstruct": (reconstruct, "encode a sketch and draw it again, several times"),
     "interpolate": (interpolate, "draw sketches between two given ones"),
     "complete": (complete, "finish a drawing that somebody began, several times"),
     "demo": (demo, "serve a page on which the model finishes what a person begins to draw"),

@@ -108,6 +108,12 @@ class HParams:
                 raise Refused(f"{field.name} is {excerpt(value)}, expected {allowed.expected}", name=field.name)
             object.__setattr__(self, field.name, value)
 
+    @property
+    def cells(self) -> dict[str, str]:
+        """The kinds of the model's cells, by hyperparameter; an unconditional model has no encoder."""
+        encoder = {"enc_model": self.enc_model} if self.conditional else {}
+        return {"dec_model": self.dec_model, **encoder}
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from names and values; missing names take Magenta's defaults.

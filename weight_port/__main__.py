@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_sketch_rnn.command_line import Parser
 from pytorch_sketch_rnn.errors import excerpt, printable, run_command
 from weight_port import zoo
+from weight_port.archive import EXPORT_NAME
 from weight_port.convert import Plan
 from weight_port.export import command as export
 from weight_port.folder import convert_source, examine, scale_factor_of
@@ -68,7 +69,7 @@ def main(argv: list[str]) -> int:
             return 0
         measured = scale_factor_of_sets(arguments.data) if arguments.data else None
         inferred, plan = convert_source(source, arguments.out, flags, scale_factor=measured, force=arguments.force)
-        origin = "from --data" if arguments.data else "from the model's info"
+        origin = "from --data" if arguments.data else _scale_origin(source)
         scale_factor = scale_factor_of(source) if measured is None else measured
     _print_note(source)
     _print_hyperparameters(inferred)
@@ -101,7 +102,7 @@ def _inspect(source: Source, flags: dict[str, Any]) -> None:
         print(f"DAMAGED: {printable(name)}: {what}")
     _print_note(source)
     _print_hyperparameters(inferred)
-    _print_scale_factor(scale_factor_of(source), "from the model's info")
+    _print_scale_factor(scale_factor_of(source), _scale_origin(source))
     roles = (
         dict.fromkeys(plan.weights, "weight")
         | dict.fromkeys(plan.optimizer, "optimizer state")
@@ -145,6 +146,11 @@ def _print_list(title: str, items: Iterable[str]) -> None:
 def _print_note(source: Source) -> None:
     if source.note:
         print(f"note: {source.note}")
+
+
+def _scale_origin(source: Source) -> str:
+    """Where a source has its scale factor from; a checkpoint, from the export that wrote it."""
+    return "from the model's info" if source.format == "sketch-rnn-js" else f"from {EXPORT_NAME}"
 
 
 def _print_scale_factor(scale_factor: float | None, origin: str) -> None:

@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", type=Path, help="a folder written by training or weight_port")
     add("sketch", metavar="SKETCH", help=SKETCH_HELP)
-    add("--points", type=int, help="take only so many points of the sketch as its beginning (default: all)")
+    add(
+        "--points",
+        metavar="N",
+        type=int,
+        help="take only the first N points of the sketch as its beginning (default: all)",
+    )
     add("--count", type=int, default=COUNT, help=f"number of endings (default {COUNT})")
     add_scale(parser)
     add_drawing_flags(

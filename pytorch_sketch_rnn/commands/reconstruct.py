@@ -1,4 +1,4 @@
-"""``python -m pytorch_sketch_rnn reconstruct MODEL SKETCH -o FILE`` encodes a sketch and draws it anew."""
+"""``python -m pytorch_sketch_rnn reconstruct MODEL SKETCH -o FILE`` encodes a sketch and draws it again."""
 
 import argparse
 from pathlib import Path
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         drawn = drawer.model.reconstruct(
             given.strokes, arguments.count, drawer.temperature, max_len=drawer.max_len, draws=drawer.draws
         )
-    title = f"{given.name}, then drawn anew"
+    title = f"{given.name}, then drawn again"
     write_page(arguments, drawer, [given.strokes, *drawn], title, columns=arguments.columns)
     print(f"wrote {arguments.out}: {given.name}, then {len(drawn)} reconstructions of {lengths_of(drawn)} points")
     return 0

@@ -10,10 +10,12 @@ from PIL import Image
 
 from pytorch_sketch_rnn.data.drawing import CELL, LINE_WIDTH, MARGIN, Page, fit_all, page_image, page_layout, svg_text
 from pytorch_sketch_rnn.data.strokes import Lines
+from pytorch_sketch_rnn.errors import BadInput
 
 POINTS_A_SECOND = 40
 FRAMES_A_SECOND = 20
 MOST_FRAMES = 200  # of a GIF; longer drawings skip points
+LARGEST_SIDE = 65_535  # pixels of a GIF, which the format counts in 16 bits
 MOST_PIXELS = 500_000_000  # of all frames together, a byte each; larger pages have fewer frames
 LAST_SECONDS = 2.0  # how long a GIF shows the finished page
 
@@ -69,9 +71,19 @@ def frames(
     title: str | None = None,
     row_labels: Sequence[str] | None = None,
 ) -> list[Image.Image]:
-    """A page of sketches as it comes about, at most :data:`MOST_FRAMES` pictures; the last one is finished."""
+    """The frames of a GIF, in which a page of sketches comes about; the last one is finished.
+
+    There are at most :data:`MOST_FRAMES`, and fewer of a large page. For the arguments see :func:`drawing.grid_svg`.
+
+    Raises:
+        BadInput: as :func:`drawing.grid_svg`, and when a side is longer than :data:`LARGEST_SIDE`.
+    """
     cells = fit_all(sketches)
     page = page_layout(len(cells), columns, CELL, title, row_labels)
+    if max(page.width, page.height) > LARGEST_SIDE:
+        raise BadInput(
+            f"a .gif has at most {LARGEST_SIDE} pixels a side; use other columns, fewer sketches, or an .svg"
+        )
     longest = max(sum(map(len, lines)) for lines in cells)
     most = max(1, min(MOST_FRAMES, MOST_PIXELS // (page.width * page.height)))
     steps = max(1, POINTS_A_SECOND // FRAMES_A_SECOND, -(-longest // most))
@@ -80,7 +92,7 @@ def frames(
 
 
 def _frame(page: Page, cells: Sequence[Lines], count: int) -> Image.Image:
-    """The page when each sketch has so many points."""
+    """The page with the first ``count`` points of each sketch."""
     shown = []
     for lines in cells:
         left, begun = count, []

@@ -22,10 +22,10 @@ CELL = 160
 LABEL_HEIGHT = 20
 MARGIN = 10
 LINE_WIDTH = 2.5
-FONT_SIZE = 13
+_FONT_SIZE = 13
 _CHARACTER = 7  # a little more than the mean width of a character, so that wrapped text fits its page
 # PNG lines are drawn this many times larger, then averaged, which makes them smooth.
-ENLARGEMENT = 4
+_ENLARGEMENT = 4
 
 
 def to_svg(sketch: np.ndarray) -> str:
@@ -171,7 +171,7 @@ def _svg_path(lines: Lines) -> str:
 
 def svg_text(text: str, place: str) -> str:
     """A line of text whose middle is at a height."""
-    font = f'font-family="sans-serif" font-size="{FONT_SIZE}" dominant-baseline="central"'
+    font = f'font-family="sans-serif" font-size="{_FONT_SIZE}" dominant-baseline="central"'
     return f"<text {place} {font}>{escape(text)}</text>"
 
 
@@ -192,19 +192,19 @@ def page_image(page: Page, cells: Sequence[Lines]) -> Image.Image:
     image = Image.new("L", (page.width, page.height), "white")
     for lines, place in zip(cells, page.places, strict=True):
         image.paste(_cell_image(lines), place)
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(FONT_SIZE)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(_FONT_SIZE)
     for text, y in page.texts:
         draw.text((MARGIN, y), text, fill="black", font=font, anchor="lm")
     return image
 
 
 def _cell_image(lines: Lines) -> Image.Image:
-    image = Image.new("L", (CELL * ENLARGEMENT, CELL * ENLARGEMENT), "white")
+    image = Image.new("L", (CELL * _ENLARGEMENT, CELL * _ENLARGEMENT), "white")
     draw = ImageDraw.Draw(image)
-    width = round(LINE_WIDTH * ENLARGEMENT)
+    width = round(LINE_WIDTH * _ENLARGEMENT)
     for line in lines:
-        points = [(x * ENLARGEMENT, y * ENLARGEMENT) for x, y in line]
+        points = [(x * _ENLARGEMENT, y * _ENLARGEMENT) for x, y in line]
         draw.line(points, fill="black", width=width)
         for point in points:  # round caps and joins
             draw.circle(point, width / 2, fill="black")
-    return image.reduce(ENLARGEMENT)
+    return image.reduce(_ENLARGEMENT)

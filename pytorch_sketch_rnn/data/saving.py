@@ -11,7 +11,6 @@ from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 
-LARGEST_GIF = 65_535  # pixels of a side, which the format counts in 16 bits
 SVG, PNG, GIF, NPZ = SUFFIXES = (".svg", ".png", ".gif", ".npz")
 
 
@@ -56,8 +55,6 @@ def save_drawing(
             grid_image(sketches, columns, title=title, row_labels=row_labels).save(temporary, format="PNG")
         else:
             first, *others = frames(sketches, columns, title=title, row_labels=row_labels)
-            if max(first.size) > LARGEST_GIF:
-                raise BadInput(f"{path}: a .gif has at most {LARGEST_GIF} pixels a side; use --columns, or an .svg")
             seconds = [1 / FRAMES_A_SECOND] * len(others) + [LAST_SECONDS]
             times = [round(1000 * second) for second in seconds]
             first.save(temporary, format="GIF", save_all=True, append_images=others, duration=times, loop=0)
@@ -76,4 +73,4 @@ def check_suffix(path: Path, *, animate: bool = False) -> None:
         expected = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         raise BadInput(f"{path}: expected a name that ends in {expected}, got {path.suffix or 'no suffix'}")
     if animate and suffix not in (SVG, GIF):
-        raise BadInput(f"--animate: expected a file that ends in .svg or .gif, got {path}")
+        raise BadInput(f"{path}: cannot be animated; expected a name that ends in .svg or .gif")

@@ -135,7 +135,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True  # Ctrl-C does not wait for a browser that keeps its connection
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a browser that went away."""
+        """Say nothing of a browser that went away or was too slow; tell any other error."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 def open_server(model: "SketchRNN", name: str, port: int) -> ThreadingHTTPServer:

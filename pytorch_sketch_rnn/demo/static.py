@@ -24,9 +24,7 @@ def check_runs_in_page(model: "SketchRNN") -> None:
     Raises:
         BadInput: when it has other cells than LSTMs.
     """
-    hparams = model.hparams
-    cells = {"dec_model": hparams.dec_model} | ({"enc_model": hparams.enc_model} if hparams.conditional else {})
-    others = [f"{name} is {cell}" for name, cell in cells.items() if cell != "lstm"]
+    others = [f"{name} is {cell}" for name, cell in model.hparams.cells.items() if cell != "lstm"]
     if others:
         raise Refused(
             f"--static: {', '.join(others)}, and the page computes plain LSTMs only; serve it without --static"

@@ -129,7 +129,7 @@ def reconstruct(
     max_len: int | None = None,
     draws: Draws | None = None,
 ) -> list[np.ndarray]:
-    """Encode a sketch and draw it anew, several times.
+    """Encode a sketch and draw it again, several times.
 
     Args:
         model: conditional, in eval mode.

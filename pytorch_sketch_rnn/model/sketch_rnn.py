@@ -291,7 +291,7 @@ class SketchRNN(nn.Module):
     def reconstruct(
         self, strokes: ArrayLike, count: int = 1, temperature: float = 0.5, **more: Any
     ) -> list[np.ndarray]:
-        """Draw a sketch anew, several times: :func:`pytorch_sketch_rnn.model.redrawing.reconstruct`."""
+        """Draw a sketch again, several times: :func:`pytorch_sketch_rnn.model.redrawing.reconstruct`."""
         from pytorch_sketch_rnn.model.redrawing import reconstruct
 
         return reconstruct(self, strokes, count, temperature, **more)

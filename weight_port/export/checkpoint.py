@@ -1,6 +1,6 @@
 """Writes a folder that official Magenta's ``load_model`` and ``load_checkpoint`` read.
 
-It holds what Magenta's trainer leaves, except for the graph (``.meta``), which Magenta builds anew: ``checkpoint``,
+It holds what Magenta's trainer leaves, except for the graph (``.meta``), which Magenta builds itself: ``checkpoint``,
 ``vector-N.index``, ``vector-N.data-00000-of-00001`` and ``model_config.json``. ``export.json``, at which Magenta does
 not look, says where it comes from.
 """
@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pytorch_sketch_rnn.errors import naming
+from pytorch_sketch_rnn.errors import BadInput, enumerated, naming
 from pytorch_sketch_rnn.hparams import HYPER_SIZES, SCALE_FACTOR
+from pytorch_sketch_rnn.json_file import read_json
 from weight_port.archive import CONFIG_NAME, EXPORT_NAME
 from weight_port.export.stored import Stored
 from weight_port.export.variables import official_variables
@@ -37,6 +38,8 @@ def export_checkpoint(stored: Stored, out: Path, *, force: bool = False) -> Path
     """
     with naming(stored.folder):
         variables = official_variables(stored.hparams, stored.weights, stored.optimizer)
+    if force:
+        _refuse_others(out)
     step = int(variables[GLOBAL_STEP])
     name = f"vector-{max(step - 1, 0)}"  # the trainer saves after a step, under its number; the first is 0
     with new_folder(out, force=force, marker=EXPORT_NAME) as folder:
@@ -44,8 +47,24 @@ def export_checkpoint(stored: Stored, out: Path, *, force: bool = False) -> Path
         lines = (f'{key}: "{name}"\n' for key in ("model_checkpoint_path", "all_model_checkpoint_paths"))
         (folder / "checkpoint").write_text("".join(lines), encoding="utf-8")
         _write_json(folder / CONFIG_NAME, model_config(stored))
-        _write_json(folder / EXPORT_NAME, _record(stored, variables))
+        files = sorted([EXPORT_NAME, *(path.name for path in folder.iterdir())])
+        _write_json(folder / EXPORT_NAME, _record(stored, variables) | {"files": files})
     return out / name
+
+
+def _refuse_others(out: Path) -> None:
+    """Refuse to replace an export in which somebody else wrote, such as Magenta's trainer.
+
+    Raises:
+        BadInput: naming a file of theirs.
+    """
+    if not (out / EXPORT_NAME).is_file():
+        return  # new_folder says what is wrong with it
+    record = read_json(out / EXPORT_NAME, "the record of an export")
+    files = record.get("files") if isinstance(record, dict) else None
+    others = sorted(path.name for path in out.iterdir() if not isinstance(files, list) or path.name not in files)
+    if others:
+        raise BadInput(f"{out}: holds what no export wrote: {enumerated(others, 5)}; --force will not replace it")
 
 
 def model_config(stored: Stored) -> dict[str, Any]:

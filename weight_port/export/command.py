@@ -10,11 +10,10 @@ import numpy as np
 from pytorch_sketch_rnn.commands.backend_flag import notices_as_notes
 from pytorch_sketch_rnn.errors import BadInput, naming, printable
 from weight_port.export.checkpoint import export_checkpoint
-from weight_port.export.quantising_cost import cost_of_quantising, sketches_of
+from weight_port.export.quantising_cost import Sketches, cost_of_quantising, sketches_of
 from weight_port.export.sketch_rnn_js import Quantised, export_js
 from weight_port.export.stored import Stored, read_stored
 from weight_port.export.variables import check_loadable
-from weight_port.scale_factor import scale_factor_of_sets
 
 TF, JS, JS_INTS = "tf", "js", "js-ints"
 FORMATS = {
@@ -87,11 +86,9 @@ def _rounded(stored: Stored) -> Stored:
 
 
 def _export_js(arguments: argparse.Namespace, stored: Stored) -> None:
-    scale_factor = None
-    if arguments.data is not None and stored.scale_factor is None:
-        scale_factor = scale_factor_of_sets([arguments.data])
-    if arguments.data is not None:
-        sketches_of(stored, arguments.data)  # refused before anything is written
+    # read before anything is written, so that a set that cannot be used leaves nothing
+    given = None if arguments.data is None else sketches_of(arguments.data, stored.hparams.max_seq_len)
+    scale_factor = None if given is None or stored.scale_factor is not None else float(given.scale_factor)
     info, quantised = export_js(
         stored,
         arguments.out,
@@ -104,17 +101,17 @@ def _export_js(arguments: argparse.Namespace, stored: Stored) -> None:
     print(f"wrote {printable(arguments.out)}: {', '.join(f'{key}={printable(value)}' for key, value in info.items())}")
     if stored.optimizer:
         print(f"left out: {len(stored.optimizer)} variables of optimizer state, which the format does not have")
-    _print_cost(arguments, stored, quantised)
+    _print_cost(stored, quantised, given, arguments.data)
     _print_next(arguments.out)
 
 
-def _print_cost(arguments: argparse.Namespace, stored: Stored, quantised: Quantised) -> None:
+def _print_cost(stored: Stored, quantised: Quantised, given: Sketches | None, data: Path | None) -> None:
     moved = max(float(np.abs(quantised.weights()[name] - stored.weights[name]).max()) for name in quantised.numbers)
     clipped = f", {quantised.clipped} of them clipped at +-10" if quantised.clipped else ""
     print(f"weights in 16 bits: moved by up to {moved:.2g}{clipped}")
     with notices_as_notes():
-        cost = cost_of_quantising(stored, quantised, arguments.data)
-    source = "that the model drew" if arguments.data is None else f"of {printable(arguments.data)}"
+        cost = cost_of_quantising(stored, quantised, given)
+    source = "that the model drew" if data is None else f"of {printable(data)}"
     print(
         f"what that costs, on {cost.sketches} sketches {source} ({cost.points} points): the negative log-likelihood "
         f"changes by {cost.after - cost.before:+.2g} nats a point, from {cost.before:.6g} to {cost.after:.6g}"

@@ -24,6 +24,13 @@ SKETCHES = 100
 _SEED = 0
 
 
+class Sketches(NamedTuple):
+    """Sketches on which a model is measured."""
+
+    strokes: list[np.ndarray]  # stroke-3 [n, 3] each, in units of the file
+    scale_factor: np.float32  # of the set; offsets are divided by it
+
+
 class Cost(NamedTuple):
     """Negative log-likelihoods of some sketches, means over all their points, in nats."""
 
@@ -33,48 +40,42 @@ class Cost(NamedTuple):
     after: float
 
 
-def cost_of_quantising(stored: Stored, quantised: Quantised, data: Path | None = None) -> Cost:
+def cost_of_quantising(stored: Stored, quantised: Quantised, given: Sketches | None = None) -> Cost:
     """Compare a model with its quantised self on sketches.
 
     Args:
         stored: the model.
         quantised: its weights in 16 bits.
-        data: a stroke set, of whose test split the first sketches are taken, divided by the set's scale factor; None:
-            sketches that the model itself draws at temperature 1. A conditional model gets the latent vector that a
-            sketch was drawn from, or the mean that its own encoder gives.
-
-    Raises:
-        BadInput: when the set cannot be read, or has no sketch that is short enough.
+        given: sketches, no longer than ``max_seq_len``; None: some that the model itself draws at temperature 1. A
+            conditional model gets the latent vector that a sketch was drawn from, or the mean that its own encoder
+            gives.
     """
     models = [_model(stored, stored.weights), _model(stored, quantised.weights())]
     z: Tensor | None = None
-    if data is None:
+    if given is None:
         hparams = stored.hparams
         draws = TorchDraws(torch.Generator().manual_seed(_SEED))
         if hparams.conditional:
             z = draws.normal("latent", (SKETCHES, hparams.z_size), models[0].decoder.output_w)
-        sketches = sample_batch(models[0], SKETCHES, hparams.max_seq_len, z=z, draws=draws)
-        scale_factor = np.float32(1)
-    else:
-        sketches, scale_factor = sketches_of(stored, data)
+        given = Sketches(sample_batch(models[0], SKETCHES, hparams.max_seq_len, z=z, draws=draws), np.float32(1))
+    sketches, scale_factor = given
     batch = Split(sketches, scale_factor, max(1, *map(len, sketches))).in_order(range(len(sketches)))
     points = int(sum(map(len, sketches)))
     return Cost(len(sketches), points, *(_nats(model, batch.sketches, batch.lengths, z) for model in models))
 
 
-def sketches_of(stored: Stored, data: Path) -> tuple[list[np.ndarray], np.float32]:
-    """The first sketches of a set's test split that are short enough for a model, and the set's scale factor.
+def sketches_of(data: Path, max_seq_len: int) -> Sketches:
+    """The first sketches of a stroke set's test split that are short enough for a model.
 
     Raises:
         BadInput: when the set cannot be read, or has no such sketch.
     """
-    limit = stored.hparams.max_seq_len
     with open_set(data) as stroke_set:
-        short = (sketch for sketch in stroke_set.splits["test"] if len(sketch) <= limit)
-        sketches, scale_factor = list(islice(short, SKETCHES)), stroke_set.scale_factor()
-    if not sketches:
-        raise BadInput(f"{data}: its test split has no sketch of at most {limit} points, that is max_seq_len")
-    return sketches, scale_factor
+        short = (sketch for sketch in stroke_set.splits["test"] if len(sketch) <= max_seq_len)
+        found = Sketches(list(islice(short, SKETCHES)), stroke_set.scale_factor())
+    if not found.strokes:
+        raise BadInput(f"{data}: its test split has no sketch of at most {max_seq_len} points, that is max_seq_len")
+    return found
 
 
 def _model(stored: Stored, weights: Mapping[str, np.ndarray]) -> SketchRNN:

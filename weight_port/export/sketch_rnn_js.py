@@ -1,4 +1,4 @@
-"""Writes the JSON models of sketch-rnn-js; the inverse of :mod:`weight_port.sketch_rnn_js`, where the format is told.
+"""Writes the JSON models of sketch-rnn-js; the inverse of :mod:`weight_port.sketch_rnn_js`, which describes the format.
 
 Weights become 16-bit numbers. A model that was read from such a file gives back the same numbers, since each of them
 is the nearest to its own weight.
@@ -52,10 +52,8 @@ def check_holds(hparams: HParams) -> None:
     Raises:
         BadInput: when it cannot, with every reason.
     """
-    cells = {"dec_model": hparams.dec_model} | ({"enc_model": hparams.enc_model} if hparams.conditional else {})
-    reasons = [
-        f"{name} is {cell}, and its cells are always plain LSTMs" for name, cell in cells.items() if cell != "lstm"
-    ]
+    others = [(name, cell) for name, cell in hparams.cells.items() if cell != "lstm"]
+    reasons = [f"{name} is {cell}, and its cells are always plain LSTMs" for name, cell in others]
     if hparams.num_mixture != NUM_MIXTURE:
         reasons.append(f"num_mixture is {hparams.num_mixture}, and it always has {NUM_MIXTURE}")
     if reasons:

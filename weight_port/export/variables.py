@@ -61,12 +61,11 @@ def check_loadable(
     Raises:
         BadInput: when it cannot, with the reason.
     """
-    cells = {hparams.dec_model} | ({hparams.enc_model} if hparams.conditional else set())
     defaults = HParams()
     others = [
         f"{name}={getattr(hparams, name)}" for name in HYPER_SIZES if getattr(hparams, name) != getattr(defaults, name)
     ]
-    if "hyper" in cells and others:
+    if "hyper" in hparams.cells.values() and others:
         expected = ", ".join(f"{name}={getattr(defaults, name)}" for name in HYPER_SIZES)
         raise Refused(f"{', '.join(others)}: Magenta's HyperLSTM has no such flags, it always has {expected}")
     slots = {name: value for name, value in (optimizer or {}).items() if "." in name}

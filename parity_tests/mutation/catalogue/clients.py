@@ -78,7 +78,7 @@ CLIENT_MUTANTS = (
         _JS,
     ),
     ProductMutant(
-        "the info of a model is made anew", "export",
+        "the info of a model is not kept", "export",
         Text(sketch_rnn_js, "make_info", ("dict(stored.info) | changed", "changed")),
         _JS,
     ),
@@ -94,7 +94,7 @@ CLIENT_MUTANTS = (
     ),
     ProductMutant(
         "a HyperLSTM that Magenta cannot build is exported", "export",
-        Text(variables, "check_loadable", ('if "hyper" in cells and others:', "if False:")),
+        Text(variables, "check_loadable", ('if "hyper" in hparams.cells.values() and others:', "if False:")),
         _CHECKPOINT,
     ),
     ProductMutant(

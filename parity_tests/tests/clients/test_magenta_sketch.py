@@ -125,7 +125,7 @@ def test_a_model_that_was_trained_here(package, kanji, tmp_path):
     check(package, tmp_path / "run/best", kanji["test"][0], STRICT)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="waits for official models in shared/data/models")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
 @pytest.mark.parametrize("name", ["bird", "ambulance", "antyoga", "diving_board"])
 def test_an_official_model(package, kanji, tmp_path, name):
     with open_source(REAL / f"{name}.gen.json") as source:

@@ -72,7 +72,7 @@ def test_a_page_is_animated_on_demand(tmp_path):
     assert (tmp_path / "a.svg").read_text() == animated_svg([SQUARE])
     save_drawing(tmp_path / "a.svg", [SQUARE])
     assert (tmp_path / "a.svg").read_text() == grid_svg([SQUARE])
-    with pytest.raises(BadInput, match=r"--animate: expected a file that ends in .svg or .gif, got a.png"):
+    with pytest.raises(BadInput, match=r"a.png: cannot be animated; expected a name that ends in .svg or .gif"):
         check_suffix(type(tmp_path)("a.png"), animate=True)
     with pytest.raises(BadInput, match=r"expected a name that ends in .svg, .png, .gif or .npz, got .pdf"):
         save_drawing(tmp_path / "a.pdf", [SQUARE])
@@ -85,6 +85,6 @@ def test_stroke_5_is_written_up_to_its_end(tmp_path):
 
 
 def test_a_gif_that_would_be_too_large_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"a \.gif has at most 65535 pixels a side; use --columns, or an .svg"):
+    with pytest.raises(BadInput, match=r"a \.gif has at most 65535 pixels a side; use other columns"):
         save_drawing(tmp_path / "a.gif", [SQUARE] * 410, 410)
     assert list(tmp_path.iterdir()) == []

@@ -118,7 +118,7 @@ def test_the_folder_works_without_any_server(package, tmp_path, conditional):
     check(visit(package, address, "file", tmp_path), conditional=conditional)
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="waits for an official model in shared/data/models")
+@pytest.mark.skipif(not REAL.is_file(), reason="the real data are not here")
 def test_an_official_model_finishes_a_bird(package, tmp_path):
     with open_source(REAL) as source:
         convert_source(source, tmp_path / "bird")

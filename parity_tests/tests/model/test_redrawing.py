@@ -1,4 +1,4 @@
-"""Drawings finished, drawn anew, and morphed: each follows from the decoder and the encoder, step by step."""
+"""Drawings finished, drawn again, and morphed: each follows from the decoder and the encoder, step by step."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_endings_differ_and_the_same_numbers_give_the_same_ones():
     assert len(model.complete(BEGUN, 1, 1.0)[0]) == 90
 
 
-def test_a_sketch_is_drawn_anew_from_its_mean():
+def test_a_sketch_is_drawn_again_from_its_mean():
     model = make()
     inputs = to_big_strokes(BEGUN, len(BEGUN))[np.newaxis]
     mu, _ = model.encode(inputs, [len(BEGUN)])

@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_page(here, tmp_path):
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_a_sketch_is_drawn_anew(here, tmp_path, capsys):
+def test_a_sketch_is_drawn_again(here, tmp_path, capsys):
     out = tmp_path / "out.gif"
     assert call("reconstruct", here / "sheep", f"{here}/set.npz:test:1", "-o", out, "--count", 3) == 0
     assert f"wrote {out}: {here}/set.npz:test:1, then 3 reconstructions of " in capsys.readouterr().out

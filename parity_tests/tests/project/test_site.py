@@ -47,9 +47,11 @@ def test_no_link_leads_nowhere(site):
             if parts.scheme or link.startswith("#") or "api/index.html" in link:
                 continue
             target = (page.parent / unquote(parts.path)).resolve()
-            if ROOT in (page.parent / parts.path).parents or not target.is_relative_to(site):
-                continue  # to a file of the repository
-            assert target.is_file(), f"{page.name}: {link}"
+            if not target.is_relative_to(site):  # a file of the repository, seen from out/site
+                place = page.parent.relative_to(site)
+                target = (ROOT / "out/site" / place / unquote(parts.path)).resolve()
+                assert target.is_relative_to(ROOT), f"{page.name}: {link}"
+            assert target.exists(), f"{page.name}: {link}"
             if parts.fragment:
                 assert parts.fragment in ids[target], f"{page.name}: {link}"
 

@@ -166,6 +166,11 @@ def test_only_an_earlier_export_is_replaced(tmp_path):
         assert content(tmp_path / folder) == before
     export_checkpoint(stored, tmp_path / "out")
     export_checkpoint(stored, tmp_path / "out", force=True)
+    (tmp_path / "out/vector-500.index").write_text("of a training")
+    before = content(tmp_path / "out")
+    with pytest.raises(BadInput, match=r"out: holds what no export wrote: vector-500.index; --force will not"):
+        export_checkpoint(stored, tmp_path / "out", force=True)
+    assert content(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize(

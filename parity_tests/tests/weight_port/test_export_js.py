@@ -10,7 +10,7 @@ from model_files import REAL, as_base64, as_list, js_model
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
-from weight_port.export.quantising_cost import cost_of_quantising
+from weight_port.export.quantising_cost import cost_of_quantising, sketches_of
 from weight_port.export.sketch_rnn_js import check_holds, export_js, quantise
 from weight_port.export.stored import Stored, read_stored
 from weight_port.folder import convert_source
@@ -45,7 +45,7 @@ def test_a_model_comes_back_byte_for_byte(tmp_path, mode, integers):
     assert (tmp_path / "back.json").read_text() == text
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="waits for official models in shared/data/models")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
 @pytest.mark.parametrize("name", ["bird", "ambulance", "antyoga", "diving_board"])
 def test_an_official_model_comes_back_byte_for_byte(tmp_path, name):
     original = REAL / f"models/{name}.gen.json"
@@ -166,7 +166,7 @@ def write_set(path: Path, count: int, longest: int) -> Path:
 @pytest.mark.parametrize("from_set", [False, True])
 def test_the_cost_is_that_of_the_weights(tmp_path, conditional, from_set):
     stored = saved(tmp_path / "sheep", SMALL.replace(conditional=conditional))
-    data = write_set(tmp_path / "set.npz", 30, 12) if from_set else None
+    data = sketches_of(write_set(tmp_path / "set.npz", 30, 12), SMALL.max_seq_len) if from_set else None
     exact = quantise(stored.hparams, stored.weights)
     itself = Stored(**vars(stored) | {"weights": exact.weights()})
     cost = cost_of_quantising(itself, quantise(stored.hparams, itself.weights), data)
@@ -181,6 +181,6 @@ def test_the_cost_is_that_of_the_weights(tmp_path, conditional, from_set):
 
 
 def test_a_set_without_short_sketches_is_refused(tmp_path):
-    stored = saved(tmp_path / "sheep", SMALL.replace(max_seq_len=1))
+    data = write_set(tmp_path / "set.npz", 5, 9)
     with pytest.raises(BadInput, match=r"its test split has no sketch of at most 1 points, that is max_seq_len"):
-        cost_of_quantising(stored, quantise(stored.hparams, stored.weights), write_set(tmp_path / "set.npz", 5, 9))
+        sketches_of(data, 1)
