@@ -6,7 +6,7 @@ from pytorch_sketch_rnn.data import animation, saving
 from pytorch_sketch_rnn.demo import questions, server, static
 from pytorch_sketch_rnn.model import decoder_step, redrawing
 from weight_port import source
-from weight_port.export import quantising_cost, sketch_rnn_js, stored, variables
+from weight_port.export import checkpoint, quantising_cost, sketch_rnn_js, stored, variables
 
 _REDRAWING = ("model/test_redrawing.py",)
 _PAGE = ("demo/test_server.py",)
@@ -50,6 +50,11 @@ CLIENT_MUTANTS = (
     ProductMutant(
         "the page answers forms", "demo",
         Text(server._Handler, "do_POST", ("not is_json or", "")),
+        _PAGE,
+    ),
+    ProductMutant(
+        "the page is silent about bugs", "demo",
+        Text(server._Server, "handle_error", ("if not isinstance(", "if False and isinstance(")),
         _PAGE,
     ),
     ProductMutant(
@@ -98,6 +103,16 @@ CLIENT_MUTANTS = (
         _CHECKPOINT,
     ),
     ProductMutant(
+        "an export in which Magenta trained on is replaced", "export",
+        Text(checkpoint, "_refuse_others", ("if others:", "if False:")),
+        _CHECKPOINT,
+    ),
+    ProductMutant(
+        "a set is measured with sketches that are too long", "export",
+        Text(quantising_cost, "sketches_of", ("if len(sketch) <= max_seq_len", "if True")),
+        _JS,
+    ),
+    ProductMutant(
         "a model by URL is recorded by its place in the cache", "models by address",
         Text(source, "_open_remote", ("source.location.replace(str(path), shown)", "source.location")),
         _REMOTE,
@@ -125,6 +140,11 @@ CLIENT_MUTANTS = (
     ProductMutant(
         "lines are drawn all at once", "animation",
         Text(animation, "animated_svg", ("begin += len(line)", "begin += 0")),
+        _SAVING,
+    ),
+    ProductMutant(
+        "a GIF may have a side of any length", "animation",
+        Text(animation, "frames", ("> LARGEST_SIDE", "> 10 * LARGEST_SIDE")),
         _SAVING,
     ),
     ProductMutant(

@@ -187,3 +187,17 @@ def test_a_failure_of_the_model_is_told_and_the_next_question_answered(served, c
     assert client.ask("/api/complete", QUESTION)[0] == 200
     monkeypatch.setattr(model, "complete", lambda *_, **__: [np.array([[np.nan, 0, 1]])])
     assert client.ask("/api/complete", QUESTION)[0] == 500
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(BrokenPipeError("gone"), False), (TimeoutError("slow"), False), (KeyError("a bug"), True)]
+)
+def test_only_errors_of_our_own_are_told(capsys, error, told):
+    server = open_server(make().eval(), "sheep", 0)
+    try:
+        raise error
+    except Exception:
+        server.handle_error(None, ("127.0.0.1", 1))
+    finally:
+        server.server_close()
+    assert ("a bug" in capsys.readouterr().err) is told
