@@ -18,10 +18,12 @@ async function main() {
   const engine = makeEngine(model);
   const asked = { strokes, count: 3, temperature: 0.5, seed: 1 };
   const result = { mixtures, z: z && [...z], completed: await engine.complete(asked), again: await engine.complete(asked) };
+  const certain = { ...asked, count: 1, temperature: 1e-6 };
+  result.certain = (await engine.complete(certain))[0];
   result.begun = await engine.complete({ ...asked, strokes: [] });
   if (conditional) {
     result.between = [0, 0.25, 1].map((fraction) => [...slerp(z, model.encode(other), fraction)]);
-    result.morphed = await engine.interpolate({ first: strokes, second: other, count: 4, temperature: 0.5, seed: 1 });
+    result.morphed = await engine.interpolate({ ...certain, first: strokes, second: other, count: 4 });
   }
   process.stdout.write(JSON.stringify(result));
 }
