@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.model.decoder import Decoder
+from pytorch_sketch_rnn.model.mixture import PARAMETERS
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
-PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
 BATCH = "batch"  # the dimension that stays free
 STEP_FILE, START_FILE = "decoder_step.onnx", "initial_state.onnx"
 

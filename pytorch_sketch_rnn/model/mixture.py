@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
 # A point this many standard deviations away has density 0 in either precision; the bound keeps squares finite.
 _FAR = 1e6
 # Beyond these bounds the official density is 0/0 or infinite; within them it is unchanged. Gradients are products of
@@ -106,8 +107,7 @@ class Mixture:
 
     def parameters(self) -> dict[str, Tensor]:
         """Magenta's parameters by name."""
-        names = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen", "pen_logits")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*PARAMETERS, "pen_logits")}
 
     def log_density(self, x1: Tensor, x2: Tensor) -> Tensor:
         """Log of the mixture's density at the offsets x1, x2 [...] -> [...].

@@ -14,7 +14,7 @@ from torch import Tensor
 from pytorch_sketch_rnn.data.strokes import START_TOKEN
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.model.draws import Draws, TorchDraws
-from pytorch_sketch_rnn.model.mixture import Mixture
+from pytorch_sketch_rnn.model.mixture import PARAMETERS, Mixture
 from pytorch_sketch_rnn.model.sampler import END, Numbers, Sampler
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
@@ -22,7 +22,6 @@ from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 # overflow in a layer norm, which squares them.
 LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-30, 1e9
 BLOCK = 32  # steps of a batch for which random numbers are drawn at once
-PARAMETERS = ("pi", "mu1", "mu2", "sigma1", "sigma2", "corr", "pen")
 
 
 class Sample(NamedTuple):

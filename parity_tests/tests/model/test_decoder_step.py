@@ -7,7 +7,8 @@ from small_models import B, M, Z, every_combination, make
 
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.hparams import CELL_TYPES
-from pytorch_sketch_rnn.model.decoder_step import PARAMETERS, example_inputs, export_onnx, export_step, state_names
+from pytorch_sketch_rnn.model.decoder_step import example_inputs, export_onnx, export_step, state_names
+from pytorch_sketch_rnn.model.mixture import PARAMETERS
 
 STEPS = 5
 CLOSE = 1e-5  # of ONNX Runtime's float32, relative to the largest magnitude; 4e-7 were seen

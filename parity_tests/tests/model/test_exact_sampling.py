@@ -9,7 +9,8 @@ from sampling_models import Z, both_modes, constant, latents, make
 
 from pytorch_sketch_rnn.data.strokes import START_TOKEN
 from pytorch_sketch_rnn.hparams import CELL_TYPES
-from pytorch_sketch_rnn.model.sampling import PARAMETERS, Sample, sample
+from pytorch_sketch_rnn.model.mixture import PARAMETERS
+from pytorch_sketch_rnn.model.sampling import Sample, sample
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 pytestmark = pytest.mark.usefixtures("every_sampler")
