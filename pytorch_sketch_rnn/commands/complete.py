@@ -49,9 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         finished = drawer.model.complete(
             begun, arguments.count, drawer.temperature, max_new=drawer.max_len, draws=drawer.draws
         )
-    write_page(arguments, drawer, [begun, *finished], f"{given.name}, begun, then finished", columns=arguments.columns)
-    print(
-        f"wrote {arguments.out}: {len(begun)} points of {given.name}, then {len(finished)} drawings "
-        f"of {lengths_of(finished)} points that begin with them"
+    title = f"{given.name}, begun, then finished"
+    told = (
+        f"{len(begun)} points of {given.name}, then {len(finished)} drawings of {lengths_of(finished)} points that "
+        "begin with them"
     )
+    write_page(arguments, drawer, [begun, *finished], title, told, columns=arguments.columns)
     return 0

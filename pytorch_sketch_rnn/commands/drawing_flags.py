@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytorch_sketch_rnn.commands.backend_flag import add_backend, chosen_backend
 from pytorch_sketch_rnn.commands.flag_ranges import check_range
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, enumerated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +79,8 @@ def open_drawer(arguments: argparse.Namespace) -> Drawer:
     check_range("--columns", arguments.columns, 1)
     check_temperature(arguments.temperature)
     check_suffix(arguments.out, animate=arguments.animate)
+    if arguments.columns is not None and holds_strokes(arguments):
+        raise BadInput(f"--columns: for a page only, and {arguments.out} gets the strokes themselves")
     device = usable_device(arguments.device, "--device")
     generator = torch.Generator(device).manual_seed(arguments.seed)
     model = usable_model(arguments.model, device, chosen_backend(arguments.backend, device))
@@ -112,11 +114,21 @@ def write_page(
     drawer: Drawer,
     sketches: "Sequence[np.ndarray]",
     title: str,
+    told: str,
     *,
     columns: int | None = None,
     row_labels: Sequence[str] | None = None,
 ) -> None:
-    """Write sketches in normalised units; an ``.npz`` has the units of the model's training data, if they are known."""
+    """Write sketches, and print what was written.
+
+    Args:
+        arguments: of the command.
+        drawer: whose scale factor, if it is known, multiplies the offsets of an ``.npz``.
+        sketches: stroke-3 [n, 3] each, in normalised units.
+        title: of a page.
+        told: what the sketches are, for the printed line.
+        columns, row_labels: see :func:`drawing.grid_svg`.
+    """
     from pytorch_sketch_rnn.data.saving import save_drawing
 
     save_drawing(
@@ -128,6 +140,21 @@ def write_page(
         animate=arguments.animate,
         scale_factor=drawer.model.scale_factor,
     )
+    print(f"wrote {arguments.out}: {told}")
+    if not holds_strokes(arguments):
+        return
+    empty = [str(index) for index, sketch in enumerate(sketches) if not len(sketch)]
+    if empty:
+        print(f"left out {len(empty)} of {len(sketches)} sketches, which have no points (from 0: {enumerated(empty)})")
+    if drawer.model.scale_factor is None:
+        print("offsets are in normalised units, because the model's scale factor is not known")
+
+
+def holds_strokes(arguments: argparse.Namespace) -> bool:
+    """Whether the command writes strokes, not a page."""
+    from pytorch_sketch_rnn.data.saving import NPZ
+
+    return Path(arguments.out).suffix.lower() == NPZ
 
 
 def lengths_of(sketches: "Sequence[np.ndarray]") -> str:

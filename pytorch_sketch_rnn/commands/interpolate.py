@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     title = f"from {first.name} to {second.name}"
     columns = arguments.count if arguments.columns is None else arguments.columns
-    write_page(arguments, drawer, drawn, title, columns=min(columns, arguments.count))
-    print(f"wrote {arguments.out}: {len(drawn)} drawings of {lengths_of(drawn)} points, {title}")
+    told = f"{len(drawn)} drawings of {lengths_of(drawn)} points, {title}"
+    write_page(arguments, drawer, drawn, title, told, columns=min(columns, arguments.count))
     return 0

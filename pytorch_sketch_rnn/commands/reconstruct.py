@@ -38,6 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
             given.strokes, arguments.count, drawer.temperature, max_len=drawer.max_len, draws=drawer.draws
         )
     title = f"{given.name}, then drawn again"
-    write_page(arguments, drawer, [given.strokes, *drawn], title, columns=arguments.columns)
-    print(f"wrote {arguments.out}: {given.name}, then {len(drawn)} reconstructions of {lengths_of(drawn)} points")
+    told = f"{given.name}, then {len(drawn)} reconstructions of {lengths_of(drawn)} points"
+    write_page(arguments, drawer, [given.strokes, *drawn], title, told, columns=arguments.columns)
     return 0

@@ -10,6 +10,7 @@ from pytorch_sketch_rnn.commands.drawing_flags import (
     MOST_SKETCHES,
     Drawer,
     add_drawing_flags,
+    holds_strokes,
     lengths_of,
     open_drawer,
     refuse_same_file,
@@ -69,8 +70,8 @@ def _draw_from_the_prior(arguments: argparse.Namespace, drawer: Drawer) -> int:
     columns = None if arguments.columns is None else min(arguments.columns, count)
     conditional = drawer.model.hparams.conditional
     source = "drawn from the prior" if conditional else "drawn by an unconditional model"
-    write_page(arguments, drawer, sketches, source, columns=columns)
-    print(f"wrote {arguments.out}: {len(sketches)} sketches of {lengths_of(sketches)} points, {source}")
+    told = f"{len(sketches)} sketches of {lengths_of(sketches)} points, {source}"
+    write_page(arguments, drawer, sketches, source, told, columns=columns)
     if conditional:
         print(
             "If they look broken, the training may have been too short for the prior, though not for reconstructions; "
@@ -92,21 +93,20 @@ def _draw_reconstructions(arguments: argparse.Namespace, drawer: Drawer) -> int:
     with torch.no_grad():
         z, _ = drawer.model.encode(batch.sketches[:, 1:], batch.lengths)
     reconstructions = _drawn(drawer, count, z)
-    columns = min(arguments.columns or math.ceil(math.sqrt(2 * count)), count)
+    # strokes are written in pairs: an original, then its reconstruction
+    columns = 1 if holds_strokes(arguments) else min(arguments.columns or math.ceil(math.sqrt(2 * count)), count)
     rows = [row for first in range(0, count, columns) for row in (batch.strokes[first:], reconstructions[first:])]
     nothing = [np.zeros((0, 3), np.float32)] * columns
+    source = path if holds_drawings(path) else f"the test split of {path}"
+    order = "each before" if holds_strokes(arguments) else "each above"
     write_page(
         arguments,
         drawer,
         [sketch for row in rows for sketch in [*row[:columns], *nothing][:columns]],
         f"sketches of {path.name} and their reconstructions",
+        f"{count} sketches of {source}, {order} its reconstruction of {lengths_of(reconstructions)} points",
         columns=columns,
         row_labels=["originals", "reconstructions"] * (len(rows) // 2),
-    )
-    source = path if holds_drawings(path) else f"the test split of {path}"
-    print(
-        f"wrote {arguments.out}: {count} sketches of {source}, each above its reconstruction of "
-        f"{lengths_of(reconstructions)} points"
     )
     return 0
 

@@ -29,7 +29,8 @@ def save_drawing(
     Args:
         path: ends in ``.svg``; ``.png``; ``.gif``, which is always animated; or ``.npz``, which becomes a stroke set
             of a training split alone.
-        sketches, columns, title, row_labels: see :func:`drawing.grid_svg`; an ``.npz`` has only the sketches.
+        sketches, columns, title, row_labels: see :func:`drawing.grid_svg`; an ``.npz`` has only those sketches that
+            have points.
         animate: whether an ``.svg`` draws itself.
         scale_factor: what offsets of an ``.npz`` are multiplied by.
 

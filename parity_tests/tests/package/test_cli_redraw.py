@@ -57,10 +57,12 @@ def test_a_sketch_in_any_form_is_finished(here, tmp_path, capsys, model, sketch)
         pytest.importorskip("shapely")
     out = tmp_path / "out.npz"
     assert call("complete", here / model, f"{here}/{sketch}", "-o", out, "--count", 3, "--max-len", 6) == 0
-    told = capsys.readouterr().out
+    first, *more = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        rf"wrote {out}: \d+ points of {here}/{sketch}, then 3 drawings of [\d to]+ points that .*\n", told
+        rf"wrote {out}: \d+ points of {here}/{sketch}, then 3 drawings of [\d to]+ points that .*", first
     )
+    unknown = ["offsets are in normalised units, because the model's scale factor is not known"]
+    assert more == (unknown if model == "drawer" else [])
     begun, *finished = read_npz(out, splits=["train"])["train"]
     assert len(finished) == 3
     for drawing in finished:
@@ -76,6 +78,31 @@ def test_the_scale_is_that_of_the_set_or_of_the_model(here, tmp_path):
         assert call(*arguments, "-o", tmp_path / "out.npz") == 0
         begun = read_npz(tmp_path / "out.npz", splits=["train"])["train"][0]  # in units of the model's data
         assert np.allclose(begun[:, :2], given[:, :2] / factor * 3.0, rtol=1e-5)
+
+
+def test_strokes_that_a_set_cannot_hold_are_counted(here, tmp_path, capsys):
+    model = SketchRNN.from_pretrained(here / "sheep")
+    model.decoder.output_b.data[2] = 90  # every drawing ends at once
+    model.save_pretrained(tmp_path / "model")
+    out = tmp_path / "out.npz"
+    assert call("reconstruct", tmp_path / "model", f"{here}/set.npz:test:1", "-o", out, "--count", 3) == 0
+    told = capsys.readouterr().out.splitlines()[1]
+    assert told == "left out 3 of 4 sketches, which have no points (from 0: 1, 2, 3)"
+    assert len(read_npz(out, splits=["train"])["train"]) == 1
+
+
+def test_originals_and_reconstructions_are_written_in_pairs(here, tmp_path, capsys):
+    out = tmp_path / "out.npz"
+    assert call("sample", here / "sheep", "--like", here / "set.npz", "-o", out, "--max-len", 4) == 0
+    assert "3 sketches of the test split of" in (told := capsys.readouterr().out)
+    assert ", each before its reconstruction of 4 points" in told
+    written = read_npz(out, splits=["train"])["train"]
+    assert [len(sketch) for sketch in written[1::2]] == [4, 4, 4]
+    originals = read_npz(here / "set.npz")["test"]
+    factor = 3.0 / np.concatenate([sketch[:, :2] for sketch in read_npz(here / "set.npz")["train"]]).std()
+    found = {len(sketch): sketch for sketch in written[::2]}
+    for sketch in originals:
+        assert np.allclose(found[len(sketch)], sketch * [factor, factor, 1], rtol=1e-5)
 
 
 def test_the_first_points_alone_are_a_beginning(here, tmp_path, capsys):
@@ -115,6 +142,7 @@ def test_two_sketches_are_morphed(here, tmp_path, capsys):
         (["complete", "sheep", "none.npz:test:3"], "none.npz: expected a .npz file, but there is no such file"),
         (["complete", "sheep", "set.npz:test:1", "--points", "0"], "--points is 0, expected at least 1"),
         (["complete", "sheep", "set.npz:test:1", "--count", "0"], "--count is 0, expected 1 to 10000"),
+        (["complete", "sheep", "set.npz:test:1", "--columns", "2", "-o", "a.npz"], "--columns: for a page only, and"),
         (["complete", "drawer", "set.npz:test:1", "--scale", "model"], "the model has no scale_factor in its config"),
         (["complete", "sheep", "set.npz:test:1", "--temperature", "0"], "temperature is 0.0"),
         (["reconstruct", "drawer", "set.npz:test:1"], "reconstruct needs an encoder, but the model drawer is"),
@@ -125,7 +153,7 @@ def test_two_sketches_are_morphed(here, tmp_path, capsys):
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_one_error(here, tmp_path, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(here)
-    assert call(*arguments, "-o", tmp_path / "out.svg") == 2
+    assert call(*arguments[:3], "-o", tmp_path / "out.svg", *arguments[3:]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
