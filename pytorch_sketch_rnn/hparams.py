@@ -15,6 +15,8 @@ from pytorch_sketch_rnn.json_file import read_json
 
 CELL_TYPES = ("lstm", "layer_norm", "hyper")
 HYPER_SIZES = ("hyper_num_units", "hyper_embedding_size")  # in Magenta arguments of the cell, not hyperparameters
+EPSILON = "layer_norm_epsilon"  # in Magenta a number in the code
+OURS_ALONE = (*HYPER_SIZES, EPSILON)  # names that Magenta would refuse
 SCALE_FACTOR = "scale_factor"  # the only key in a saved model's config.json that is not a hyperparameter
 LARGEST_NUMBER = 1e30  # must be finite in float32
 LARGEST_SIZE = 1_000_000  # a larger size is a mistake, and products of such sizes overflow 64 bits
@@ -53,8 +55,8 @@ def _hyperparameter(default: Any, description: str, allowed: Range | None = None
 class HParams:
     """The hyperparameters of a model and its training. Every ``*_dropout_prob`` is a KEEP probability, as in Magenta.
 
-    The two ``hyper_*`` sizes are fixed in Magenta's ``model.py`` (they are arguments of its ``HyperLSTMCell``). They
-    are fields here, so that models with other sizes can be loaded too.
+    The two ``hyper_*`` sizes are fixed in Magenta's ``model.py`` (they are arguments of its ``HyperLSTMCell``), and
+    ``layer_norm_epsilon`` in its ``rnn.py``. They are fields here, so that other models can be loaded too.
 
     Attributes:
         SHAPE: the hyperparameters on which a model's parameters, or their shapes, depend.
@@ -99,6 +101,7 @@ class HParams:
     hyper_embedding_size: int = _hyperparameter(
         32, "signals from a HyperLSTM's inner cell to its outer cell", _SIZE, shape=True
     )
+    layer_norm_epsilon: float = _hyperparameter(0.001, "added to the variance in each layer norm", _POSITIVE)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -154,14 +157,15 @@ class HParams:
     def save(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
         """Write a JSON file with booleans as true/false, the only form that the current official ``load_model`` reads.
 
-        The two ``hyper_*`` sizes are left out if they have their defaults: Magenta does not know them.
+        The two ``hyper_*`` sizes and ``layer_norm_epsilon`` are left out if they have their defaults: Magenta does not
+        know them.
 
         Args:
             path: the file to write.
             more: further names and values, written after the hyperparameters; Magenta would reject them.
         """
         defaults = HParams()
-        extra = {name for name in HYPER_SIZES if getattr(self, name) == getattr(defaults, name)}
+        extra = {name for name in OURS_ALONE if getattr(self, name) == getattr(defaults, name)}
         values = {name: value for name, value in self.to_dict().items() if name not in extra} | dict(more or {})
         Path(path).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 

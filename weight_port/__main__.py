@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
         origin = "from --data" if arguments.data else _scale_origin(source)
         scale_factor = scale_factor_of(source) if measured is None else measured
     _print_note(source)
-    _print_hyperparameters(inferred)
+    _print_hyperparameters(source, inferred)
     _print_scale_factor(scale_factor, origin)
     _print_coverage(plan)
     print(f"wrote {printable(arguments.out)}")
@@ -101,7 +101,7 @@ def _inspect(source: Source, flags: dict[str, Any]) -> None:
     for name, what in source.odd.items():
         print(f"DAMAGED: {printable(name)}: {what}")
     _print_note(source)
-    _print_hyperparameters(inferred)
+    _print_hyperparameters(source, inferred)
     _print_scale_factor(scale_factor_of(source), _scale_origin(source))
     roles = (
         dict.fromkeys(plan.weights, "weight")
@@ -116,9 +116,10 @@ def _inspect(source: Source, flags: dict[str, Any]) -> None:
     _print_coverage(plan)
 
 
-def _print_hyperparameters(inferred: Inferred) -> None:
+def _print_hyperparameters(source: Source, inferred: Inferred) -> None:
     titles = {
         "weights": "from the weights",
+        "format": f"as in every model of {source.format}",
         "config": "from model_config.json",
         "model": "from the model's info",
         "variables": "from the first values in the checkpoint",

@@ -62,6 +62,7 @@ def examine(source: Source, flags: Mapping[str, Any] | None = None) -> tuple[Inf
             flags=flags,
             info=source.info,
             first_values=_first_values(source),
+            fixed=source.fixed,
         )
         return inferred, make_plan(shapes, inferred.hparams)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytorch_sketch_rnn.errors import Refused, naming
-from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
+from pytorch_sketch_rnn.hparams import EPSILON, HYPER_SIZES, HParams
 from weight_port.names import CELLS, DECODER_CELL, ENCODER_CELLS, ENCODER_SCOPE, LATENT, OUTPUT, inverse
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -21,7 +21,7 @@ class Inferred:
     """Hyperparameters, and where each comes from."""
 
     hparams: HParams
-    origin: dict[str, str]  # name -> "weights", "flag", "config", "model", "variables" or "default"
+    origin: dict[str, str]  # name -> "weights", "format", "flag", "config", "model", "variables", "default"
     ignored: list[str]  # names in the config that Magenta 2.1.4 does not know
 
     def named(self, origin: str) -> dict[str, Any]:
@@ -38,6 +38,7 @@ def infer_hparams(
     flags: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
     first_values: Mapping[str, float] | None = None,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Inferred:
     """Put the hyperparameters together.
 
@@ -49,6 +50,7 @@ def infer_hparams(
         info: the ``info`` of a sketch-rnn-js model, which has ``max_seq_len``.
         first_values: the first learning rate and KL weight, as variables of a checkpoint hold them; those that no
             training can have are not used.
+        fixed: those that every model of the source's format has.
 
     Raises:
         BadInput: when the variables are not those of a Sketch-RNN, or config or flags contradict them.
@@ -59,13 +61,14 @@ def infer_hparams(
     with naming("--set"):
         flags = _check_values(dict(flags or {}))
     for named, source in ((given, config_path), (flags, "--set")):
-        _check_against(structure, named, source)
+        _check_against(structure, "the weights say", named, source)
+        _check_against(dict(fixed or {}), "every model of this format has", named, source)
     defaults = HParams().to_dict()
     model = {"max_seq_len": info["max_seq_len"]} if info and "max_seq_len" in info else {}
     first = {name: value for name, value in (first_values or {}).items() if _is_possible(name, value)}
     layers = (
         *(("default", defaults), ("variables", first), ("model", model), ("config", given), ("flag", flags)),
-        ("weights", structure),
+        *(("format", dict(fixed or {})), ("weights", structure)),
     )
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -75,6 +78,8 @@ def infer_hparams(
     if structure.get("dec_model") != "hyper" and structure.get("enc_model") != "hyper":
         for name in HYPER_SIZES:
             origin.pop(name)  # the model has no hyper cell
+    if origin[EPSILON] == "default":
+        origin.pop(EPSILON)  # Magenta's code has it
     return Inferred(HParams.from_dict(values), origin, ignored)
 
 
@@ -159,12 +164,12 @@ def _check_values(values: dict[str, Any]) -> dict[str, Any]:
     return {name: typed[name] for name in values}
 
 
-def _check_against(structure: dict[str, Any], values: dict[str, Any], source: str) -> None:
-    """Raises BadInput when config or flags contradict the variables."""
+def _check_against(known: dict[str, Any], whence: str, values: dict[str, Any], source: str) -> None:
+    """Raises BadInput when config or flags contradict what the model itself shows."""
     wrong = [
-        f"{name}: {source} says {values[name]}, the weights say {structure[name]}"
-        for name in structure
-        if name in values and values[name] != structure[name]
+        f"{name}: {source} says {values[name]}, {whence} {known[name]}"
+        for name in known
+        if name in values and values[name] != known[name]
     ]
     if wrong:
         raise Refused(f"{'; '.join(wrong)}. Correct or remove {source}, or give the weights that belong to it")

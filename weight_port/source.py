@@ -20,7 +20,7 @@ from pytorch_sketch_rnn.download import fetch_model, is_url, without_query
 from pytorch_sketch_rnn.errors import BadInput, enumerated, excerpt
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.regular_file import is_no_folder, open_regular
-from weight_port import sketch_rnn_js, zoo
+from weight_port import rfeinman, sketch_rnn_js, zoo
 from weight_port.archive import CONFIG_NAME, EXPORT_NAME, unpack_model
 from weight_port.tensor_bundle import BUNDLE_FILE, Entry, TensorBundle
 
@@ -28,8 +28,8 @@ MAX_TEXT_BYTES = 2**20
 
 ACCEPTED_FORMS = (
     "a folder with a TensorFlow checkpoint, a checkpoint's prefix (.../vector-1000), its .index or .data-... file, "
-    "a .zip archive with such a folder, a sketch-rnn-js .json model, the URL of one of these two, or the name of an "
-    "official model, such as zoo:bird"
+    "a .zip archive with such a folder, a sketch-rnn-js .json model, the URL of one of these two, the name of an "
+    "official model, such as zoo:bird, or the .pt file of a model of rfeinman/Sketch-RNN"
 )
 
 _Value = TypeVar("_Value")
@@ -122,7 +122,7 @@ class Source:
     """An open model.
 
     Attributes:
-        format: "tensor bundle" or "sketch-rnn-js".
+        format: "tensor bundle", "sketch-rnn-js" or "rfeinman/Sketch-RNN".
         location: What to call the model in messages.
         variables: Its variables under their official names.
         config: The parsed ``model_config.json`` beside the checkpoint, of any form; None if there is none.
@@ -131,6 +131,7 @@ class Source:
         missing: The names of data files that the checkpoint's index asks for and that are not there.
         odd: The names of data files that are there but not as the index says, with what is wrong.
         note: What else a user should know about the model; empty if there is nothing.
+        fixed: Hyperparameters that every model of this format has, as far as its weights do not show them.
         info: The ``info`` of a sketch-rnn-js model; of a checkpoint what an export kept beside it, mostly nothing.
     """
 
@@ -143,6 +144,7 @@ class Source:
     missing: list[str] = field(default_factory=list)
     odd: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    fixed: dict[str, object] = field(default_factory=dict)
     info: dict[str, object] = field(default_factory=dict)
 
 
@@ -173,6 +175,8 @@ def open_source(given: Path | str, member: str | None = None) -> Iterator[Source
         yield _open_folder(path)
     elif is_file and path.suffix.lower() == ".json":
         yield _open_js_model(path)
+    elif is_file and path.suffix.lower() in rfeinman.SUFFIXES:
+        yield _open_port_model(path)
     else:
         yield _open_bundle(_prefix_of(path))
 
@@ -222,6 +226,18 @@ def _open_js_model(path: Path) -> Source:
         files=[SourceFile(str(path), path)],
         info=model.info,
         note=model.note,
+    )
+
+
+def _open_port_model(path: Path) -> Source:
+    model = rfeinman.read_model(path)
+    return Source(
+        format=rfeinman.FORMAT,
+        location=str(path),
+        variables=ArrayVariables(model.variables, str(path)),
+        files=[SourceFile(str(path), path)],
+        note=model.note,
+        fixed=model.hparams,
     )
 
 

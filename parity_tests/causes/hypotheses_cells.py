@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from parity_tests.mutation.bugs import Entries, Hypothesis, Text, Value
+from parity_tests.mutation.bugs import Entries, Hypothesis, Text
 from parity_tests.mutation.catalogue.port.parts import HYPER, LAYER_NORM, LSTM
 from pytorch_sketch_rnn.model import cells
 from weight_port import names
@@ -130,7 +130,7 @@ def _epsilons() -> Iterator[Hypothesis]:
         yield Hypothesis(
             f"layer-norm epsilon {value:g}",
             "epsilons",
-            Value(cells, "LAYER_NORM_EPSILON", value),
+            _norm(("self.epsilon", f"{value!r}")),
             LAYER_NORM,
             sentence=f"the layer norm's epsilon is {value:g}, Magenta's is 1e-3",
         )
@@ -138,7 +138,7 @@ def _epsilons() -> Iterator[Hypothesis]:
         yield Hypothesis(
             f"layer-norm epsilon 1e-5 on {what} alone",
             "epsilons",
-            _norm(("+ LAYER_NORM_EPSILON", f"+ (1e-5 if blocks.shape[1] {groups} 1 else LAYER_NORM_EPSILON)")),
+            _norm(("+ self.epsilon", f"+ (1e-5 if blocks.shape[1] {groups} 1 else self.epsilon)")),
             LAYER_NORM,
             sentence=f"the epsilon of the layer norm of {what} is 1e-5, Magenta's is 1e-3 throughout",
         )
@@ -149,13 +149,13 @@ def _norm(*changes: tuple[str, str]) -> Text:
 
 
 _VARIANCE = "centred.square().mean(dim=2, keepdim=True)"
-_ROOT = f"torch.rsqrt({_VARIANCE} + LAYER_NORM_EPSILON)"
+_ROOT = f"torch.rsqrt({_VARIANCE} + self.epsilon)"
 _LAYER_NORMS = (
     *_epsilons(),
     Hypothesis(
         "epsilon outside the root of the unbiased variance",
         "epsilons",
-        _norm((_ROOT, "(1 / (blocks.std(dim=2, keepdim=True) + LAYER_NORM_EPSILON))")),
+        _norm((_ROOT, "(1 / (blocks.std(dim=2, keepdim=True) + self.epsilon))")),
         LAYER_NORM,
         sentence="the layer norm divides by the unbiased deviation plus epsilon; Magenta's variance is biased, with "
         "epsilon inside the root",
@@ -163,7 +163,7 @@ _LAYER_NORMS = (
     Hypothesis(
         "variance bounded from below by epsilon",
         "epsilons",
-        _norm((f"{_VARIANCE} + LAYER_NORM_EPSILON", f"{_VARIANCE}.clamp(min=LAYER_NORM_EPSILON)")),
+        _norm((f"{_VARIANCE} + self.epsilon", f"{_VARIANCE}.clamp(min=self.epsilon)")),
         LAYER_NORM,
         sentence="the layer norm's variance is max(variance, epsilon), Magenta's is their sum",
     ),

@@ -30,10 +30,11 @@ from parity_tests.report.writing import STALE
 from pytorch_sketch_rnn.data.hdf5_probe import probe_hdf5
 from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import read_npz, write_npz
-from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.errors import BadInput, naming
 from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
 from pytorch_sketch_rnn.regular_file import is_no_folder
 from weight_port.convert import Plan
+from weight_port.export.variables import check_epsilon
 from weight_port.folder import examine
 from weight_port.infer import Inferred
 from weight_port.source import Source, open_source
@@ -211,6 +212,8 @@ def _recorded(
     source: Source, inferred: Inferred, plan: Plan, strokes: Path, out: Path, say: Callable[[str], None]
 ) -> list[Recording]:
     """Run the official code on a model, and load what it recorded."""
+    with naming(source.location):
+        check_epsilon(inferred.hparams)
     weights = _official_weights(source, plan.weights, inferred.hparams, out)
     defaults = [f"{name}={value}" for name, value in inferred.named("default").items() if name in STRUCTURE]
     if defaults:

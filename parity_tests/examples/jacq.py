@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from parity_tests.adapter import Arrays
 from parity_tests.examples.numpy_port import pick
 from parity_tests.examples.port_folder import port_folder
-from parity_tests.examples.torch_layout import Layout, joined, linear, torch_encoder, torch_lstm
 from parity_tests.examples.torch_port import TorchPort, arrays, given, precision
 from pytorch_sketch_rnn.errors import BadInput
+from weight_port.torch_layout import Layout, joined, linear, torch_encoder, torch_lstm
 
 UNBALANCED, BALANCED = (
     "torch.zeros(2, batch_size, hp.enc_hidden_size.cuda()",
@@ -171,7 +171,7 @@ class Adapter(TorchPort):
         forward = {"mu": self.model.mu, "presig": self.model.sigma, "z": z} | self._decode(data[:, :-1], z)
         costs = self._costs(data[:, 1:])
         cost = costs["r_cost"] + kl_weight * costs["kl_cost"]
-        return arrays(forward | costs | {"cost": cost}) | self.optimize(cost, self._clip, lr)
+        return arrays(forward | costs | {"cost": cost}) | self.clipped_step(cost, self._clip, lr)
 
     def _clip(self) -> None:
         bound = self.port.hp.grad_clip

@@ -137,7 +137,7 @@ class Adapter(TorchPort):
         costs = self._costs(dist, log_pen, data[:, 1:], presig, mu)
         cost = costs["r_cost"] + kl_weight * costs["kl_cost"]
         result = arrays({"mu": mu, "presig": presig, "z": z} | forward | costs | {"cost": cost})
-        return result | self.optimize(cost, self._clip, lr)
+        return result | self.clipped_step(cost, self._clip, lr)
 
     def _clip(self) -> None:
         for module in (self.encoder, self.decoder):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from parity_tests.adapter import Arrays
-from parity_tests.examples.torch_layout import (
+from weight_port.torch_layout import (
     FORGET_BIAS,
     GATES,
     Block,

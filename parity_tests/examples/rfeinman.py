@@ -26,16 +26,9 @@ from torch import Tensor, nn
 from parity_tests.adapter import Arrays, Data
 from parity_tests.examples import rfeinman_data
 from parity_tests.examples.port_folder import import_port
-from parity_tests.examples.rfeinman_layout import (
-    Sizes,
-    cell_layout,
-    mixture_of,
-    model_layout,
-    pack,
-    params_of,
-    unpack,
-)
+from parity_tests.examples.rfeinman_values import mixture_of, pack, params_of, unpack
 from parity_tests.examples.torch_port import TorchPort, arrays, given, precision
+from weight_port.rfeinman_layout import Sizes, cell_layout, model_layout
 
 REG_COVAR = 1e-6  # the port's default
 
@@ -187,7 +180,7 @@ class Adapter(TorchPort):
         result |= arrays({"mu": mu, "presig": presig, "r_cost": r_cost, "kl_cost": kl_cost, "cost": cost})
         result |= self._keep_probs()
         bound = self.hparams["grad_clip"]
-        return result | self.optimize(cost, lambda: nn.utils.clip_grad_value_(self.model.parameters(), bound), lr)
+        return result | self.clipped_step(cost, lambda: nn.utils.clip_grad_value_(self.model.parameters(), bound), lr)
 
     def _keep_probs(self) -> Arrays:
         """Of each dropout that the port would draw in training."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from parity_tests.adapter import Arrays, Batch, Data
 from parity_tests.examples.numpy_port import pick
-from parity_tests.examples.rfeinman_layout import mixture_of
+from parity_tests.examples.rfeinman_values import mixture_of
 from pytorch_sketch_rnn.data.npz import SPLITS
 
 

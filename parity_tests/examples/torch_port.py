@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from parity_tests import adapter
 from parity_tests.adapter import Arrays
-from parity_tests.examples.torch_layout import Layout
 from weight_port.names import ADAM_POWERS, inverse, slot_name
+from weight_port.torch_layout import Layout
 
 BETA1 = 0.9
 SLOTS = {"m": "exp_avg", "v": "exp_avg_sq"}
@@ -83,7 +83,7 @@ class TorchPort(adapter.Adapter):
                         torch_name: torch.tensor(slots[slot][name]) for slot, torch_name in SLOTS.items()
                     }
 
-    def optimize(self, cost: Tensor, clip: Callable[[], Any], lr: float) -> Arrays:
+    def clipped_step(self, cost: Tensor, clip: Callable[[], Any], lr: float) -> Arrays:
         """Take one step; returns gradients, clipped gradients, and the weights, slots and powers after it."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()

@@ -13,7 +13,7 @@ from parity_tests.record.recording import FOLDER
 from parity_tests.report.certificate import KIND, SCHEMA, hash_of
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.data.packed_writer import PackedWriter
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import OURS_ALONE, HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.command import main as train
 from weight_port.convert import expected_shapes
@@ -67,7 +67,7 @@ def _checkpoints(folder: Path) -> None:
     variables |= {slot_name(name, slot): np.abs(variables[name]) for name in names for slot in SLOTS}
     variables |= {name: np.array(0.5, np.float32) for name in ADAM_POWERS}
     variables[GLOBAL_STEP] = np.array(1000, np.int32)
-    values = {name: value for name, value in TINY.to_dict().items() if not name.startswith("hyper_")}
+    values = {name: value for name, value in TINY.to_dict().items() if name not in OURS_ALONE}
     forms = {"dict": values, "values": list(values.values()), "names": list(values)}
     for form, config in forms.items():
         home = folder / f"checkpoint-{form}"

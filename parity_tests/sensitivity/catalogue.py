@@ -119,7 +119,7 @@ def _norm(which: str) -> Iterator[ScaledBug]:
     grouped = f"(len(self.gamma) {'>' if which == 'ln_all' else '=='} self.num_units)"
     variance, mean = "centred.square().mean(dim=2, keepdim=True)", "blocks.mean(dim=2, keepdim=True)"
     for name, value in {
-        "epsilon": "LAYER_NORM_EPSILON",
+        "epsilon": "self.epsilon",
         "variance": variance,
         "mean": mean,
         "gamma": "self.gamma",

@@ -111,14 +111,15 @@ class LSTMCell(Cell):
 
 
 class LayerNorm(nn.Module):
-    """Layer norm of ``groups`` adjacent blocks of n units: biased variance, epsilon inside the root.
+    """Layer norm of ``groups`` adjacent blocks of n units: biased variance, ``epsilon`` inside the root.
 
     gamma [groups n] ones; beta [groups n] zeros.
     """
 
-    def __init__(self, num_units: int, groups: int = 1) -> None:
+    def __init__(self, num_units: int, groups: int = 1, epsilon: float = LAYER_NORM_EPSILON) -> None:
         super().__init__()
         self.num_units = num_units
+        self.epsilon = epsilon
         self.gamma = nn.Parameter(torch.ones(groups * num_units))
         self.beta = nn.Parameter(torch.zeros(groups * num_units))
 
@@ -127,7 +128,7 @@ class LayerNorm(nn.Module):
         blocks: Tensor = x.unflatten(1, (-1, self.num_units))  # [B, groups, n]
         # written out, since the float32 error of F.layer_norm was measured at up to three times this one
         centred = blocks - blocks.mean(dim=2, keepdim=True)
-        normal = centred * torch.rsqrt(centred.square().mean(dim=2, keepdim=True) + LAYER_NORM_EPSILON)
+        normal = centred * torch.rsqrt(centred.square().mean(dim=2, keepdim=True) + self.epsilon)
         return normal.flatten(1) * self.gamma + self.beta
 
 
@@ -135,17 +136,18 @@ class LayerNormLSTMCell(Cell):
     """LSTM with layer norm (Ba et al. 2016), ``input_size`` inputs and n = ``num_units`` units; no bias.
 
     W_xh [input_size, 4 n] glorot uniform; W_hh [n, 4 n] orthogonal; ln_all over the four gates [4 n]; ln_c [n]. The
-    state keeps c unnormalised; ln_c is applied only where h is computed from c.
+    state keeps c unnormalised; ln_c is applied only where h is computed from c. Both norms have the same ``epsilon``.
     """
 
     state_type = LayerNormLSTMState
 
-    def __init__(self, input_size: int, num_units: int) -> None:
+    def __init__(self, input_size: int, num_units: int, epsilon: float = LAYER_NORM_EPSILON) -> None:
         super().__init__(input_size, num_units)
+        self.epsilon = epsilon
         self.W_xh = nn.Parameter(torch.empty(input_size, 4 * num_units))
         self.W_hh = nn.Parameter(torch.empty(num_units, 4 * num_units))
-        self.ln_all = LayerNorm(num_units, groups=4)
-        self.ln_c = LayerNorm(num_units)
+        self.ln_all = LayerNorm(num_units, 4, epsilon)
+        self.ln_c = LayerNorm(num_units, 1, epsilon)
 
     def forward(
         self, x: Tensor, state: LayerNormLSTMState, mask: Tensor | None = None, tape: Tape = NO_TAPE
@@ -198,7 +200,8 @@ class HyperLSTMCell(Cell):
 
     W_xh [input_size, 4 n] glorot uniform; W_hh [n, 4 n] orthogonal; bias [4 n] zeros; the inner layer-norm cell reads
     [x, h] and has recurrent dropout off; eight hyper norms, one for each gate on the x side (scale) and on the h side
-    (scale and shift); ln_all [4 n]; ln_c [n]. Always with layer norm, as Magenta's ``model.py`` builds it.
+    (scale and shift); ln_all [4 n]; ln_c [n]. Always with layer norm, as Magenta's ``model.py`` builds it; all norms
+    have the same ``epsilon``.
     """
 
     state_type = HyperLSTMState
@@ -212,20 +215,26 @@ class HyperLSTMCell(Cell):
     hyper_oh: HyperNorm
 
     def __init__(
-        self, input_size: int, num_units: int, hyper_num_units: int = 256, hyper_embedding_size: int = 32
+        self,
+        input_size: int,
+        num_units: int,
+        hyper_num_units: int = 256,
+        hyper_embedding_size: int = 32,
+        epsilon: float = LAYER_NORM_EPSILON,
     ) -> None:
         super().__init__(input_size, num_units)
+        self.epsilon = epsilon
         self.hyper_num_units = hyper_num_units
         self.W_xh = nn.Parameter(torch.empty(input_size, 4 * num_units))
         self.W_hh = nn.Parameter(torch.empty(num_units, 4 * num_units))
         self.bias = nn.Parameter(torch.zeros(4 * num_units))
-        self.hyper_cell = LayerNormLSTMCell(input_size + num_units, hyper_num_units)
+        self.hyper_cell = LayerNormLSTMCell(input_size + num_units, hyper_num_units, epsilon)
         for gate in "ijfo":
             for side in "xh":
                 norm = HyperNorm(hyper_num_units, hyper_embedding_size, num_units, shift=side == "h")
                 self.add_module(f"hyper_{gate}{side}", norm)
-        self.ln_all = LayerNorm(num_units, groups=4)
-        self.ln_c = LayerNorm(num_units)
+        self.ln_all = LayerNorm(num_units, 4, epsilon)
+        self.ln_c = LayerNorm(num_units, 1, epsilon)
 
     @property
     def state_sizes(self) -> tuple[int, ...]:

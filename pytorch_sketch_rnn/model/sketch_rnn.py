@@ -47,9 +47,12 @@ class Forward(NamedTuple):
 
 def make_cell(kind: str, input_size: int, num_units: int, hparams: HParams) -> Cell:
     """The cell that ``enc_model`` or ``dec_model`` names."""
-    if kind == "hyper":
-        return HyperLSTMCell(input_size, num_units, hparams.hyper_num_units, hparams.hyper_embedding_size)
-    return {"lstm": LSTMCell, "layer_norm": LayerNormLSTMCell}[kind](input_size, num_units)
+    if kind == "lstm":
+        return LSTMCell(input_size, num_units)
+    epsilon = hparams.layer_norm_epsilon
+    if kind == "layer_norm":
+        return LayerNormLSTMCell(input_size, num_units, epsilon)
+    return HyperLSTMCell(input_size, num_units, hparams.hyper_num_units, hparams.hyper_embedding_size, epsilon)
 
 
 class SketchRNN(nn.Module):

@@ -10,7 +10,7 @@ from pytorch_sketch_rnn.data.sources.read import KANJI
 from pytorch_sketch_rnn.download import without_query
 from pytorch_sketch_rnn.errors import BadInput
 from pytorch_sketch_rnn.files import atomic_path
-from pytorch_sketch_rnn.hparams import LARGEST_SIZE, HParams
+from pytorch_sketch_rnn.hparams import EPSILON, LARGEST_SIZE, HParams
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.training.trainer import Options
 
@@ -19,7 +19,8 @@ SETTINGS_FILE = "settings.json"
 FREE = ("num_steps", "num_epochs", "save_every", "keep", "data_dir", "sha256")
 DTYPES = ("float32", "float64")
 PRODUCTS = ("float32", "tf32")
-LATER: dict[str, Any] = {"products": "float32"}  # settings that older runs lack, and what they stand for
+# settings that older runs lack, and what they stand for
+LATER: dict[str, Any] = {"products": "float32", EPSILON: HParams().layer_norm_epsilon}
 MOST_EPOCHS = 1e9
 _HPARAMS = HParams(data_set=("cat.npz",), dec_model="layer_norm")
 _OPTIONS = Options(reg_covar=1e-6)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pytorch_sketch_rnn.errors import BadInput, enumerated, naming
-from pytorch_sketch_rnn.hparams import HYPER_SIZES, SCALE_FACTOR
+from pytorch_sketch_rnn.hparams import OURS_ALONE, SCALE_FACTOR
 from pytorch_sketch_rnn.json_file import read_json
 from weight_port.archive import CONFIG_NAME, EXPORT_NAME
 from weight_port.export.stored import Stored
@@ -70,9 +70,9 @@ def _refuse_others(out: Path) -> None:
 def model_config(stored: Stored) -> dict[str, Any]:
     """``model_config.json`` with booleans as true and false, the only form that Magenta 2.1.4 loads.
 
-    The sizes of a HyperLSTM are left out: Magenta would refuse their names.
+    What Magenta has as numbers in its code is left out: it would refuse the names.
     """
-    return {name: value for name, value in stored.hparams.to_dict().items() if name not in HYPER_SIZES}
+    return {name: value for name, value in stored.hparams.to_dict().items() if name not in OURS_ALONE}
 
 
 def _record(stored: Stored, variables: dict[str, np.ndarray]) -> dict[str, Any]:

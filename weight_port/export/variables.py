@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pytorch_sketch_rnn.errors import Refused
-from pytorch_sketch_rnn.hparams import HYPER_SIZES, HParams
+from pytorch_sketch_rnn.hparams import EPSILON, HYPER_SIZES, HParams
 from pytorch_sketch_rnn.training.optim import BETA1, BETA2
 from pytorch_sketch_rnn.training.optimizer_file import POWERS, STEP
 from weight_port.names import ADAM_POWERS, CONSTANTS, EVALUATION_ROOT, GLOBAL_STEP, ROOT, table
@@ -68,8 +68,23 @@ def check_loadable(
     if "hyper" in hparams.cells.values() and others:
         expected = ", ".join(f"{name}={getattr(defaults, name)}" for name in HYPER_SIZES)
         raise Refused(f"{', '.join(others)}: Magenta's HyperLSTM has no such flags, it always has {expected}")
+    check_epsilon(hparams)
     slots = {name: value for name, value in (optimizer or {}).items() if "." in name}
     if any(value.dtype != np.float32 for value in (*weights.values(), *slots.values())):
         raise Refused(
             "the weights or Adam's slots are float64, which Magenta's code cannot load; round them with --float32"
+        )
+
+
+def check_epsilon(hparams: HParams) -> None:
+    """Check that the layer norms of a model, if it has any, are Magenta's.
+
+    Raises:
+        BadInput: when its code would compute something else.
+    """
+    given, official = hparams.layer_norm_epsilon, HParams().layer_norm_epsilon
+    if given != official and set(hparams.cells.values()) != {"lstm"}:
+        raise Refused(
+            f"{EPSILON}={given:g}: Magenta's layer norms always add {official:g} to the variance, so its code cannot "
+            "compute this model"
         )

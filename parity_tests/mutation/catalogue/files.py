@@ -126,9 +126,9 @@ _SETS = (
         _PACKED,
     ),
     ProductMutant(
-        "config.json always contains the sizes that Magenta does not have", "settings",
+        "config.json always contains the hyperparameters that Magenta does not have", "settings",
         Text(hparams.HParams, "save", ("if name not in extra", "if True")),
-        ("package/test_hparams.py::test_a_config_holds_the_hyper_sizes_only_if_they_differ_from_magentas",),
+        ("package/test_hparams.py::test_a_config_holds_what_magenta_does_not_know_only_if_it_differs",),
     ),
 )  # fmt: skip
 

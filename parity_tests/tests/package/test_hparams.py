@@ -11,8 +11,7 @@ import torch
 from official_script import run_script
 
 from pytorch_sketch_rnn.errors import BadInput
-from pytorch_sketch_rnn.hparams import HYPER_SIZES as OURS_ALONE
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import HYPER_SIZES, OURS_ALONE, HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 
 # Magenta's defaults, and the values that it reads from a config that we wrote.
@@ -32,9 +31,9 @@ CHANGED = {
     "use_recurrent_dropout": False, "recurrent_dropout_prob": 0.8, "use_input_dropout": True,
     "input_dropout_prob": 0.7, "use_output_dropout": True, "output_dropout_prob": 1.0, "random_scale_factor": 0.0,
     "augment_stroke_prob": 0.25, "conditional": False, "is_training": False, "hyper_num_units": 12,
-    "hyper_embedding_size": 2,
+    "hyper_embedding_size": 2, "layer_norm_epsilon": 1e-5,
 }  # fmt: skip
-SIZES = ("enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", *OURS_ALONE)
+SIZES = ("enc_rnn_size", "dec_rnn_size", "z_size", "num_mixture", *HYPER_SIZES)
 FLAGS = [name for name, value in CHANGED.items() if isinstance(value, bool)]
 
 
@@ -75,13 +74,16 @@ def test_a_config_is_read_back_with_every_value(tmp_path):
     assert back == changed
 
 
-def test_a_config_holds_the_hyper_sizes_only_if_they_differ_from_magentas(tmp_path):
+def test_a_config_holds_what_magenta_does_not_know_only_if_it_differs(tmp_path):
     path = tmp_path / "model_config.json"
     HParams().save(path)
     assert not set(OURS_ALONE) & set(json.loads(path.read_text()))
     HParams(hyper_num_units=255).save(path)
     assert json.loads(path.read_text())["hyper_num_units"] == 255
     assert HParams.load(path) == HParams(hyper_num_units=255)
+    HParams(layer_norm_epsilon=1e-5).save(path)
+    assert json.loads(path.read_text())["layer_norm_epsilon"] == 1e-5
+    assert HParams.load(path) == HParams(layer_norm_epsilon=1e-5)
 
 
 def test_from_dict_is_the_inverse_of_to_dict():

@@ -6,14 +6,14 @@ numbers, so that nothing of a departure is left unexplained.
 
 from collections.abc import Mapping
 
-from parity_tests.mutation.bugs import Text, Value
+from parity_tests.mutation.bugs import Text
 from pytorch_sketch_rnn.data import magenta_loader as data
 from pytorch_sketch_rnn.model import cells, losses, sampling, sequence
 from pytorch_sketch_rnn.training import optim, trainer
 
 # Cells ---------------------------------------------------------------------------------------------------------------
 
-EPSILON = Value(cells, "LAYER_NORM_EPSILON", 1e-5)
+EPSILON = Text(cells.LayerNorm, "forward", ("self.epsilon", "1e-5"))
 _READS_X = ("torch.cat([x, h], dim=1)", "torch.cat([x, torch.zeros_like(h)], dim=1)")
 _NO_BIAS = ("self.bias.chunk(4)", "(0 * self.bias).chunk(4)")
 _INNER_DROPOUT = (

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from shipped import shipped
 
-from parity_tests.adapter import load_adapter
-from parity_tests.examples import jacq, labml_layout, rfeinman_cells, rfeinman_layout
+from parity_tests.adapter import Adapter, load_adapter
+from parity_tests.examples import jacq, labml, labml_layout, numpy_port, rfeinman, rfeinman_cells, torch_lstm
 from parity_tests.examples.port_folder import import_named, import_port
 from parity_tests.replay.model import replay
 from pytorch_sketch_rnn.errors import BadInput
+from weight_port import rfeinman_layout
 
 DOCS = Path(__file__).parents[3] / "docs"
 FIXTURES = shipped()
@@ -200,3 +201,14 @@ def test_the_page_shows_the_worked_example_as_it_is():
     source = inspect.getsource(rfeinman_cells)
     begin = source.index("from collections.abc")
     assert source[begin:] in shown
+
+
+@pytest.mark.parametrize("module", [jacq, labml, numpy_port, rfeinman, torch_lstm])
+def test_no_example_gives_the_name_of_a_method_of_adapters_to_something_else(module):
+    def parameters(function):
+        return list(inspect.signature(function).parameters)
+
+    protocol = dict(inspect.getmembers(Adapter, inspect.isfunction))
+    for name, method in inspect.getmembers(module.Adapter, inspect.isfunction):
+        if name in protocol and not name.startswith("__"):
+            assert parameters(method) == parameters(protocol[name]), name

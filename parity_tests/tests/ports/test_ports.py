@@ -106,6 +106,7 @@ class Reference(ours.Adapter):
     """Ours, with other hyperparameters, and offering no more than the port does."""
 
     def __init__(self, over: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> None:
+        super().__init__()
         self.over = over
         for name in lacks:
             setattr(self, name, self._lacking)

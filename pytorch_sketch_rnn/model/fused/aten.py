@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pytorch_sketch_rnn.model.cells import FORGET_BIAS, LAYER_NORM_EPSILON
+from pytorch_sketch_rnn.model.cells import FORGET_BIAS
 from pytorch_sketch_rnn.model.draws import Mask
 from pytorch_sketch_rnn.model.fused.kernels import TOGETHER, WHOLE, Buffers, Gradients, Mix, MixGradients, Norm
 
@@ -72,14 +72,14 @@ def _forward(buffers: Buffers, t: int) -> None:
     if buffers.projected is not None:
         total += buffers.projected[:, :rows]
     if norm is not None and kept is not None:
-        _normalise_(total.unflatten(2, (4, -1)), kept.deviation[:, now].unsqueeze(3))
+        _normalise_(total.unflatten(2, (4, -1)), kept.deviation[:, now].unsqueeze(3), buffers.epsilon)
     i, j, f, o = _gates(total, norm)
     g = _masked(torch.tanh(j), _mask(buffers, t))
     torch.add(buffers.c[:, now] * torch.sigmoid(f + FORGET_BIAS), torch.sigmoid(i) * g, out=new_c)
     if norm is not None and kept is not None:
         normal_c = kept.normal_c[:, now]
         normal_c.copy_(new_c)
-        _normalise_(normal_c, kept.deviation_c[:, now])
+        _normalise_(normal_c, kept.deviation_c[:, now], buffers.epsilon)
         new_c = torch.addcmul(norm.beta_c, normal_c, norm.gamma_c)
     torch.mul(torch.tanh(new_c), torch.sigmoid(o), out=buffers.Z[:, after, : new_c.shape[2]])
 
@@ -168,10 +168,10 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
-def _normalise_(x: Tensor, deviation: Tensor) -> None:
+def _normalise_(x: Tensor, deviation: Tensor, epsilon: float) -> None:
     """Normalise x over its last axis, in place: biased variance, epsilon inside the root."""
     x -= x.mean(dim=-1, keepdim=True)
-    deviation.copy_(torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + LAYER_NORM_EPSILON))
+    deviation.copy_(torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + epsilon))
     x *= deviation
 
 

@@ -28,6 +28,7 @@ class GatedSequence(torch.autograd.Function):
         W: the weights of Z [D, width, 4 n].
         dropout: recurrent, or None.
         outputs: whether the first result is wanted.
+        epsilon: of the layer norms.
         norm: for layer norm, the four tensors of :class:`Norm`.
 
     Results:
@@ -48,6 +49,7 @@ class GatedSequence(torch.autograd.Function):
         W: Tensor,
         dropout: Dropout | None,
         outputs: bool,
+        epsilon: float,
         *norm: Tensor,
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """All steps, one after the other."""
@@ -56,13 +58,14 @@ class GatedSequence(torch.autograd.Function):
         Z[:, :B, :n], Z[:, : x.shape[1], n : n + i], states[:, :B] = h, x, c
         kept = Kept.empty(states) if norm else None
         total, parts = room(x, D, S, 4 * n, apart=kernels.spread), parts_of_total(kernels, x, B, 4 * n)
-        buffers = Buffers(layout, total, projected, states, Z, dropout, Norm(*norm) if norm else None, kept, parts)
+        gains = Norm(*norm) if norm else None
+        buffers = Buffers(layout, total, projected, states, Z, dropout, gains, epsilon, kept, parts)
         multiply, step = product(kernels, W, parts), kernels.forward(buffers)
         for t in range(T):
             now = layout.running(t)
             multiply(Z[:, now], total[:, now])
             step(t)
-        ctx.kernels, ctx.layout, ctx.order, ctx.i = kernels, layout, dropout and dropout.order, i
+        ctx.kernels, ctx.layout, ctx.order, ctx.i, ctx.epsilon = kernels, layout, dropout and dropout.order, i, epsilon
         mask = None if dropout is None else dropout.mask
         inputs = x, projected, h, c  # which first_derivative_only looks for
         ctx.save_for_backward(*inputs, W, total, states, Z, mask, *norm, *(kept or ()))
@@ -80,7 +83,7 @@ class GatedSequence(torch.autograd.Function):
         kernels, layout, i = ctx.kernels, ctx.layout, ctx.i
         dropout = None if mask is None else Dropout(mask, ctx.order)
         norm, kept = (Norm(*rest[:4]), Kept(*rest[4:])) if rest else (None, None)
-        buffers = Buffers(layout, total, None, states, Z, dropout, norm, kept)
+        buffers = Buffers(layout, total, None, states, Z, dropout, norm, ctx.epsilon, kept)
         (D, _, n), B = states.shape, layout.batch
         d_h, d_c = (states.new_zeros(D, B, n) if each is None else dense_copy(each) for each in (d_h, d_c))
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
@@ -111,7 +114,7 @@ class GatedSequence(torch.autograd.Function):
             d_h += parts.sum(dim=0)
         d_norms = () if d_norm is None else (each.sum(dim=1, keepdim=True) for each in d_norm)
         d_projected_or_none = d_projected if ctx.needs_input_grad[3] else None
-        return None, None, d_x, d_projected_or_none, d_h, d_c, d_W, None, None, *d_norms
+        return None, None, d_x, d_projected_or_none, d_h, d_c, d_W, None, None, None, *d_norms
 
 
 def product(kernels: Kernels, weights: Tensor, parts: Tensor | None) -> Callable[[Tensor, Tensor], None]:

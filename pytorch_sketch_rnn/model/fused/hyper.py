@@ -46,6 +46,7 @@ class HyperSequence(torch.autograd.Function):
         W_signal: from each embedding to its signal [D, 12, e, n].
         dropout: recurrent, of the outer cells, or None.
         outputs: whether the first result is wanted.
+        epsilon: of the layer norms.
         norms: the four tensors of :class:`Norm` of the outer cells, then those of the inner cells.
 
     Results:
@@ -76,6 +77,7 @@ class HyperSequence(torch.autograd.Function):
         W_signal: Tensor,
         dropout: Dropout | None,
         outputs: bool,
+        epsilon: float,
         *norms: Tensor,
     ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
         """All steps, one after the other."""
@@ -87,11 +89,11 @@ class HyperSequence(torch.autograd.Function):
         states[:, :B], inner_states[:, :B] = c, inner_c
         buffers = Buffers(
             *(layout, total, None, states, Z[:, :, m:], dropout),
-            *(Norm(*norms[:4]), Kept.empty(states)),
+            *(Norm(*norms[:4]), epsilon, Kept.empty(states)),
         )
         inner = Buffers(
             *(layout, inner_total, projected_inner, inner_states, Z, None),
-            *(Norm(*norms[4:]), Kept.empty(inner_states), parts_of_total(kernels, x, B, 4 * m)),
+            *(Norm(*norms[4:]), epsilon, Kept.empty(inner_states), parts_of_total(kernels, x, B, 4 * m)),
         )
         mix = Mix(
             *(layout, total, x.new_empty(D, B, 4 * n), projected, from_h_of_all, bias),
@@ -113,7 +115,7 @@ class HyperSequence(torch.autograd.Function):
             from_x(Z[:, now, m + n : m + n + i], mix.from_x[:, :rows])
             mix_step(t)
             step(t)
-        ctx.kernels, ctx.layout, ctx.order, ctx.i = kernels, layout, dropout and dropout.order, i
+        ctx.kernels, ctx.layout, ctx.order, ctx.i, ctx.epsilon = kernels, layout, dropout and dropout.order, i, epsilon
         mask = None if dropout is None else dropout.mask
         weights = W_xh, W_hh, bias, W_inner, W_embedding, W_signal
         kept = buffers.total, states, inner.total, inner_states, Z, mix.from_h, embedded
@@ -138,9 +140,10 @@ class HyperSequence(torch.autograd.Function):
         norm, inner_norm = Norm(*rest[:4]), Norm(*rest[4:8])
         buffers = Buffers(
             *(layout, total, None, states, Z[:, :, m:], None if mask is None else Dropout(mask, ctx.order)),
-            *(norm, Kept(*rest[8:11])),
+            *(norm, ctx.epsilon, Kept(*rest[8:11])),
         )
-        inner = Buffers(layout, inner_total, None, inner_states, Z, None, inner_norm, Kept(*rest[11:]))
+        inner_kept = Kept(*rest[11:])
+        inner = Buffers(layout, inner_total, None, inner_states, Z, None, inner_norm, ctx.epsilon, inner_kept)
         mix = Mix(layout, total, new(D, B, 4 * n), projected, from_h, bias, new(D, SIGNALS, B, n))
         d_h, d_inner_h, d_c, d_inner_c = (
             new(D, B, units) if each is None else dense_copy(each)
@@ -222,7 +225,7 @@ class HyperSequence(torch.autograd.Function):
             *(None, None, d_x, d_projected if ctx.needs_input_grad[3] else None),
             *(d_projected_inner if ctx.needs_input_grad[4] else None, d_h, d_inner_h, d_c, d_inner_c),
             *(d_W_xh, d_W_hh, d_bias, d_W_inner, d_W_embedding, d_b_embedding, d_W_signal),
-            *(None, None, *d_norms),
+            *(None, None, None, *d_norms),
         )
 
 

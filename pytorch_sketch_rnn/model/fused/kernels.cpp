@@ -60,7 +60,6 @@ template <typename T> inline T tanh_(T x) {
   return std::copysign(-expm1 / (T(2) + expm1), x);
 }
 
-constexpr double kEpsilon = 1e-3;  // LAYER_NORM_EPSILON
 constexpr double kForgetBias = 1.0;
 
 }  // namespace
@@ -79,6 +78,7 @@ struct Sequence {
   const int64_t* order;           // [B]: row r of the sequence reads row order[r] of the mask; may be null
   const void *gamma, *beta, *gamma_c, *beta_c;   // [D, 4 n], [D, n]; null for an LSTM without layer norm
   void *deviation, *normal_c, *deviation_c;      // [D, stride, 4], [D, stride, n], [D, stride]
+  double epsilon;                                // of the layer norms
 };
 
 // What the gradients of one sequence need. d_total is a window of the packed rows that begins at row `first`.
@@ -113,7 +113,7 @@ struct MixGradients {
 namespace {
 
 // x - mean over its deviation, in place; returns the reciprocal deviation.
-template <typename T> inline T normalise(T* __restrict x, int64_t n, T sum) {
+template <typename T> inline T normalise(T* __restrict x, int64_t n, T sum, T epsilon) {
   const T mean = sum / T(n);
   T squares = 0;
 #pragma omp simd reduction(+ : squares)
@@ -121,7 +121,7 @@ template <typename T> inline T normalise(T* __restrict x, int64_t n, T sum) {
     const T centred = x[k] - mean;
     squares += centred * centred;
   }
-  const T deviation = T(1) / std::sqrt(squares / T(n) + T(kEpsilon));
+  const T deviation = T(1) / std::sqrt(squares / T(n) + epsilon);
 #pragma omp simd
   for (int64_t k = 0; k < n; ++k) x[k] = (x[k] - mean) * deviation;
   return deviation;
@@ -167,7 +167,7 @@ void forward_row(const Sequence& s, int64_t t, int64_t d, int64_t b) {
 #pragma omp simd reduction(+ : sum)
       for (int64_t k = 0; k < n; ++k) sum += x[k];
     }
-    if (NORM) deviation[gate] = normalise(x, n, sum);
+    if (NORM) deviation[gate] = normalise(x, n, sum, T(s.epsilon));
   }
   const T* __restrict gamma = NORM ? static_cast<const T*>(s.gamma) + d * 4 * n : nullptr;
   const T* __restrict beta = NORM ? static_cast<const T*>(s.beta) + d * 4 * n : nullptr;
@@ -195,7 +195,7 @@ void forward_row(const Sequence& s, int64_t t, int64_t d, int64_t b) {
     const T* __restrict beta_c = static_cast<const T*>(s.beta_c) + d * n;
 #pragma omp simd
     for (int64_t k = 0; k < n; ++k) normal[k] = new_c[k];
-    static_cast<T*>(s.deviation_c)[row] = normalise(normal, n, sum);
+    static_cast<T*>(s.deviation_c)[row] = normalise(normal, n, sum, T(s.epsilon));
 #pragma omp simd
     for (int64_t k = 0; k < n; ++k) h[k] = tanh_(normal[k] * gamma_c[k] + beta_c[k]) * sigmoid(gate(3, k));
   } else {

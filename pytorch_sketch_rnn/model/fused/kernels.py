@@ -72,6 +72,7 @@ class Buffers:
     Z: Tensor  # [D, S, width], likewise; h in its first n columns
     dropout: Dropout | None
     norm: Norm | None
+    epsilon: float  # of the layer norms
     kept: Kept | None  # with layer norm
     parts: Tensor | None = (
         None  # the products of one step [P, D, B, 4 n], to be added up into total; None: they are there

@@ -27,6 +27,7 @@ class _Sequence(Structure):
         *((name, c_int64) for name in ("mask_d", "mask_b", "mask_t")),
         *((name, c_void_p) for name in ("order", "gamma", "beta", "gamma_c", "beta_c")),
         *((name, c_void_p) for name in ("deviation", "normal_c", "deviation_c")),
+        ("epsilon", c_double),
     )
 
 
@@ -193,6 +194,7 @@ class Native:
             *((None, 0, 0, 0) if mask is None else (address(mask, dtype, dense=False), *mask.stride()[:3])),
             address(order, torch.int64),
             *_addresses((*(buffers.norm or [None] * 4), *(buffers.kept or [None] * 3)), dtype),
+            buffers.epsilon,
         )
 
 

@@ -30,6 +30,7 @@ class _Decoder(Structure):
         *((name, c_void_p) for name in ("inner_gamma", "inner_beta", "inner_gamma_c", "inner_beta_c")),
         *((name, c_void_p) for name in ("W_embedding", "b_embedding", "W_signal")),
         ("signal_stride", c_int64),
+        ("epsilon", c_double),
     )
 
 
@@ -58,7 +59,7 @@ class NativeSampler:
         self._draw = sampling[f"draw_{suffix}"]
         cell, output_w = decoder.cell, decoder.output_w
         self._parameters = output_w.shape[1]
-        fields = {"n": cell.num_units, "M": (self._parameters - 3) // 6}
+        fields: dict[str, float] = {"n": cell.num_units, "M": (self._parameters - 3) // 6}
         tensors = {"output_w": packed(sampling, output_w.unsqueeze(0)), "output_b": decoder.output_b}
         self._rows = {"point": point, **{_NAMES[name]: value for name, value in state._asdict().items()}}
         if isinstance(cell, HyperLSTMCell):
@@ -71,10 +72,11 @@ class NativeSampler:
             tensors |= {"bias": hyper.bias, "b_embedding": hyper.b_embedding}
             tensors |= {f"inner_{name}": value for name, value in cast(Norm, inner.norm)._asdict().items()}
             same = {"projected": hyper.W_constant, "projected_inner": inner.W_constant}
+            fields["epsilon"] = hyper.epsilon
         else:
             gated = gated_weights(cast(list[LSTMCell] | list[LayerNormLSTMCell], [cell]), _INPUTS)
             norm = gated.norm
-            fields["width"] = gated.W.shape[1]
+            fields |= {"width": gated.W.shape[1], "epsilon": gated.epsilon}
             matrices, same = {"W": gated.W}, {"projected": gated.W_constant}
         if norm is not None:
             tensors |= norm._asdict()

@@ -19,6 +19,7 @@ struct Decoder {
   const void *W_embedding, *b_embedding;          // [m, 12 e], [12 e]
   const void* W_signal;                           // twelve of [e, n]
   int64_t signal_stride;                          // numbers between two of them
+  double epsilon;                                 // of the layer norms
 };
 
 // The sketches, and a block of their steps. What has the `rows` of sketches that have not ended is changed in place.
@@ -141,7 +142,7 @@ template <typename T> class Chunk {
                     std::vector<T>& deviations) {
     Sequence s = {};
     s.D = 1, s.B = capacity_, s.n = units, s.stride = 2 * capacity_, s.pitch = 4 * units;
-    s.width = d_.width, s.offsets = offsets_;
+    s.width = d_.width, s.offsets = offsets_, s.epsilon = d_.epsilon;
     s.total = total, s.projected = projected.empty() ? nullptr : projected.data(), s.c = c, s.h = h;
     s.normal_c = normal_c.data(), s.deviation = deviations.data(), s.deviation_c = deviations.data() + 8 * capacity_;
     return s;

@@ -83,7 +83,7 @@ class Fused:
         tape: Tape = NO_TAPE,
     ) -> tuple[State, State]:
         """See :meth:`Backend.run_both`."""
-        fit = all(_fits(cell, inputs) for cell in (fw, bw)) and type(fw) is type(bw)
+        fit = all(_fits(cell, inputs) for cell in (fw, bw)) and type(fw) is type(bw) and _epsilon(fw) == _epsilon(bw)
         if tape.enabled or not fit or (masks[0] is None) != (masks[1] is None):
             return LOOP.run_both(fw, bw, inputs, lengths, masks, tape)
         if self._kernels.freezes:
@@ -166,7 +166,7 @@ class Fused:
                 hidden, *last = HyperSequence.apply(  # type: ignore[no-untyped-call]
                     *(kernels, layout, x, projected, projected_inner, *start.values()),
                     *(hyper.W_xh, hyper.W_hh, hyper.bias, hyper.inner.W, hyper.W_embedding, hyper.b_embedding),
-                    *(hyper.W_signal, dropout, outputs, *hyper.norm, *(hyper.inner.norm or ())),
+                    *(hyper.W_signal, dropout, outputs, hyper.epsilon, *hyper.norm, *(hyper.inner.norm or ())),
                 )
             else:
                 gated = gated_weights(cast(Sequence[LSTMCell] | Sequence[LayerNormLSTMCell], cells), x.shape[2])
@@ -176,6 +176,7 @@ class Fused:
                     projected = bias.contiguous() if projected is None else projected + bias
                 hidden, h, c = GatedSequence.apply(  # type: ignore[no-untyped-call]
                     *(kernels, layout, x, projected, start["h"], start["c"], gated.W, dropout, outputs),
+                    gated.epsilon,
                     *(gated.norm or ()),
                 )
                 found = {"h": h, "c": c}
@@ -194,6 +195,10 @@ def _fits(cell: Cell, inputs: Tensor, *others: Tensor | None) -> bool:
         and len(inputs) > 0
         and not torch.is_autocast_enabled(device.type)
     )
+
+
+def _epsilon(cell: Cell) -> float | None:
+    return None if isinstance(cell, LSTMCell) else cast(LayerNormLSTMCell | HyperLSTMCell, cell).epsilon
 
 
 def _with_constant(inputs: Tensor, constant: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import triton
 from torch import Tensor
 
-from pytorch_sketch_rnn.model.cells import FORGET_BIAS, LAYER_NORM_EPSILON
+from pytorch_sketch_rnn.model.cells import FORGET_BIAS
 from pytorch_sketch_rnn.model.draws import KeyedMask, Mask, rows_on
 from pytorch_sketch_rnn.model.fused import triton_kernels as kernels
 from pytorch_sketch_rnn.model.fused.aten import add_library_product, library_product
@@ -81,7 +81,7 @@ class Triton:
         grid, form = _form(D * B, n)
 
         def step(t: int) -> None:
-            kernels.gates_forward[grid](*tensors, t, D, *sizes, n, FORGET_BIAS, LAYER_NORM_EPSILON, **flags, **form)
+            kernels.gates_forward[grid](*tensors, t, D, *sizes, n, FORGET_BIAS, buffers.epsilon, **flags, **form)
 
         return step
 

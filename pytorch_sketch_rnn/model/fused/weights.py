@@ -22,6 +22,7 @@ class GatedWeights(NamedTuple):
     W: Tensor  # of Z = [h, x, 0] [D, width, 4 n]
     bias: Tensor | None  # of LSTMs [D, 1, 4 n]
     norm: Norm | None  # of layer-norm LSTMs
+    epsilon: float = 0.0  # of their norms
 
 
 class HyperWeights(NamedTuple):
@@ -39,16 +40,17 @@ class HyperWeights(NamedTuple):
     b_embedding: Tensor  # [D, 12 e]
     W_signal: Tensor  # each signal from its embedding [D, 12, e, n]
     norm: Norm
+    epsilon: float
 
 
 def gated_weights(cells: Sequence[LSTMCell] | Sequence[LayerNormLSTMCell], inputs: int) -> GatedWeights:
     """The weights of cells that read [x, constant], where x has ``inputs`` columns."""
     W_xh, W_hh = (_stacked(cells, name) for name in ("W_xh", "W_hh"))
-    plain = isinstance(cells[0], LSTMCell)
-    bias = _stacked(cells, "bias").unsqueeze(1) if plain else None
     W = _aligned(W_hh, W_xh[:, :inputs])
-    norm = None if plain else _norm(cast(Sequence[LayerNormLSTMCell], cells))
-    return GatedWeights(W_xh[:, inputs:], W, bias, norm)
+    if isinstance(cells[0], LSTMCell):
+        return GatedWeights(W_xh[:, inputs:], W, _stacked(cells, "bias").unsqueeze(1), None)
+    normed = cast(Sequence[LayerNormLSTMCell], cells)
+    return GatedWeights(W_xh[:, inputs:], W, None, _norm(normed), cells[0].epsilon)
 
 
 def hyper_weights(cells: Sequence[HyperLSTMCell], inputs: int) -> HyperWeights:
@@ -57,7 +59,7 @@ def hyper_weights(cells: Sequence[HyperLSTMCell], inputs: int) -> HyperWeights:
     inner = [cell.hyper_cell for cell in cells]
     inner_xh, inner_hh = (_stacked(inner, name) for name in ("W_xh", "W_hh"))  # the inner cell reads [x, constant, h]
     of_x, of_constant, of_h = inner_xh.split([inputs, W_xh.shape[1] - inputs, cells[0].num_units], dim=1)
-    of_inner = GatedWeights(of_constant, _aligned(inner_hh, of_h, of_x), None, _norm(inner))
+    of_inner = GatedWeights(of_constant, _aligned(inner_hh, of_h, of_x), None, _norm(inner), inner[0].epsilon)
     factors = [_hyper_norms(cell, "xh") for cell in cells]
     shifts = [_hyper_norms(cell, "h") for cell in cells]
     to_factor, b_factor = _stacked_norms(factors, "zw_w"), _stacked_norms(factors, "zw_b")
@@ -69,6 +71,7 @@ def hyper_weights(cells: Sequence[HyperLSTMCell], inputs: int) -> HyperWeights:
         torch.cat([b_factor, b_shift], dim=1).flatten(1),
         torch.cat([_stacked_norms(factors, "alpha_w"), _stacked_norms(shifts, "beta_w")], dim=1),
         _norm(cells),
+        cells[0].epsilon,
     )
 
 

@@ -49,7 +49,7 @@ _KERNELS = (
         "keep = sigmoid(gate(2, k))",
         OFFICIAL,
     ),
-    _compiled("epsilon 1e-5", "forward", "kEpsilon = 1e-3", "kEpsilon = 1e-5", OFFICIAL),
+    _compiled("epsilon 1e-5", "forward", "T(n) + epsilon)", "T(n) + T(1e-5))", OFFICIAL),
     _compiled(
         "output by the forget gate",
         "forward",

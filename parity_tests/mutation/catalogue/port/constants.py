@@ -36,13 +36,16 @@ CONSTANT_MUTANTS = (
         Text(decoder.Decoder, "output_layer", ("+ self.output_b", "+ 0 * self.output_b")),
         HEAD,
     ),
-    Mutant("layer-norm epsilon 1e-5", "epsilons", Value(cells, "LAYER_NORM_EPSILON", 1e-5), LAYER_NORM, "[ijfo]"),
+    Mutant(
+        "layer-norm epsilon 1e-5", "epsilons", Text(cells.LayerNorm, "forward", ("self.epsilon", "1e-5")),
+        LAYER_NORM, "[ijfo]",
+    ),
     Mutant(
         "layer-norm epsilon outside the root", "epsilons",
         Text(
             cells.LayerNorm, "forward",
             ("centred * torch.rsqrt(", "centred / ("),
-            ("keepdim=True) + LAYER_NORM_EPSILON", "keepdim=True).sqrt() + LAYER_NORM_EPSILON"),
+            ("keepdim=True) + self.epsilon", "keepdim=True).sqrt() + self.epsilon"),
         ),
         LAYER_NORM, "[ijfo]",
     ),

@@ -37,6 +37,7 @@ template <typename T> void gates(int64_t n, bool norm, bool mask) {
   if (norm) {
     s.gamma = norms[0].data(), s.beta = norms[1].data(), s.gamma_c = norms[2].data(), s.beta_c = norms[3].data();
     s.deviation = deviation.data(), s.normal_c = normal_c.data(), s.deviation_c = deviation_c.data();
+    s.epsilon = 1e-3;
   }
   for (int64_t t = 0; t < T_; ++t) forward_any<T>(s, t);
   print("gates forward c", c), print("gates forward Z", Z);

@@ -17,6 +17,7 @@ from pytorch_sketch_rnn.model.sequence import Masks
 
 CPU = torch.device("cpu")
 KINDS = (LSTMCell, LayerNormLSTMCell, HyperLSTMCell)
+EPSILON = 1e-2  # not the default, which a kernel could hold as a constant
 EVERY = choice.names(CPU)
 every_backend = pytest.mark.parametrize("name", EVERY)
 Values = dict[str, Tensor]
@@ -102,8 +103,7 @@ class Case:
         return [self.x, self.constant, *self.state]
 
     def _cell(self, inputs: int) -> Cell:
-        units = self.shape.units
-        cell = HyperLSTMCell(inputs, units, 7, 3) if self.kind is HyperLSTMCell else self.kind(inputs, units)
+        cell = made(self.kind, inputs, self.shape.units, 7, 3)
         for parameter in cell.parameters():
             parameter.data = 0.5 * self.random(*parameter.shape)
         return cell
@@ -111,6 +111,15 @@ class Case:
     def _mask(self, size: int) -> np.ndarray:
         kept = self.random(self.batch, self.shape.T, size) > -1
         return (kept / 0.8).double().numpy()
+
+
+def made(kind: type[Cell], inputs: int, units: int, *inner: int) -> Cell:
+    """A cell; ``inner`` are the sizes of a hyper cell's inner one."""
+    if kind is LayerNormLSTMCell:
+        return LayerNormLSTMCell(inputs, units, EPSILON)
+    if kind is HyperLSTMCell:
+        return HyperLSTMCell(inputs, units, *inner, EPSILON)
+    return kind(inputs, units)
 
 
 def cases(*, dtype: torch.dtype = torch.float64, shapes: tuple[Shape, ...] = SHAPES) -> Iterator[Case]:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from fused_cases import KINDS, backend, every_backend
+from fused_cases import KINDS, backend, every_backend, made
 
 from parity_tests.mutation.kernel_source import Source
 from pytorch_sketch_rnn.model.backend import LOOP
@@ -29,7 +29,7 @@ class Sketches:
         self._generator = torch.Generator().manual_seed(units * rows)
         self.dtype, self.rows = dtype, rows
         inputs = 5 + (Z if conditional else 0)
-        cell = HyperLSTMCell(inputs, units, INNER, EMBEDDING) if kind is HyperLSTMCell else kind(inputs, units)
+        cell = made(kind, inputs, units, INNER, EMBEDDING)
         self.decoder = Decoder(cell, Z if conditional else None, components)
         for parameter in self.decoder.parameters():
             parameter.data = min(0.4, units**-0.5) * self.normal(*parameter.shape)  # larger ones make it chaotic

@@ -297,3 +297,13 @@ def test_shapes_cover_what_kernels_get_wrong():
     assert any(not shape.constant for shape in SHAPES)
     assert choice.ATEN in choice.names(CPU)
     assert np.ptp([len(set(shape.lengths)) for shape in SHAPES]) > 0
+
+
+@every_backend
+def test_two_cells_with_two_epsilons_each_have_their_own(name):
+    case = Case(LayerNormLSTMCell, SHAPES[2], masked=False)
+    other = LayerNormLSTMCell(case.cells[1].input_size, case.cells[1].num_units, epsilon=0.5).double()
+    other.load_state_dict(case.cells[1].state_dict())
+    case.cells[1] = other
+    off, what = error(case.encode(backend(name)), case.encode(LOOP))
+    assert off <= FLOAT64, what

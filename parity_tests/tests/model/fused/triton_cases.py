@@ -11,6 +11,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from fused_cases import made
 from small_models import LENGTHS as SKETCH_LENGTHS
 from small_models import batch, make
 from torch import Tensor
@@ -61,7 +62,7 @@ class Case:
         return torch.randn(shape, generator=self.generator, dtype=torch.float64).to(DEVICE, self.dtype)
 
     def cell(self, kind: type[Cell], inputs: int) -> Cell:
-        cell = HyperLSTMCell(inputs, self.units, 3, 2) if kind is HyperLSTMCell else kind(inputs, self.units)
+        cell = made(kind, inputs, self.units, 3, 2)
         for parameter in cell.parameters():
             parameter.data = 0.5 * self.random(*parameter.shape)
         return cell
@@ -222,13 +223,13 @@ def test_what_the_kernels_cannot_read_is_refused():
     c = torch.zeros(1, layout.total, 3)
     total = torch.zeros(1, layout.total, 12)
     with pytest.raises(ValueError, match="their own order"):
-        Triton().forward(Buffers(layout, total, None, c, c, None, None, None))
+        Triton().forward(Buffers(layout, total, None, c, c, None, None, 0.001, None))
     full = Layout.full(1, 1)
     c = torch.zeros(1, 2, 6)[..., ::2]
     with pytest.raises(ValueError, match="contiguous"):
-        Triton().forward(Buffers(full, torch.zeros(1, 2, 12), None, c, c, None, None, None))
+        Triton().forward(Buffers(full, torch.zeros(1, 2, 12), None, c, c, None, None, 0.001, None))
     c = torch.zeros(1, 2, 3)
-    buffers, d = Buffers(full, torch.zeros(1, 2, 12), None, c, c, None, None, None), torch.zeros(1, 1, 3)
+    buffers, d = Buffers(full, torch.zeros(1, 2, 12), None, c, c, None, None, 0.001, None), torch.zeros(1, 1, 3)
     with pytest.raises(ValueError, match="parts"):
         Triton().backward(buffers, Gradients(None, d, d, torch.zeros(1, 1, 12), 0, None))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from parity_tests.adapter import Arrays
+Arrays = dict[str, np.ndarray]
 
 GATES = "ijfo"
 FORGET_BIAS = 1.0  # Magenta adds it at run time
@@ -25,7 +25,7 @@ class Block:
 
     official: Mapping[str, int]  # name -> number of columns
     port: Mapping[str, np.ndarray]  # parameter -> which columns it holds, in its order
-    rows: int | None = None  # the port has the first rows alone; None: all
+    rows: int | None = None  # so many rows, the first ones, are all that the port has; None: it has all
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""Where rfeinman/Sketch-RNN keeps Magenta's variables, states and mixture parameters."""
+"""Where rfeinman/Sketch-RNN keeps Magenta's variables: a table of blocks, for each kind of its decoder's cell.
+
+Source: https://github.com/rfeinman/Sketch-RNN, commit 38e4d9b, ``sketch_rnn/{model,rnn,param_layer}.py``.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from parity_tests.adapter import Arrays
-from parity_tests.examples.torch_layout import Block, Layout, gates, joined, linear, renamed, torch_encoder
 from weight_port.names import CELLS
+from weight_port.torch_layout import Block, Layout, gates, joined, linear, renamed, torch_encoder
 
 ORDER = "ifoj"  # of the port's gates
 DECODER = "vector_rnn/RNN"
@@ -80,12 +80,12 @@ def model_layout(hparams: Mapping[str, Any]) -> Layout:
     """A whole model; of an encoder that the port has not, nothing."""
     kind, sizes, m = hparams["dec_model"], Sizes.of(hparams), hparams["num_mixture"]
     total = 2 * (sizes.units + sizes.hyper_units)
-    h, c = unpack(kind, torch.arange(total))
+    halves = np.arange(total).reshape(2, -1)  # of Magenta's initial state: c and h of an LSTM, else h and c
     pi, mu1, mu2, sigma1, sigma2, corr = 3 + np.arange(6 * m).reshape(6, m)  # of Magenta's output
     pairs = [np.stack(pair, axis=1).ravel() for pair in ((mu1, mu2), (sigma1, sigma2))]
     layouts = [
         cell_layout(kind, f"{DECODER}/{CELLS[kind][0]}", "cell", sizes),
-        linear("vector_rnn/linear", "init", torch.cat([h, c]).numpy()),
+        linear("vector_rnn/linear", "init", np.concatenate(halves[::-1] if kind == "lstm" else halves)),
         linear(DECODER, "param_layer.linear", np.concatenate([pi, *pairs, corr, np.arange(3)]), parts="output"),
     ]
     if hparams["enc_model"] == "lstm":
@@ -95,28 +95,3 @@ def model_layout(hparams: Mapping[str, Any]) -> Layout:
             official = {f"vector_rnn/ENC_RNN_{side}/super_linear_{part}": width for side in ("mu", "sigma")}
             layouts.append(Layout((Block(official, {f"encoder.output.{name}": np.arange(2 * width)}),)))
     return joined(layouts)
-
-
-def pack(kind: str, h: Tensor, c: Tensor) -> Tensor:
-    """Magenta's state from the port's h and c, which hold the inner cell's after the outer's, as Magenta does."""
-    return torch.cat([c, h] if kind == "lstm" else [h, c], dim=-1)
-
-
-def unpack(kind: str, state: Tensor) -> tuple[Tensor, Tensor]:
-    """The port's h and c from Magenta's state."""
-    first, second = state.chunk(2, dim=-1)
-    return (second, first) if kind == "lstm" else (first, second)
-
-
-def mixture_of(params: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Magenta's parameters from those of the port's output layer."""
-    log_pi, means, scales, corr, log_pen = params
-    result = {"pi": log_pi.exp(), "mu1": means[..., 0], "mu2": means[..., 1]}
-    return result | {"sigma1": scales[..., 0], "sigma2": scales[..., 1], "corr": corr, "pen": log_pen.exp()}
-
-
-def params_of(mixture: Arrays) -> tuple[Tensor, ...]:
-    """The port's parameters from Magenta's."""
-    m = {name: torch.tensor(value) for name, value in mixture.items() if "/" not in name}
-    means, scales = (torch.stack([m[f"{name}1"], m[f"{name}2"]], dim=-1) for name in ("mu", "sigma"))
-    return m["pi"].log(), means, scales, m["corr"], m["pen_logits"].log_softmax(-1)
