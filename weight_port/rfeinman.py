@@ -84,7 +84,7 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
             raise Refused(f"{excerpt(name)} holds {value.dtype}, expected a dense tensor of float32 or float64")
         if value.numel() * value.itemsize > size:
             raise Refused(f"{excerpt(name)} has more numbers than the file, {list(value.shape)}")
-    return {name: value.numpy() for name, value in loaded.items()}
+    return {name: value.detach().numpy() for name, value in loaded.items()}
 
 
 def _check_archive(file: Any, size: int) -> None:

@@ -18,6 +18,7 @@ from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training.command import main as train
 from weight_port.convert import expected_shapes
 from weight_port.names import ADAM_POWERS, GLOBAL_STEP, SLOTS, slot_name, weight_names
+from weight_port.rfeinman_layout import model_layout
 from weight_port.sketch_rnn_js import DECODER_ORDER
 from weight_port.tensor_bundle_writer import write_bundle
 
@@ -48,6 +49,7 @@ def make_inputs(folder: Path) -> None:
     _checkpoints(folder)
     _js_model(folder / "js")
     _saved_model(folder / "saved")
+    _state_dict(folder / "state-dict")
     _stroke_sets(folder)
     _drawings(folder)
     for name in RECORDINGS:
@@ -102,6 +104,17 @@ def _saved_model(folder: Path) -> None:
     content = {"kind": KIND, "schema": SCHEMA, "equal": True, "verdict": "EQUAL", "subject": "a port", "untested": []}
     text = json.dumps(content | {"model": described, "provenance": []}, indent=1)
     (folder / "certificate.json").write_text(text)
+
+
+def _state_dict(folder: Path) -> None:
+    """A model of rfeinman/Sketch-RNN."""
+    hparams = TINY.replace(enc_model="lstm")
+    ours, names = SketchRNN(hparams, 1).state_dict(), weight_names(hparams)
+    official = {name: ours[names[name]].numpy() for name in names}
+    tensors = {n: torch.tensor(value) for n, value in model_layout(hparams.to_dict()).to_port(official).items()}
+    tensors |= {f"decoder.{name}": value for name, value in tensors.items() if name.startswith("cell.")}
+    folder.mkdir()
+    torch.save(tensors | {"loss_kl.factor": torch.tensor(0.9)}, folder / "model.pt")
 
 
 def _stroke_sets(folder: Path) -> None:

@@ -16,6 +16,7 @@ from parity_tests.fuzz.mutators.documents import ODD_TEXTS, mutate_json
 from parity_tests.fuzz.mutators.drawings import mutate_svg
 from parity_tests.fuzz.mutators.hdf5 import mutate_packed, mutate_recording
 from parity_tests.fuzz.mutators.raw import mutate_bytes
+from parity_tests.fuzz.mutators.state_dicts import mutate_state_dict
 from parity_tests.fuzz.mutators.weights import mutate_weights, native
 from parity_tests.fuzz.outputs import whole_drawing, whole_model, whole_report, whole_run, whole_set
 from pytorch_sketch_rnn.data.npz import read_npz
@@ -225,6 +226,7 @@ _ALL = (
     Kind("data", _CHECKPOINT, _data, _converted(PREFIX)),
     *(Kind(f"config-{form}", (f"checkpoint-{form}",), changed_json(CONFIG), _converted(".")) for form in CONFIGS),
     Kind("js", ("js",), changed_json("bird.gen.json"), _converted("bird.gen.json")),
+    Kind("state-dict", ("state-dict",), changed("model.pt", mutate_state_dict), _converted("model.pt")),
     Kind("zip", ("zip",), _ZIP, _converted("models.zip")),
     Kind(
         "npz",

@@ -3,7 +3,7 @@
 import io
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 import numpy as np
@@ -24,7 +24,7 @@ _HEADERS = (
     b"'O'", b"(99999999999,)", b"(" * 150, b"{", b"}", b"\n", b"1, 2, 3",
 )  # fmt: skip
 # Instructions of a pickle, and names of what it may call.
-_PICKLE = (
+PICKLE = (
     *(getattr(pickle, name) for name in (
         "MARK", "STOP", "POP", "POP_MARK", "DUP", "FLOAT", "INT", "BININT", "BININT1", "LONG", "BININT2", "NONE",
         "PERSID",
@@ -39,13 +39,19 @@ _PICKLE = (
 )  # fmt: skip
 
 
-def mutate_archive(random: Random, data: bytes, mutate_member: Callable[[Random, str, bytes], bytes]) -> bytes:
+def mutate_archive(
+    random: Random,
+    data: bytes,
+    mutate_member: Callable[[Random, str, bytes], bytes],
+    compressions: Sequence[int] = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED),
+) -> bytes:
     """A changed archive: its members, or sometimes its own bytes.
 
     Args:
         random: decides everything.
         data: a valid archive.
         mutate_member: changes the content of a member, given its name.
+        compressions: one of these is chosen.
     """
     if random.random() < 0.2:
         return mutate_bytes(random, data, (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"))
@@ -55,7 +61,7 @@ def mutate_archive(random: Random, data: bytes, mutate_member: Callable[[Random,
         members[name] = mutate_member(random, name, members[name])
     else:
         random.choice((_remove, _rename, _copy))(random, members, name)
-    return write_members(members, random.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)))
+    return write_members(members, random.choice(compressions))
 
 
 def _remove(random: Random, members: Members, name: str) -> None:
@@ -99,7 +105,7 @@ def mutate_strokes(random: Random, member: bytes, sketches: list[np.ndarray]) ->
     if change < 0.2:
         return mutate_bytes(random, header, _HEADERS) + pickled
     if change < 0.5:
-        return header + mutate_bytes(random, pickled, _PICKLE)
+        return header + mutate_bytes(random, pickled, PICKLE)
     return _npy(random, _changed_sketches(random, sketches))
 
 

@@ -4,7 +4,8 @@ from parity_tests.mutation.bugs import Entries, ProductMutant, Text, Value
 from pytorch_sketch_rnn import hparams
 from pytorch_sketch_rnn.data import npz, packed, packed_writer, pickled_arrays, scale, splitting
 from pytorch_sketch_rnn.data.sources import ndjson, read, simplify
-from weight_port import infer, leveldb_table, sketch_rnn_js, tensor_bundle
+from weight_port import infer, leveldb_table, rfeinman, rfeinman_layout, sketch_rnn_js, tensor_bundle, torch_layout
+from weight_port.export import variables
 
 _LINES = ("data/test_ndjson.py",)
 _DRAWINGS = (
@@ -268,4 +269,53 @@ _JSON = (
     ),
 )  # fmt: skip
 
-FILE_MUTANTS = (*_DRAWINGS, *_SETS, *_INFERENCE, *_BUNDLES, *_JSON)
+_PORT = ("weight_port/test_rfeinman.py",)
+_PORTS = (
+    ProductMutant(
+        "rfeinman: gates in torch's order", "models of a port",
+        Text(rfeinman_layout, "cell_layout", ("gates(sizes.units, ORDER)", 'gates(sizes.units, "ifjo")')),
+        _PORT,
+    ),
+    ProductMutant(
+        "rfeinman: h and c of the initial state swapped", "models of a port",
+        Text(rfeinman_layout, "model_layout", ('if kind == "lstm"', 'if kind != "lstm"')),
+        _PORT,
+    ),
+    ProductMutant(
+        "rfeinman: means of both axes one after the other", "models of a port",
+        Text(rfeinman_layout, "model_layout", ("axis=1).ravel()", "axis=0).ravel()")),
+        _PORT,
+    ),
+    ProductMutant(
+        "rfeinman: the second bias of the encoder is left out", "models of a port",
+        Text(torch_layout.Layout, "to_official", ("values[name] + values[twin]", "values[name]")),
+        _PORT,
+    ),
+    ProductMutant(
+        "rfeinman: a forget bias that is not there is kept", "models of a port",
+        Text(torch_layout.Layout, "to_official", ("-= FORGET_BIAS", "-= 0")),
+        _PORT,
+    ),
+    ProductMutant(
+        "rfeinman: Magenta's epsilon", "models of a port",
+        Text(rfeinman, "_converted", ("LAYER_NORM_EPSILON}", "0.001}")),
+        _PORT,
+    ),
+    ProductMutant(
+        "rfeinman: a cell that differs from its copy is taken", "models of a port",
+        Text(rfeinman, "_converted", ("for name in sorted(again):", "for name in ():")),
+        _PORT,
+    ),
+    ProductMutant(
+        "rfeinman: a tensor that claims any size is taken", "models of a port",
+        Text(rfeinman, "_read_state_dict", ("if value.numel() * value.itemsize > size:", "if False:")),
+        _PORT,
+    ),
+    ProductMutant(
+        "a model with another epsilon is exported", "models of a port",
+        Text(variables, "check_epsilon", ("if given != official and", "if False and")),
+        _PORT,
+    ),
+)  # fmt: skip
+
+FILE_MUTANTS = (*_DRAWINGS, *_SETS, *_INFERENCE, *_BUNDLES, *_JSON, *_PORTS)

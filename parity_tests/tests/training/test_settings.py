@@ -141,11 +141,12 @@ def test_only_the_length_and_the_saves_of_a_run_may_change_on_resume(tmp_path):
         settings.resumed({"learning_rate": 0.5}, tmp_path)
 
 
-def test_a_run_of_before_there_were_other_products_is_read(tmp_path):
+@pytest.mark.parametrize(("name", "value"), [("products", "float32"), ("layer_norm_epsilon", 0.001)])
+def test_a_run_of_before_there_was_a_choice_is_read(tmp_path, name, value):
     settings_of("--num_steps=5").save(tmp_path)
     path = tmp_path / "settings.json"
     values = json.loads(path.read_text())
-    assert values.pop("products") == "float32"
+    assert values.pop(name) == value
     path.write_text(json.dumps(values))
     assert Settings.load(tmp_path) == settings_of("--num_steps=5")
 

@@ -151,12 +151,20 @@ def test_a_run_starts_from_another_models_weights_and_slots(data, capsys):
 
 
 def test_the_shape_of_a_run_is_that_of_its_first_model(data):
-    first = train(data, data / "first", "--num_steps=1", "--dec_model=hyper", "--unconditional")
+    first = train(
+        data,
+        data / "first",
+        "--num_steps=1",
+        "--dec_model=hyper",
+        "--unconditional",
+        "--hparams=layer_norm_epsilon=1e-5",
+    )
     argv = [f"--data_dir={data}", "--data_set=set.npz", f"--save_dir={data / 'next'}", "--batch_size=5",
             "--num_steps=1", f"--init_from={first}"]  # fmt: skip
     assert run_command(main, argv) == 0
     hparams = SketchRNN.from_pretrained(data / "next").hparams
     assert (hparams.dec_model, hparams.conditional, hparams.dec_rnn_size) == ("hyper", False, 5)
+    assert hparams.layer_norm_epsilon == 1e-5
 
 
 def test_magentas_flags_are_accepted(data, capsys):

@@ -22,6 +22,7 @@ SAMPLING_MUTANTS = (
         "pick(pens[at], parameters, 3, temperature",
         "pick(pens[at], parameters, 3, T(1)",
     ),
+    _sampling("no epsilon", "s.epsilon = d_.epsilon", "s.epsilon = 0"),
     _sampling("one number picks component and pen", "pick(pens[at], parameters", "pick(component[at], parameters"),
     _sampling("offsets without correlation", "(corr * e[0] + std::sqrt(rest < 0 ? T(0) : rest) * e[1])", "e[1]"),
     _sampling(
