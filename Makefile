@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 RESULTS := $(addprefix out/,parity parity-training mutants false-alarms curves fuzz bench site)
 
 .DEFAULT_GOAL := help
-.PHONY: help test-slow test-browser parity parity-training mutants false-alarms false-alarms-long curves fuzz test fixtures lint format bench bench-gpu docs site clean
+.PHONY: help test-slow test-browser test-install parity parity-training mutants false-alarms false-alarms-long curves fuzz test fixtures lint format bench bench-gpu docs site clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ test-slow: $(READY) ## the tests that take minutes: a training that is killed 50
 
 test-browser: $(READY) ## the tests in Chromium: a person at the page, and SVG drawings; they take packages from npm
 	$(BIN)/python -m pytest -m browser
+
+test-install: $(READY) ## build the package, and use it in an empty environment of each Python that is here (minutes, GBs)
+	$(BIN)/python -m pytest -m install
 
 fixtures: $(READY) ## record the small recordings again with the official code
 	$(BIN)/python -m parity_tests fixtures
