@@ -60,7 +60,9 @@ def serving() -> Iterator[Server]:
         ours.url = f"http://127.0.0.1:{http_server.server_address[1]}"
         thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield ours
-        ours.finished.set()
-        http_server.shutdown()
-        thread.join()
+        try:
+            yield ours
+        finally:
+            ours.finished.set()
+            http_server.shutdown()
+            thread.join()

@@ -12,6 +12,20 @@ async function main() {
   page.on("pageerror", (error) => seen.errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && seen.errors.push(message.text()));
   page.on("request", (request) => { if (!request.url().startsWith(new URL("./", address).href) && !/^(data|blob):/.test(request.url())) seen.errors.push(request.url()); });
+  // what the page asks of the model, and the answer, wherever the model runs
+  await page.addInitScript(() => {
+    window.overheard = [];
+    addEventListener("DOMContentLoaded", () => {
+      for (const what of ["complete", "interpolate"]) {
+        const own = engine[what];
+        engine[what] = async (question) => {
+          const answer = await own(question);
+          window.overheard.push({ what, question, answer, extent: engine.info.extent });
+          return answer;
+        };
+      }
+    });
+  });
   await page.goto(address);
   await page.waitForSelector("body[data-ready]");
   const counted = async (selector) => page.locator(selector).count();
@@ -38,11 +52,15 @@ async function main() {
   seen.added = await counted("#paper path.model");
   seen.drawings = await counted("#drawings button");
   seen.status = await page.textContent("#status");
+  const lines = async (selector) => page.locator(selector).evaluateAll((all) => all.map((one) => one.getAttribute("d")));
+  const asked = async () => page.evaluate(() => window.overheard.splice(0));
+  seen.first = { asked: await asked(), own: await lines("#paper path:not(.model)"), added: await lines("#paper path.model") };
   // another ending is chosen, kept, and drawn on
   await page.click("#drawings button:nth-child(2)");
   seen.pressed = await page.locator("#drawings button").evaluateAll((all) => all.map((one) => one.ariaPressed));
   await page.screenshot({ path: picture, fullPage: true });
   await page.click("#keep");
+  seen.keptLines = await lines("#paper path");
   seen.kept = [await counted("#paper path:not(.model)"), await counted("#paper path.model"), await counted("#drawings button")];
   // clear, and draw with the keyboard alone
   await page.click("#clear");
@@ -83,6 +101,7 @@ async function main() {
     await page.click("#morph");
     await page.waitForFunction(() => document.querySelectorAll("#drawings button").length === 3);
     seen.morphed = await counted("#drawings path.model");
+    seen.between = (await asked()).pop();
   }
   seen.wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   await browser.close();

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +27,7 @@ from weight_port.folder import convert_source
 from weight_port.source import open_source
 
 REAL = Path(__file__).parents[4] / "shared/data/models/bird.gen.json"
+PAPER = 255  # units of the page's paper
 PACKAGE = "playwright-core@1.56.1"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -47,10 +49,12 @@ def package(tmp_path_factory) -> Path:
 def serving(server: ThreadingHTTPServer) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -87,6 +91,50 @@ def check(seen: dict, *, conditional: bool) -> None:
     assert seen["second"] is conditional
     assert not conditional or seen["morphed"] >= 3
     assert not seen["wide"]  # it fits on a phone
+    check_places(seen)
+    if conditional:
+        between = seen["between"]["question"]
+        assert all(sum(stroke[2] for stroke in between[side]) == 1 for side in ("first", "second"))
+        assert between["count"] == 3
+
+
+def check_places(seen: dict) -> None:
+    """The person's line is where the mouse went, the model reads it, and what it adds begins where the line ended."""
+    [asked], own, added = seen["first"]["asked"], seen["first"]["own"], seen["first"]["added"]
+    unit = 0.75 * PAPER / asked["extent"]
+    [line] = map(points_of, own)
+    angles = np.linspace(0, 2 * np.pi, 31)
+    mouse = PAPER * np.stack([0.4 + 0.12 * np.sin(angles), 0.32 - 0.12 * np.cos(angles)], axis=1)
+    assert len(line) < len(mouse)  # it is simplified
+    assert distances(mouse, line).max() < 2 + 1  # the tolerance, and a pixel
+    assert distances(line, mouse).max() < 1
+    given = np.array(asked["question"]["strokes"])
+    assert given[0, :2].tolist() == [0, 0]
+    assert given[:, 2].tolist() == [0] * (len(given) - 1) + [1]
+    np.testing.assert_allclose(line[0] + unit * given[:, :2].cumsum(axis=0), line, atol=0.06)  # one decimal is shown
+    for number, shown in ((0, added), (1, seen["keptLines"][1:])):
+        drawing = np.array(asked["answer"][number])
+        np.testing.assert_allclose(drawing[: len(given)], given, atol=1e-5)
+        places = line[-1] + unit * drawing[len(given) :, :2].cumsum(axis=0)
+        ends = [*np.flatnonzero(drawing[len(given) :, 2] == 1) + 1]
+        expected = [part for part in np.split(places, ends) if len(part)]
+        assert len(shown) == len(expected)
+        for path, part in zip(shown, expected, strict=True):
+            np.testing.assert_allclose(points_of(path)[: len(part)], part, atol=0.2)
+    assert seen["keptLines"][0] == own[0]
+
+
+def points_of(path: str) -> np.ndarray:
+    """The points [n, 2] of a path of straight lines."""
+    return np.array([point.split() for point in path.removeprefix("M").split("L")], float)
+
+
+def distances(points: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """Of each point from the nearest segment of a line."""
+    starts, ways = line[:-1], np.diff(line, axis=0)
+    along = ((points[:, None] - starts) * ways).sum(axis=2) / (ways**2).sum(axis=1)
+    nearest = starts + along.clip(0, 1)[..., None] * ways
+    return np.linalg.norm(points[:, None] - nearest, axis=2).min(axis=1)
 
 
 def make(**changes: object) -> SketchRNN:
