@@ -35,16 +35,21 @@ async function main() {
     const box = await page.locator(paper).boundingBox();
     return [box.x + x * box.width, box.y + y * box.height];
   };
-  const circle = async (paper) => {
-    await page.mouse.move(...await at(paper, 0.4, 0.2));
+  const circle = async (paper, radius = 0.12) => {
+    await page.mouse.move(...await at(paper, 0.4, 0.32 - radius));
     await page.mouse.down();
     for (let i = 1; i <= 30; i++) {
       const angle = 2 * Math.PI * i / 30;
-      await page.mouse.move(...await at(paper, 0.4 + 0.12 * Math.sin(angle), 0.32 - 0.12 * Math.cos(angle)));
+      await page.mouse.move(...await at(paper, 0.4 + radius * Math.sin(angle), 0.32 - radius * Math.cos(angle)));
     }
     await page.mouse.up();
   };
 
+  // another button of the mouse draws nothing
+  await page.mouse.move(...await at("#paper", 0.5, 0.5));
+  await page.mouse.down({ button: "right" });
+  await page.mouse.up({ button: "right" });
+  seen.right = await counted("#paper path");
   // with the mouse: a line, and the model goes on
   await circle("#paper");
   await answered();
@@ -69,6 +74,7 @@ async function main() {
   for (const key of ["ArrowUp", "Space", "ArrowRight", "Shift+ArrowRight", "ArrowDown", "Shift+ArrowLeft", "Space"]) await page.keyboard.press(key);
   await answered();
   seen.keyboard = await counted("#paper path:not(.model)");
+  seen.keyboardLine = (await lines("#paper path:not(.model)"))[0];
   await page.keyboard.press("Enter");
   await answered();
   // with a finger
@@ -97,10 +103,12 @@ async function main() {
     await page.click("#clear");
     await circle("#paper");
     await answered();
-    await circle("#other");
+    await circle("#other", 0.24);
     await page.click("#morph");
-    await page.waitForFunction(() => document.querySelectorAll("#drawings button").length === 3);
+    await page.waitForFunction(() => window.overheard.some((one) => one.what === "interpolate"));
+    await answered();
     seen.morphed = await counted("#drawings path.model");
+    seen.middle = await lines("#drawings button:nth-child(2) path");
     seen.between = (await asked()).pop();
   }
   seen.wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);

@@ -77,7 +77,8 @@ def visit(package: Path, address: str, name: str, tmp_path: Path) -> dict:
 
 
 def check(seen: dict, *, conditional: bool) -> None:
-    assert seen["errors"] == []
+    assert (seen["errors"], seen["right"]) == ([], 0)
+    assert seen["keyboardLine"] == "M127.5 122.5L157.5 122.5L157.5 127.5L132.5 127.5"
     assert seen["own"] == 1
     assert seen["added"] >= 1
     assert seen["drawings"] == 4
@@ -93,9 +94,20 @@ def check(seen: dict, *, conditional: bool) -> None:
     assert not seen["wide"]  # it fits on a phone
     check_places(seen)
     if conditional:
-        between = seen["between"]["question"]
-        assert all(sum(stroke[2] for stroke in between[side]) == 1 for side in ("first", "second"))
-        assert between["count"] == 3
+        check_between(seen)
+
+
+def check_between(seen: dict) -> None:
+    """A circle and one that is twice as large are morphed; each drawing is shown in the middle."""
+    question, unit = seen["between"]["question"], 0.75 * PAPER / seen["between"]["extent"]
+    assert question["count"] == 3
+    for side, radius in (("first", 0.12), ("second", 0.24)):
+        strokes = np.array(question[side])
+        assert strokes[:, 2].tolist() == [0] * (len(strokes) - 1) + [1]
+        size = unit * np.ptp(strokes[:, :2].cumsum(axis=0), axis=0)
+        np.testing.assert_allclose(size, 2 * radius * PAPER, atol=4)  # the tolerance, on both sides
+    points = np.concatenate([points_of(path) for path in seen["middle"]])
+    np.testing.assert_allclose((points.min(axis=0) + points.max(axis=0)) / 2, PAPER / 2, atol=0.1)
 
 
 def check_places(seen: dict) -> None:

@@ -1,14 +1,17 @@
 """``python -m weight_port export``: what it writes and prints, and what it refuses."""
 
+import json
 import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from model_files import ROOT, call, content
 from sample_models import tiny
 
+from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from weight_port.source import open_source
@@ -53,6 +56,17 @@ def test_the_cost_of_16_bits_is_told(tmp_path, capsys):
     assert "weights in 16 bits: moved by up to 0.0001" in told
     assert "what that costs, on 100 sketches that the model drew (" in told
     assert " nats a point, from " in told
+
+
+@pytest.mark.parametrize("known", [None, 3.5])
+def test_a_set_measures_the_cost_and_gives_a_scale_factor_that_is_not_known(tmp_path, capsys, known):
+    sketch = np.array([[3, 4, 0], [-3, 4, 1]], np.int16)
+    write_npz(tmp_path / "set.npz", {"train": [sketch] * 3, "valid": [sketch], "test": [sketch] * 2})
+    folder, out = save(tmp_path / "model", scale_factor=known), tmp_path / "out.json"
+    assert call("export", folder, out, "--format", "js", "--data", tmp_path / "set.npz") == 0
+    assert f"on 2 sketches of {tmp_path / 'set.npz'} (4 points)" in capsys.readouterr().out
+    measured = float(np.std([3, 4, -3, 4]))
+    assert json.loads(out.read_text())[0]["scale_factor"] == pytest.approx(known or measured)
 
 
 def test_weights_are_clipped_on_demand(tmp_path, capsys):
