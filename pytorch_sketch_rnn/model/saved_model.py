@@ -25,6 +25,7 @@ from pytorch_sketch_rnn.regular_file import check_regular, is_no_folder, refuse_
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FILES = (CONFIG_FILE, WEIGHTS_FILE)
+SLOTS_FILE = "optimizer.safetensors"  # of a checkpoint and of a conversion: Adam's state for the weights beside it
 # Suffixes of what weight_port converts: a model of sketch-rnn-js, an archive, the files of a TensorFlow checkpoint.
 _MODELS_OF_MAGENTA = (".json", ".zip", ".index", ".data-")
 
@@ -72,7 +73,8 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     would not fit the new ones. None are recorded: the folder is its owner's, who may edit the config.
 
     Raises:
-        BadInput: when the folder or a file cannot be written, or the scale factor is not a positive, finite number.
+        BadInput: when the folder or a file cannot be written, the scale factor is not a positive, finite number, or the
+            folder holds the optimizer's state of other weights.
     """
     check_scale_factor(model.scale_factor)
     try:
@@ -80,6 +82,7 @@ def write_folder(folder: Path, model: SavedModel) -> None:
     except OSError as error:
         raise BadInput(f"{folder}: cannot be made ({error.strerror})") from None
     weights = {name: value.contiguous() for name, value in model.weights.items()}
+    _refuse_slots_of_others(folder, weights)
     # the path that is opened last is renamed first
     with atomic_path(folder / WEIGHTS_FILE) as weights_path, atomic_path(folder / CONFIG_FILE) as config_path:
         write_config(config_path, model.hparams, model.scale_factor)
@@ -88,6 +91,24 @@ def write_folder(folder: Path, model: SavedModel) -> None:
         except (OSError, safetensors.SafetensorError) as error:  # a full disk may raise either
             raise BadInput(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from None
         remove_checksums(folder)
+
+
+def _refuse_slots_of_others(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """An export, or a training that goes on, would take the state that lies beside the weights for theirs."""
+    if not os.path.lexists(folder / SLOTS_FILE):
+        return
+    try:
+        there = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+    except (OSError, safetensors.SafetensorError):
+        there = {}
+    same = there.keys() == weights.keys() and all(
+        value.dtype == weights[name].dtype and torch.equal(value, weights[name].cpu()) for name, value in there.items()
+    )
+    if not same:
+        raise BadInput(
+            f"{folder}: holds {SLOTS_FILE}, which belongs to other weights; "
+            "save into another folder, or remove that file"
+        )
 
 
 def read_folder(folder: Path, *, verify: bool = True) -> SavedModel:

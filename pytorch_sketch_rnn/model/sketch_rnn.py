@@ -321,7 +321,8 @@ class SketchRNN(nn.Module):
         which would describe the old files, is removed.
 
         Raises:
-            BadInput: when the folder or a file cannot be written, or ``scale_factor`` is not a positive, finite number.
+            BadInput: when the folder or a file cannot be written, ``scale_factor`` is not a positive, finite number, or
+                the folder holds ``optimizer.safetensors``, Adam's state, of other weights.
         """
         write_folder(Path(folder), SavedModel(self.hparams, self.state_dict(), self.scale_factor))
 

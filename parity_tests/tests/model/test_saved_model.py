@@ -240,3 +240,23 @@ def test_a_model_folder_that_cannot_be_created_is_bad_input(tmp_path):
         with pytest.raises(BadInput, match=f"^{re.escape(str(folder))}: cannot be made"):
             make().save_pretrained(folder)
     assert contents(tmp_path) == {"file": b"in the way"}
+
+
+def test_weights_are_not_saved_beside_the_optimizers_state_of_others(tmp_path):
+    model = make()
+    model.save_pretrained(tmp_path)
+    safetensors.torch.save_file({"beta1_power": torch.tensor(0.9)}, tmp_path / "optimizer.safetensors")
+    model.scale_factor = 4.0
+    model.save_pretrained(tmp_path)  # the weights are the same
+    assert SketchRNN.from_pretrained(tmp_path).scale_factor == 4.0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with torch.no_grad():
+        model.decoder.output_b[0] += 1
+    with pytest.raises(
+        BadInput, match=r"holds optimizer\.safetensors, which belongs to other weights; save into another"
+    ):
+        model.save_pretrained(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "optimizer.safetensors").unlink()
+    model.save_pretrained(tmp_path)
+    assert torch.equal(SketchRNN.from_pretrained(tmp_path).decoder.output_b, model.decoder.output_b)
