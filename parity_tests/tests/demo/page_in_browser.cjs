@@ -35,11 +35,11 @@ async function main() {
     const box = await page.locator(paper).boundingBox();
     return [box.x + x * box.width, box.y + y * box.height];
   };
-  const circle = async (paper, radius = 0.12) => {
+  const arc = async (paper, radius = 0.12) => {
     await page.mouse.move(...await at(paper, 0.4, 0.32 - radius));
     await page.mouse.down();
     for (let i = 1; i <= 30; i++) {
-      const angle = 2 * Math.PI * i / 30;
+      const angle = 1.7 * Math.PI * i / 30; // it ends elsewhere than it begins
       await page.mouse.move(...await at(paper, 0.4 + radius * Math.sin(angle), 0.32 - radius * Math.cos(angle)));
     }
     await page.mouse.up();
@@ -51,7 +51,7 @@ async function main() {
   await page.mouse.up({ button: "right" });
   seen.right = await counted("#paper path");
   // with the mouse: a line, and the model goes on
-  await circle("#paper");
+  await arc("#paper");
   await answered();
   seen.own = await counted("#paper path:not(.model)");
   seen.added = await counted("#paper path.model");
@@ -85,7 +85,7 @@ async function main() {
   // the settings
   await page.click("#clear");
   await page.fill("#count", "3");
-  await circle("#paper");
+  await arc("#paper");
   await answered();
   seen.three = await counted("#drawings button");
   await page.click("#undo");
@@ -101,14 +101,16 @@ async function main() {
   seen.second = await page.isVisible("#second");
   if (seen.second) {
     await page.click("#clear");
-    await circle("#paper");
+    await arc("#paper");
     await answered();
-    await circle("#other", 0.24);
+    await arc("#other", 0.24);
     await page.click("#morph");
     await page.waitForFunction(() => window.overheard.some((one) => one.what === "interpolate"));
     await answered();
     seen.morphed = await counted("#drawings path.model");
     seen.middle = await lines("#drawings button:nth-child(2) path");
+    await page.click("#clear");
+    seen.otherCleared = await counted("#other path");
     seen.between = (await asked()).pop();
   }
   seen.wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);

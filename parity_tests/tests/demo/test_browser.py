@@ -98,9 +98,9 @@ def check(seen: dict, *, conditional: bool) -> None:
 
 
 def check_between(seen: dict) -> None:
-    """A circle and one that is twice as large are morphed; each drawing is shown in the middle."""
+    """An arc and one that is twice as large are morphed; each drawing is shown in the middle."""
     question, unit = seen["between"]["question"], 0.75 * PAPER / seen["between"]["extent"]
-    assert question["count"] == 3
+    assert (question["count"], seen["otherCleared"]) == (3, 0)
     for side, radius in (("first", 0.12), ("second", 0.24)):
         strokes = np.array(question[side])
         assert strokes[:, 2].tolist() == [0] * (len(strokes) - 1) + [1]
@@ -115,7 +115,7 @@ def check_places(seen: dict) -> None:
     [asked], own, added = seen["first"]["asked"], seen["first"]["own"], seen["first"]["added"]
     unit = 0.75 * PAPER / asked["extent"]
     [line] = map(points_of, own)
-    angles = np.linspace(0, 2 * np.pi, 31)
+    angles = np.linspace(0, 1.7 * np.pi, 31)
     mouse = PAPER * np.stack([0.4 + 0.12 * np.sin(angles), 0.32 - 0.12 * np.cos(angles)], axis=1)
     assert len(line) < len(mouse)  # it is simplified
     assert distances(mouse, line).max() < 2 + 1  # the tolerance, and a pixel
