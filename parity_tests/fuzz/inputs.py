@@ -49,7 +49,8 @@ def make_inputs(folder: Path) -> None:
     _checkpoints(folder)
     _js_model(folder / "js")
     _saved_model(folder / "saved")
-    _state_dict(folder / "state-dict")
+    (folder / "state-dict").mkdir()
+    write_state_dict(folder / "state-dict" / "model.pt")
     _stroke_sets(folder)
     _drawings(folder)
     for name in RECORDINGS:
@@ -106,15 +107,14 @@ def _saved_model(folder: Path) -> None:
     (folder / "certificate.json").write_text(text)
 
 
-def _state_dict(folder: Path) -> None:
-    """A model of rfeinman/Sketch-RNN."""
+def write_state_dict(path: Path) -> None:
+    """Write a model of rfeinman/Sketch-RNN as its trainer does."""
     hparams = TINY.replace(enc_model="lstm")
     ours, names = SketchRNN(hparams, 1).state_dict(), weight_names(hparams)
     official = {name: ours[names[name]].numpy() for name in names}
     tensors = {n: torch.tensor(value) for n, value in model_layout(hparams.to_dict()).to_port(official).items()}
     tensors |= {f"decoder.{name}": value for name, value in tensors.items() if name.startswith("cell.")}
-    folder.mkdir()
-    torch.save(tensors | {"loss_kl.factor": torch.tensor(0.9)}, folder / "model.pt")
+    torch.save(tensors | {"loss_kl.factor": torch.tensor(0.9)}, path)
 
 
 def _stroke_sets(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sample_models import write_js_model
 from shipped import shipped
 
+from parity_tests.fuzz.inputs import write_state_dict
 from weight_port.tensor_bundle_writer import write_bundle
 
 FEW_KANJI = "few_kanji"  # a folder for PYTHONPATH
@@ -16,6 +17,7 @@ FEW_KANJI = "few_kanji"  # a folder for PYTHONPATH
 def make_reader_folder(folder: Path) -> None:
     """Write everything that the commands of the pages expect to find."""
     write_js_model(folder / "bird.gen.json")
+    write_state_dict(folder / "model.pt")
     write_checkpoint(folder / "out/parity/layer_norm/magenta")
     write_drawings(folder)
     write_adapter(folder / "my_package")
