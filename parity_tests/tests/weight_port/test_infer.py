@@ -7,7 +7,7 @@ import pytest
 from sample_models import ALL_CELLS, tiny, weight_shapes
 
 from pytorch_sketch_rnn.errors import BadInput, naming
-from pytorch_sketch_rnn.hparams import HParams
+from pytorch_sketch_rnn.hparams import OURS_ALONE, HParams
 from weight_port.infer import infer_hparams, infer_structure
 
 CONFIG = "folder/model_config.json"
@@ -19,7 +19,7 @@ HYPER = ["hyper_num_units", "hyper_embedding_size"]
 
 def official_config(hparams: HParams) -> dict:
     """What an official ``model_config.json`` holds of these: Magenta's names alone."""
-    return {name: value for name, value in hparams.to_dict().items() if name not in HYPER}
+    return {name: value for name, value in hparams.to_dict().items() if name not in OURS_ALONE}
 
 
 def as_numbers(config: dict) -> dict:
@@ -43,7 +43,7 @@ def test_all_that_shapes_the_graph_is_read_off_the_variables(enc, dec):
     inferred = infer_hparams(weight_shapes(hparams))
     assert sorted(inferred.named("weights")) == sorted(names)
     assert inferred.hparams == DEFAULTS.replace(**inferred.named("weights"))
-    rest = {field.name for field in dataclasses.fields(HParams)} - set(names) - set(HYPER)
+    rest = {field.name for field in dataclasses.fields(HParams)} - set(names) - set(OURS_ALONE)
     assert inferred.named("default") == {name: DEFAULTS.to_dict()[name] for name in DEFAULTS.to_dict() if name in rest}
     assert set(inferred.origin) == rest | set(names)
     assert inferred.ignored == []
@@ -72,7 +72,7 @@ def test_a_config_without_values_leaves_the_defaults_and_names_them(config):
     assert inferred.named("config") == {}
     defaults = inferred.named("default")
     assert (defaults["max_seq_len"], defaults["recurrent_dropout_prob"]) == (250, 0.9)
-    assert set(defaults) == set(DEFAULTS.to_dict()) - set(DECODER) - set(ENCODER) - set(HYPER)
+    assert set(defaults) == set(DEFAULTS.to_dict()) - set(DECODER) - set(ENCODER) - set(OURS_ALONE)
 
 
 def test_flags_go_before_the_config_before_the_models_info_before_the_defaults():
