@@ -35,6 +35,7 @@ _COUNT = Range(lambda value: value >= 1, "at least 1")
 _KEEP_PROBABILITY = Range(lambda value: 0 < value <= 1, "a keep probability in (0, 1]")
 _DECAY = Range(lambda value: 0 < value <= 1, "a number in (0, 1]")
 _POSITIVE = Range(lambda value: 0 < value <= LARGEST_NUMBER, "a positive number up to 1e30")
+_EPSILON = Range(lambda value: 1e-12 <= value <= 1, "1e-12 to 1")  # less would be lost beside a variance in float32
 _NOT_NEGATIVE = Range(lambda value: 0 <= value <= LARGEST_NUMBER, "at least 0, up to 1e30")
 _FRACTION = Range(lambda value: 0 <= value <= 1, "a number in [0, 1]")
 
@@ -60,10 +61,12 @@ class HParams:
 
     Attributes:
         SHAPE: the hyperparameters on which a model's parameters, or their shapes, depend.
+        OF_A_MODEL: these, and those that change what it computes with its parameters, dropout aside.
         DESCRIPTION: a line on each hyperparameter, for help texts.
     """
 
     SHAPE: ClassVar[tuple[str, ...]]
+    OF_A_MODEL: ClassVar[tuple[str, ...]]
     DESCRIPTION: ClassVar[Mapping[str, str]]
 
     data_set: tuple[str, ...] = _hyperparameter(("aaron_sheep.npz",), "file names of the stroke sets")
@@ -101,7 +104,7 @@ class HParams:
     hyper_embedding_size: int = _hyperparameter(
         32, "signals from a HyperLSTM's inner cell to its outer cell", _SIZE, shape=True
     )
-    layer_norm_epsilon: float = _hyperparameter(0.001, "added to the variance in each layer norm", _POSITIVE)
+    layer_norm_epsilon: float = _hyperparameter(0.001, "added to the variance in each layer norm", _EPSILON)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -116,6 +119,13 @@ class HParams:
         """The kinds of the model's cells, by hyperparameter; an unconditional model has no encoder."""
         encoder = {"enc_model": self.enc_model} if self.conditional else {}
         return {"dec_model": self.dec_model, **encoder}
+
+    @property
+    def not_magentas(self) -> dict[str, Any]:
+        """The values that Magenta's code cannot have, of those in ``OURS_ALONE`` that the model's cells depend on."""
+        kinds, defaults = set(self.cells.values()), HParams()
+        counted = (*(HYPER_SIZES if "hyper" in kinds else ()), *((EPSILON,) if kinds != {"lstm"} else ()))
+        return {name: getattr(self, name) for name in counted if getattr(self, name) != getattr(defaults, name)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -171,6 +181,7 @@ class HParams:
 
 
 HParams.SHAPE = tuple(field.name for field in dataclasses.fields(HParams) if field.metadata["shape"])
+HParams.OF_A_MODEL = (*HParams.SHAPE, EPSILON)
 HParams.DESCRIPTION = {field.name: field.metadata["description"] for field in dataclasses.fields(HParams)}
 
 

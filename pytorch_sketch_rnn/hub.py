@@ -6,6 +6,7 @@ extra ``hub``. Without it, ``SketchRNN.from_pretrained`` still reads folders.
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,6 +170,7 @@ def card_text(
     hparams = model.hparams
     rows = [f"| {key} | {printable(value)} |" for key, value in hparams.to_dict().items()]
     kind = "encodes and draws" if hparams.conditional else "draws (a decoder alone)"
+    given = "  # strokes: stroke-3 [n, 3], offsets divided by the scale factor"
     use = "model.reconstruct(strokes)" if hparams.conditional else "model.complete(strokes, 5)"
     trained = f"It was trained on {data}. " if data else ""
     scale = "not known" if model.scale_factor is None else f"{model.scale_factor:.6g}"
@@ -192,12 +194,12 @@ from pytorch_sketch_rnn import SketchRNN, sample_batch, save_drawing
 
 model = SketchRNN.from_pretrained("{name}")
 save_drawing("new.svg", sample_batch(model, 12, temperature=0.4))
-{use}
+{use}{given}
 ```
 
 ## Parity with Magenta
 
-{_parity(certificate)}
+{_parity(certificate, hparams.not_magentas)}
 
 ## Hyperparameters
 
@@ -207,9 +209,15 @@ save_drawing("new.svg", sample_batch(model, 12, temperature=0.4))
 """
 
 
-def _parity(certificate: Path | str | None) -> str:
+def _parity(certificate: Path | str | None, not_magentas: Mapping[str, Any]) -> str:
+    if not_magentas:
+        values = ", ".join(f"{name}={value:g}" for name, value in not_magentas.items())
+        return f"Magenta's code cannot compute this model: {values}."
     if certificate is None:
-        return "Not measured for this model; `python -m parity_tests verify` does, and writes a certificate."
+        return (
+            "Not measured for this model. `python -m weight_port export MODEL DIR --format tf` and then "
+            "`python -m parity_tests verify DIR` do, and write a certificate."
+        )
     content = read_json(Path(certificate), "a certificate.json that parity_tests verify wrote")
     content = content if isinstance(content, dict) else {}
     kind, verdict, equal = content.get("kind"), content.get("verdict"), content.get("equal")

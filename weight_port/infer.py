@@ -78,8 +78,8 @@ def infer_hparams(
     if structure.get("dec_model") != "hyper" and structure.get("enc_model") != "hyper":
         for name in HYPER_SIZES:
             origin.pop(name)  # the model has no hyper cell
-    if origin[EPSILON] == "default":
-        origin.pop(EPSILON)  # Magenta's code has it
+    if values[EPSILON] == defaults[EPSILON]:
+        origin.pop(EPSILON)  # as in Magenta's code, which does not know the name
     return Inferred(HParams.from_dict(values), origin, ignored)
 
 

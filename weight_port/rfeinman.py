@@ -74,9 +74,11 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise Refused(f"cannot be read ({error.strerror or error})") from None
     except Exception as error:  # damage shows itself in many ways, by no documented rule
         reason = printable(error).strip().split(". ")[0]
-        raise Refused(f"is damaged or hostile ({type(error).__name__}: {excerpt(reason)}); {_WHAT}") from None
+        raise Refused(f"cannot be read safely ({type(error).__name__}: {excerpt(reason)}); {_WHAT}") from None
     if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
         raise Refused(f"holds {type(loaded).__name__}, {_WHAT}")
+    if {"state", "param_groups"} <= set(loaded):
+        raise Refused("is the state of an optimizer; give the file of the weights beside it, model.pt")
     for name, value in loaded.items():
         if not isinstance(value, Tensor):
             raise Refused(f"{excerpt(name)} is of type {type(value).__name__}, {_WHAT}")
@@ -111,8 +113,9 @@ def _converted(arrays: dict[str, np.ndarray]) -> PortModel:
     shapes = {official: expected_shapes(hparams)[ours] for official, ours in weight_names(hparams).items()}
     for name, shape in shapes.items():  # what the port has not
         variables[name] = _padded(variables.get(name), shape, weights["cell.weight_hh"].dtype)
-    epsilon = {} if hparams.dec_model == "lstm" else {EPSILON: LAYER_NORM_EPSILON}
-    return PortModel({name: variables[name] for name in shapes}, epsilon, _note(hparams, len(again), arrays))
+    epsilon = HParams().layer_norm_epsilon if hparams.dec_model == "lstm" else LAYER_NORM_EPSILON
+    note = _note(hparams, len(again), arrays)
+    return PortModel({name: variables[name] for name in shapes}, {EPSILON: epsilon}, note)
 
 
 def _padded(value: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

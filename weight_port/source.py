@@ -18,6 +18,7 @@ import numpy as np
 
 from pytorch_sketch_rnn.download import fetch_model, is_url, without_query
 from pytorch_sketch_rnn.errors import BadInput, enumerated, excerpt
+from pytorch_sketch_rnn.hparams import EPSILON, HParams
 from pytorch_sketch_rnn.json_file import read_json
 from pytorch_sketch_rnn.regular_file import is_no_folder, open_regular
 from weight_port import rfeinman, sketch_rnn_js, zoo
@@ -144,7 +145,7 @@ class Source:
     missing: list[str] = field(default_factory=list)
     odd: dict[str, str] = field(default_factory=dict)
     note: str = ""
-    fixed: dict[str, object] = field(default_factory=dict)
+    fixed: dict[str, object] = field(default_factory=lambda: {EPSILON: HParams().layer_norm_epsilon})
     info: dict[str, object] = field(default_factory=dict)
 
 

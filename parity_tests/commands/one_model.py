@@ -96,6 +96,8 @@ def verify(
     require_oracle()
     with open_source(model.path, model.member) as source:
         inferred, plan = examine(source, model.flags)
+        with naming(source.location):
+            check_epsilon(inferred.hparams)
         if source.missing:
             raise BadInput(f"{source.location}: {', '.join(source.missing)} is missing; put it beside the index")
         start_folder(out, STALE)
@@ -212,8 +214,6 @@ def _recorded(
     source: Source, inferred: Inferred, plan: Plan, strokes: Path, out: Path, say: Callable[[str], None]
 ) -> list[Recording]:
     """Run the official code on a model, and load what it recorded."""
-    with naming(source.location):
-        check_epsilon(inferred.hparams)
     weights = _official_weights(source, plan.weights, inferred.hparams, out)
     defaults = [f"{name}={value}" for name, value in inferred.named("default").items() if name in STRUCTURE]
     if defaults:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SKETCH_HELP = "FILE.npz:SPLIT:INDEX (such as sheep.npz:test:3), an SVG file, or FILE.ndjson:INDEX, counted from 0"
 SCALES = ("set", "model")
-_NAMED = re.compile(r"(?P<path>.+?)(?::(?P<split>train|valid|test))?(?::(?P<index>\d{1,18}))?", re.DOTALL)
+_CHOICE = re.compile(r"(?::(?P<split>train|valid|test))?(?::(?P<index>[0-9]{1,18}))?")
 
 
 class Given(NamedTuple):
@@ -52,10 +52,11 @@ def read_sketch(text: str, model_scale: float | None, scale: str) -> Given:
 
     if scale == "model" and model_scale is None:
         raise BadInput("--scale model: the model has no scale_factor in its config.json; use --scale set")
-    match = _NAMED.fullmatch(text)
-    path, split, number = (text, None, None) if match is None or os.path.lexists(text) else match.groups()
+    path, split, number = _parsed(text)
     with open_set(Path(path), whole=False) as stroke_set:
         splits, drawings = dict(stroke_set.splits), holds_drawings(Path(path))
+        if split is not None and drawings:
+            raise BadInput(f"{text}: {path} has no splits; expected {path}:INDEX")
         chosen = split or ("test" if "test" in splits else next(iter(splits), "test"))
         if chosen not in splits:
             raise BadInput(f"{text}: {path} has no {chosen} split; it has {', '.join(splits) or 'none'}")
@@ -74,3 +75,17 @@ def read_sketch(text: str, model_scale: float | None, scale: str) -> Given:
             factor = replace(stroke_set, splits={"train": sketches} | splits).scale_factor()
     strokes = Split([sketch], factor, len(sketch)).in_order([0]).strokes[0]
     return Given(printable(text), strokes)
+
+
+def _parsed(text: str) -> tuple[str, str | None, str | None]:
+    """Path, split and index. A file may have colons in its name: the longest part that is there is the path."""
+    ends = [at for at, character in enumerate(text) if character == ":"] + [len(text)]
+    there = [end for end in ends if end > 0 and os.path.lexists(text[:end])]
+    if not there:
+        named = text.partition(":")[0] if ".npz:" in text or ".ndjson:" in text else text
+        raise BadInput(f"{text}: there is no {named or 'file without a name'}; expected {SKETCH_HELP}")
+    path, choice = text[: there[-1]], text[there[-1] :]
+    match = _CHOICE.fullmatch(choice)
+    if match is None:
+        raise BadInput(f"{text}: {choice} chooses no sketch of {path}; expected {SKETCH_HELP}")
+    return path, match["split"], match["index"]

@@ -17,7 +17,7 @@ from pytorch_sketch_rnn.device import check_dtype, device_name, memory, usable_d
 from pytorch_sketch_rnn.distributed import Group, LostProcess, exit_code, join
 from pytorch_sketch_rnn.download import without_query
 from pytorch_sketch_rnn.errors import BadInput, run_command
-from pytorch_sketch_rnn.hparams import EPSILON, HParams
+from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.backend import AUTO, REFERENCE
 from pytorch_sketch_rnn.model.saved_model import CONFIG_FILE
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
@@ -266,7 +266,7 @@ def _shape_of(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
         )
     _refuse_damaged(folder, (CONFIG_FILE,))  # the other files when they are read
     hparams = HParams.load(folder / CONFIG_FILE)
-    shape = {name: getattr(hparams, name) for name in (*HParams.SHAPE, EPSILON)}
+    shape = {name: getattr(hparams, name) for name in HParams.OF_A_MODEL}
     for name in shape:
         if name in changes and changes[name] != shape[name]:
             raise BadInput(f"{name} is {changes[name]}, but the model in {folder} has {shape[name]}; leave it out")

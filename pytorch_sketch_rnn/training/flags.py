@@ -171,9 +171,9 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
     _check_contradictions(arguments)
     changes: dict[str, Any] = {}
     if arguments.demo and not arguments.resume:
-        changes |= PRESETS["demo"]
+        changes |= _preset("demo", arguments)
     if arguments.preset:
-        changes |= PRESETS[arguments.preset]
+        changes |= _preset(arguments.preset, arguments)
     given = {} if arguments.hparams is None else parse_hparams(arguments.hparams)
     for flags in FLAGS.values():
         for name, flag in flags.items():
@@ -194,6 +194,12 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, Any]:
     if changes.get("data_dir") is not None and "://" not in changes["data_dir"]:
         changes["data_dir"] = str(Path(changes["data_dir"]).absolute())  # a run may be resumed from another folder
     return changes
+
+
+def _preset(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a preset; the model that a run starts from determines what belongs to a model."""
+    of_the_model = HParams.OF_A_MODEL if arguments.init_from is not None else ()
+    return {setting: value for setting, value in PRESETS[name].items() if setting not in of_the_model}
 
 
 def _check_contradictions(arguments: argparse.Namespace) -> None:

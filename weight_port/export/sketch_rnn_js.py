@@ -19,6 +19,7 @@ from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams
 from pytorch_sketch_rnn.regular_file import open_regular
 from weight_port.export.stored import Stored
+from weight_port.export.variables import check_loadable
 from weight_port.names import table
 from weight_port.sketch_rnn_js import (
     DECODER_ORDER,
@@ -57,7 +58,16 @@ def check_holds(hparams: HParams) -> None:
     if hparams.num_mixture != NUM_MIXTURE:
         reasons.append(f"num_mixture is {hparams.num_mixture}, and it always has {NUM_MIXTURE}")
     if reasons:
-        raise Refused(f"sketch-rnn-js cannot hold this model: {'; '.join(reasons)}; use --format tf")
+        raise Refused(f"sketch-rnn-js cannot hold this model: {'; '.join(reasons)}{_advice(hparams)}")
+
+
+def _advice(hparams: HParams) -> str:
+    """The other format, where it can hold the model."""
+    try:
+        check_loadable(hparams, {})
+    except Refused:
+        return ""
+    return "; use --format tf"
 
 
 def quantise(hparams: HParams, weights: Mapping[str, np.ndarray], *, clip: bool = False) -> Quantised:

@@ -62,10 +62,8 @@ def check_loadable(
         BadInput: when it cannot, with the reason.
     """
     defaults = HParams()
-    others = [
-        f"{name}={getattr(hparams, name)}" for name in HYPER_SIZES if getattr(hparams, name) != getattr(defaults, name)
-    ]
-    if "hyper" in hparams.cells.values() and others:
+    others = [f"{name}={value}" for name, value in hparams.not_magentas.items() if name in HYPER_SIZES]
+    if others:
         expected = ", ".join(f"{name}={getattr(defaults, name)}" for name in HYPER_SIZES)
         raise Refused(f"{', '.join(others)}: Magenta's HyperLSTM has no such flags, it always has {expected}")
     check_epsilon(hparams)
@@ -82,9 +80,8 @@ def check_epsilon(hparams: HParams) -> None:
     Raises:
         BadInput: when its code would compute something else.
     """
-    given, official = hparams.layer_norm_epsilon, HParams().layer_norm_epsilon
-    if given != official and set(hparams.cells.values()) != {"lstm"}:
+    if EPSILON in hparams.not_magentas:
         raise Refused(
-            f"{EPSILON}={given:g}: Magenta's layer norms always add {official:g} to the variance, so its code cannot "
-            "compute this model"
+            f"{EPSILON}={hparams.layer_norm_epsilon:g}: Magenta's layer norms always add "
+            f"{HParams().layer_norm_epsilon:g} to the variance, so its code cannot compute this model"
         )

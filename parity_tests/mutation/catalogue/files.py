@@ -313,7 +313,7 @@ _PORTS = (
     ),
     ProductMutant(
         "a model with another epsilon is exported", "models of a port",
-        Text(variables, "check_epsilon", ("if given != official and", "if False and")),
+        Text(variables, "check_epsilon", ("if EPSILON in hparams.not_magentas:", "if False:")),
         _PORT,
     ),
 )  # fmt: skip

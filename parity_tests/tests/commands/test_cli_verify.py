@@ -11,6 +11,7 @@ from command_line import NUMPY, REPORT, TORCH, WRITTEN, port, read, run
 from shipped import shipped
 
 from parity_tests.commands import one_model
+from parity_tests.fuzz.inputs import write_state_dict
 from parity_tests.record.recording import FOLDER
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.errors import BadInput
@@ -231,3 +232,13 @@ def test_strokes_that_make_no_batch_are_refused(sketches, source, official, caps
     code, _, err = run(capsys, "verify", source, "--data", strokes, "--out", tmp_path / "new")
     assert code == 2
     assert err == f"error: {strokes}: expected at least 4 training sketches that are not all one point\n"
+
+
+def test_a_model_that_the_official_code_cannot_compute_is_refused_before_anything_is_written(
+    official, capsys, tmp_path
+):
+    write_state_dict(tmp_path / "model.pt")
+    code, _, err = run(capsys, "verify", tmp_path / "model.pt", "--out", tmp_path / "new")
+    assert code == 2
+    assert "model.pt: layer_norm_epsilon=1e-05: Magenta's layer norms always add 0.001 to the variance" in err
+    assert not (tmp_path / "new").exists()

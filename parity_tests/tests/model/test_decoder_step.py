@@ -28,7 +28,7 @@ def sequence(model, dtype=torch.float64):
 
 @every_combination
 def test_torch_export(enc_model, dec_model):
-    model = make(enc_model, dec_model)
+    model = make(enc_model, dec_model, layer_norm_epsilon=0.01)
     points, z, state, expected = sequence(model)
     step = export_step(model).module()
     for t in range(STEPS):
@@ -45,7 +45,7 @@ def test_torch_export(enc_model, dec_model):
 def test_onnx(tmp_path, enc_model, dec_model):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    model = make(enc_model, dec_model, torch.float32)
+    model = make(enc_model, dec_model, torch.float32, layer_norm_epsilon=0.01)
     points, z, start, expected = sequence(model.double())
     paths = export_onnx(model.float(), tmp_path / "new/onnx")
     names = ["decoder_step.onnx"] + ["initial_state.onnx"] * (enc_model is not None)

@@ -146,3 +146,13 @@ def test_what_is_pushed_is_what_is_saved(tmp_path, monkeypatch):
     assert 'from_pretrained("you/sheep")' in uploaded["card"]
     assert model.training
     assert uploaded["weights"] == (tmp_path / "sheep" / WEIGHTS_FILE).read_bytes()
+
+
+def test_the_card_says_how_parity_is_measured_or_why_it_cannot_be(tmp_path):
+    hparams = make(dec_model="layer_norm").hparams
+    hub.SketchRNN(hparams, 1).save_pretrained(tmp_path / "sheep")
+    assert "`python -m weight_port export MODEL DIR --format tf`" in (tmp_path / "sheep/README.md").read_text()
+    hub.SketchRNN(hparams.replace(layer_norm_epsilon=1e-5), 1).save_pretrained(tmp_path / "other")
+    card = (tmp_path / "other/README.md").read_text()
+    assert "Magenta's code cannot compute this model: layer_norm_epsilon=1e-05." in card
+    assert hub.SketchRNN.from_pretrained(tmp_path / "other").decoder.cell.ln_c.epsilon == 1e-5

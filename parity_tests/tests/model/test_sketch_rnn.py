@@ -20,6 +20,7 @@ from small_models import (
 from torch import Tensor
 
 from pytorch_sketch_rnn.errors import BadInput
+from pytorch_sketch_rnn.model.cells import LayerNorm
 from pytorch_sketch_rnn.model.draws import RecordedDraws
 from pytorch_sketch_rnn.model.losses import kl_cost, reconstruction_cost
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
@@ -273,3 +274,12 @@ def test_cuda_agrees_with_the_cpu(tmp_path, enc_model, dec_model):
             torch.testing.assert_close(here.cpu(), there, rtol=1e-10, atol=1e-12)
     on_gpu.train().costs(batch().cuda(), LENGTHS, 0.5).cost.backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in on_gpu.parameters())
+
+
+@every_combination
+def test_every_layer_norm_has_the_epsilon_of_the_hyperparameters(enc_model, dec_model):
+    model = make(enc_model, dec_model, layer_norm_epsilon=0.25)
+    normed = [cell for cell in (enc_model, enc_model, dec_model) if cell not in ("lstm", None)]
+    norms = [module for module in model.modules() if isinstance(module, LayerNorm)]
+    assert len(norms) == sum({"layer_norm": 2, "hyper": 4}[cell] for cell in normed)
+    assert {norm.epsilon for norm in norms} <= {0.25}

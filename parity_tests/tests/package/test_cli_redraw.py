@@ -139,7 +139,12 @@ def test_two_sketches_are_morphed(here, tmp_path, capsys):
     [
         (["complete", "sheep", "set.npz"], "test split of set.npz has 3 sketches; choose one, such as set.npz:test:0"),
         (["complete", "sheep", "set.npz:test:3"], "the test split of set.npz has 3 sketches, counted from 0"),
-        (["complete", "sheep", "none.npz:test:3"], "none.npz: expected a .npz file, but there is no such file"),
+        (["complete", "sheep", "none.npz:test:3"], "none.npz:test:3: there is no none.npz; expected FILE.npz:SPLIT"),
+        (["complete", "sheep", "https://a.b/c.svg"], "https://a.b/c.svg: there is no https://a.b/c.svg; expected"),
+        (["complete", "sheep", ""], ": there is no file without a name; expected FILE.npz:SPLIT:INDEX"),
+        (["complete", "sheep", "set.npz:Test:0"], ":Test:0 chooses no sketch of set.npz; expected FILE"),
+        (["complete", "sheep", "set.npz:test:-1"], ":test:-1 chooses no sketch of set.npz; expected FILE"),
+        (["complete", "sheep", "cats.ndjson:test:1"], "cats.ndjson has no splits; expected cats.ndjson:INDEX"),
         (["complete", "sheep", "set.npz:test:1", "--points", "0"], "--points is 0, expected at least 1"),
         (["complete", "sheep", "set.npz:test:1", "--count", "0"], "--count is 0, expected 1 to 10000"),
         (["complete", "sheep", "set.npz:test:1", "--columns", "2", "-o", "a.npz"], "--columns: for a page only, and"),

@@ -42,7 +42,7 @@ def test_every_cell_runs(tmp_path, monkeypatch, shown):
     write_npz(tmp_path / "aaron_sheep.npz", dict.fromkeys(("train", "valid", "test"), sketches))
     monkeypatch.chdir(tmp_path)
     install, *cells = CODE
-    assert install == '%pip install --quiet "pytorch-sketch-rnn[demo]"'
+    assert install == '%pip install --quiet "..[demo]"'  # the clone that it is in
     local = {"zoo:aaron_sheep/layer_norm": "sheep", "zoo:bird": "bird.gen.json"}
     namespace: dict[str, object] = {}
     for cell in cells:

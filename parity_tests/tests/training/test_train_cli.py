@@ -15,6 +15,7 @@ from pytorch_sketch_rnn.data.kanji import kanji_splits
 from pytorch_sketch_rnn.data.npz import write_npz
 from pytorch_sketch_rnn.data.packed_writer import PackedWriter
 from pytorch_sketch_rnn.errors import run_command
+from pytorch_sketch_rnn.hparams import HParams
 from pytorch_sketch_rnn.model.losses import Costs
 from pytorch_sketch_rnn.model.sketch_rnn import SketchRNN
 from pytorch_sketch_rnn.training import stroke_sets
@@ -165,6 +166,13 @@ def test_the_shape_of_a_run_is_that_of_its_first_model(data):
     hparams = SketchRNN.from_pretrained(data / "next").hparams
     assert (hparams.dec_model, hparams.conditional, hparams.dec_rnn_size) == ("hyper", False, 5)
     assert hparams.layer_norm_epsilon == 1e-5
+    by_preset = [argument.replace("next", "preset") for argument in argv]
+    assert run_command(main, [*by_preset, "--preset=magenta"]) == 0  # it says nothing of what the model determines
+    preset = SketchRNN.from_pretrained(data / "preset").hparams
+    assert {name: getattr(preset, name) for name in HParams.OF_A_MODEL} == {
+        name: getattr(hparams, name) for name in HParams.OF_A_MODEL
+    }
+    assert preset.kl_weight_start == HParams().kl_weight_start
 
 
 def test_magentas_flags_are_accepted(data, capsys):

@@ -223,3 +223,13 @@ def test_no_tensorflow_is_needed(tmp_path):
     done = spawn("convert", source, tmp_path / "out", code=WITHOUT_TENSORFLOW)
     assert (done.returncode, done.stderr) == (0, "")
     assert_holds(tmp_path / "out", checkpoint(tiny()), tiny())
+
+
+def test_a_model_of_magentas_has_its_epsilon_whatever_config_and_flags_say(tmp_path, capsys):
+    source = write_checkpoint(tmp_path / "checkpoint", checkpoint(tiny("lstm", "layer_norm")), {"max_seq_len": 33})
+    assert call("convert", source, tmp_path / "out", "--set", "layer_norm_epsilon=1e-5") == 2
+    assert "layer_norm_epsilon: --set says 1e-05, every model of this format has 0.001" in capsys.readouterr().err
+    (source / "model_config.json").write_text('{"layer_norm_epsilon": 1e-05}')
+    assert call("convert", source, tmp_path / "out") == 2
+    assert "model_config.json says 1e-05, every model of this format has 0.001" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

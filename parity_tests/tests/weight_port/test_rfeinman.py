@@ -208,6 +208,7 @@ def test_what_is_no_model_of_the_port_is_refused_in_one_line(tmp_path, capsys):
         "holds torch.float16, expected a dense tensor of float32 or float64": weights
         | {"init.bias": torch.zeros(1).half()},
         "'epoch' is of type int": weights | {"epoch": 3},
+        "is the state of an optimizer; give the file of the weights beside it": {"state": {}, "param_groups": []},
         "holds list, expected a state dict": [1, 2],
         "its matrices do not fit each other": weights | {"init.weight": torch.zeros(16, 900_000)},
     }
@@ -229,7 +230,7 @@ def test_a_hostile_file_runs_nothing_and_takes_no_memory(tmp_path, capsys, monke
     path = tmp_path / "model.pt"
     saved(path, {"cell.weight_hh": Hostile()})
     assert call("convert", path, "out") == 2
-    assert "is damaged or hostile" in capsys.readouterr().err
+    assert "cannot be read safely" in capsys.readouterr().err
     path.write_bytes(pickle.dumps(Hostile()))
     assert call("convert", path, "out") == 2
     assert "is not in the form that torch.save writes since version 1.6" in capsys.readouterr().err
