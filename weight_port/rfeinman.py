@@ -169,7 +169,7 @@ def _check(weights: Mapping[str, np.ndarray], layout: Layout, hparams: HParams) 
     if needed > 2 * sum(value.size for value in weights.values()) + 10**6:  # then the sizes contradict each other
         raise Refused(f"its matrices do not fit each other; a model of their sizes has {needed} numbers")
     names = inverse(weight_names(hparams))
-    official = {names[ours]: np.empty(shape, np.float32) for ours, shape in expected_shapes(hparams).items()}
+    official = {names[ours]: np.zeros(shape, np.float32) for ours, shape in expected_shapes(hparams).items()}
     expected = {name: value.shape for name, value in layout.to_port(official).items()}
     shown = {
         "missing": [name for name in expected if name not in weights],
