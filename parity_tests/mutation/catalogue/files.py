@@ -298,7 +298,7 @@ _PORTS = (
     ),
     ProductMutant(
         "rfeinman: Magenta's epsilon", "models of a port",
-        Text(rfeinman, "_converted", ("LAYER_NORM_EPSILON}", "0.001}")),
+        Text(rfeinman, "_converted", ("else LAYER_NORM_EPSILON", "else 0.001")),
         _PORT,
     ),
     ProductMutant(
