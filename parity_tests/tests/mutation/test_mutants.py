@@ -269,6 +269,14 @@ def test_the_self_tests_of_a_bug_are_there(mutant):
         assert function in (unit_tests.TESTS / file).read_text()
 
 
+@pytest.mark.parametrize("mutants", [MUTANTS, HARNESS_MUTANTS, PRODUCT_MUTANTS, KERNEL_MUTANTS])
+def test_every_bug_fits_the_code(mutants):
+    """A change of a pinned text is noticed before `make mutants` is run."""
+    for mutant in mutants:
+        with mutant.planting.planted():
+            pass
+
+
 class LeavesOneOut(Adapter):
     """Ours, but the second step of a training does not say what one gradient was."""
 
