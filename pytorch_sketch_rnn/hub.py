@@ -211,8 +211,11 @@ save_drawing("new.svg", sample_batch(model, 12, temperature=0.4))
 
 def _parity(certificate: Path | str | None, not_magentas: Mapping[str, Any]) -> str:
     if not_magentas:
-        values = ", ".join(f"{name}={value:g}" for name, value in not_magentas.items())
-        return f"Magenta's code cannot compute this model: {values}."
+        reason = "Magenta's code cannot compute this model: "
+        reason += ", ".join(f"{name}={value:g}" for name, value in not_magentas.items())
+        if certificate is not None:
+            raise BadInput(f"{certificate}: is of another model; {reason}")
+        return f"{reason}."
     if certificate is None:
         return (
             "Not measured for this model. `python -m weight_port export MODEL DIR --format tf` and then "

@@ -23,7 +23,7 @@ from pytorch_sketch_rnn.errors import BadInput, Refused, enumerated, excerpt, na
 from pytorch_sketch_rnn.hparams import EPSILON, HParams
 from pytorch_sketch_rnn.regular_file import open_regular
 from weight_port.convert import expected_shapes
-from weight_port.names import DECODER_CELL, inverse, weight_names
+from weight_port.names import DECODER_CELL, weight_names
 from weight_port.rfeinman_layout import model_layout
 from weight_port.torch_layout import Layout
 
@@ -93,7 +93,8 @@ def _check_archive(file: Any, size: int) -> None:
     """Check that the file is an archive of torch's, which compresses nothing, so that no member is larger than it."""
     if not zipfile.is_zipfile(file):
         raise Refused(f"is not in the form that torch.save writes since version 1.6, an archive; {_WHAT}")
-    members = zipfile.ZipFile(file).infolist()
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise Refused("holds compressed members, which torch.save does not write")
     if sum(member.file_size for member in members) > size:
@@ -108,9 +109,10 @@ def _converted(arrays: dict[str, np.ndarray]) -> PortModel:
     weights = {name: value for name, value in arrays.items() if name not in again and name != _SCHEDULE}
     hparams = _structure(weights)
     layout = model_layout(hparams.to_dict())
-    _check(weights, layout, hparams)
+    ours = expected_shapes(hparams)
+    shapes = {official: ours[name] for official, name in weight_names(hparams).items()}
+    _check(weights, layout, shapes)
     variables = layout.to_official(weights)
-    shapes = {official: expected_shapes(hparams)[ours] for official, ours in weight_names(hparams).items()}
     for name, shape in shapes.items():  # what the port has not
         variables[name] = _padded(variables.get(name), shape, weights["cell.weight_hh"].dtype)
     epsilon = HParams().layer_norm_epsilon if hparams.dec_model == "lstm" else LAYER_NORM_EPSILON
@@ -159,17 +161,16 @@ def _structure(weights: Mapping[str, np.ndarray]) -> HParams:
     )
 
 
-def _check(weights: Mapping[str, np.ndarray], layout: Layout, hparams: HParams) -> None:
-    """Check that the names and shapes are those of a model with these sizes.
+def _check(weights: Mapping[str, np.ndarray], layout: Layout, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that the names and shapes are those of a model whose official variables have these shapes.
 
     Raises:
         BadInput: with the number and the first of those that are missing, unknown or of another shape.
     """
-    needed = sum(math.prod(shape) for shape in expected_shapes(hparams).values())
+    needed = sum(math.prod(shape) for shape in shapes.values())
     if needed > 2 * sum(value.size for value in weights.values()) + 10**6:  # then the sizes contradict each other
         raise Refused(f"its matrices do not fit each other; a model of their sizes has {needed} numbers")
-    names = inverse(weight_names(hparams))
-    official = {names[ours]: np.zeros(shape, np.float32) for ours, shape in expected_shapes(hparams).items()}
+    official = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     expected = {name: value.shape for name, value in layout.to_port(official).items()}
     shown = {
         "missing": [name for name in expected if name not in weights],

@@ -21,11 +21,11 @@ from pytorch_sketch_rnn.errors import BadInput, Refused, enumerated, excerpt, na
 from pytorch_sketch_rnn.files import atomic_path
 from pytorch_sketch_rnn.hparams import SCALE_FACTOR, HParams, read_config
 from pytorch_sketch_rnn.regular_file import check_regular, is_no_folder, refuse_special
+from pytorch_sketch_rnn.training.optimizer_file import OPTIMIZER_FILE
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FILES = (CONFIG_FILE, WEIGHTS_FILE)
-SLOTS_FILE = "optimizer.safetensors"  # of a checkpoint and of a conversion: Adam's state for the weights beside it
 # Suffixes of what weight_port converts: a model of sketch-rnn-js, an archive, the files of a TensorFlow checkpoint.
 _MODELS_OF_MAGENTA = (".json", ".zip", ".index", ".data-")
 
@@ -95,7 +95,7 @@ def write_folder(folder: Path, model: SavedModel) -> None:
 
 def _refuse_slots_of_others(folder: Path, weights: Mapping[str, Tensor]) -> None:
     """An export, or a training that goes on, would take the state that lies beside the weights for theirs."""
-    if not os.path.lexists(folder / SLOTS_FILE):
+    if not os.path.lexists(folder / OPTIMIZER_FILE):
         return
     try:
         there = safetensors.torch.load_file(folder / WEIGHTS_FILE)
@@ -106,7 +106,7 @@ def _refuse_slots_of_others(folder: Path, weights: Mapping[str, Tensor]) -> None
     )
     if not same:
         raise BadInput(
-            f"{folder}: holds {SLOTS_FILE}, which belongs to other weights; "
+            f"{folder}: holds {OPTIMIZER_FILE}, which belongs to other weights; "
             "save into another folder, or remove that file"
         )
 

@@ -6,7 +6,7 @@ module needs no torch, so that the process that runs TensorFlow can import it.
 
 from collections.abc import Mapping
 
-OPTIMIZER_FILE = "optimizer.safetensors"  # saved_model.SLOTS_FILE
+OPTIMIZER_FILE = "optimizer.safetensors"
 SLOTS = ("m", "v")  # moving averages of the gradient and of its square
 POWERS = ("beta1_power", "beta2_power")  # beta1 and beta2 to the power of the steps taken, plus one; float32
 STEP = "global_step"  # steps taken; an integer

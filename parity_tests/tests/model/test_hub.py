@@ -156,3 +156,8 @@ def test_the_card_says_how_parity_is_measured_or_why_it_cannot_be(tmp_path):
     card = (tmp_path / "other/README.md").read_text()
     assert "Magenta's code cannot compute this model: layer_norm_epsilon=1e-05." in card
     assert hub.SketchRNN.from_pretrained(tmp_path / "other").decoder.cell.ln_c.epsilon == 1e-5
+    certified = {"certificate": tmp_path / "certificate.json"}
+    with pytest.raises(BadInput, match=r"certificate\.json: is of another model; Magenta's code cannot compute this"):
+        hub.SketchRNN(hparams.replace(layer_norm_epsilon=1e-5), 1).save_pretrained(
+            tmp_path / "third", model_card_kwargs=certified
+        )
